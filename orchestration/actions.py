@@ -65,6 +65,8 @@ class Approval(Noun):
     reason: str
     asked: str = ""
     """The person's request, word for word, for the approver."""
+    request_hash: str = ""
+    """Equal where the same words of the person ask for the same effect, `content` arguments aside; empty: not known."""
     status: Literal["pending", "approved", "rejected", "expired"] = "pending"
     requested_at: datetime
     expires_at: datetime
@@ -117,7 +119,7 @@ class ToolOutcome(Noun):
     approval: Approval | None = None
     reason: str = ""
     """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, own, forbidden, tool, timeout, unknown,
-    limit, stopped; of a `done` effect: words (the person's own words sufficed), repeated (an equal call did it)."""
+    limit, stopped, repeated (the same request did it, or waits); of a `done` effect: words (the person's own words sufficed), repeated (an equal call did it)."""
     rule: str = ""
     """The policy setting that denied the call or made it wait; `stops` for a kill switch; the tool's rule where it is forbidden."""
 

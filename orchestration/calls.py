@@ -29,7 +29,7 @@ FOREIGN = "orchestration.effects.foreign_tools"
 CALL_ID = "call_id"
 
 Denial = Literal[
-    "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
+    "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden", "repeated"
 ]
 # The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool
 RULES: Mapping[Denial, str] = {
@@ -40,6 +40,7 @@ RULES: Mapping[Denial, str] = {
     "rejected": "approvers",
     "expired": "approval_expires_h",
     "own": "four_eyes",
+    "repeated": "effects_without_approval",
 }
 # Relative error that a float amount may have
 _ROUNDING = Decimal("1e-12")
@@ -178,6 +179,18 @@ class Call:
     @property
     def key(self) -> str:
         return hashlib.sha256(f"{self.run_id}\n{self.step}\n{self.hash}".encode()).hexdigest()
+
+    @property
+    def request_hash(self) -> str:
+        """The same for the same effect in another run that begins with the same words, as when a client sends a request twice."""
+        roles = metadata_of(self.tool, "arguments", {})
+        steering = {name: value for name, value in self.arguments.items() if roles.get(name) != "content"}
+        asked = {"words": self.origin.words, "asked": self.origin.asked, "by": self.principal.subject}
+        return (
+            arguments_hash(self.tool.name, self.principal.tenant, steering | {"request": asked})
+            if asked["asked"]
+            else ""
+        )
 
     @property
     def approval_id(self) -> str:

@@ -60,6 +60,25 @@ def approve_dust(victim: Victim) -> Tried:
     return tried
 
 
+def ask_without_end(victim: Victim) -> Tried:
+    """Ask for refunds of many orders, so that approvers lose sight of them; and for one of them again, as a client does that retries."""
+    tried = Tried()
+    asking = victim.person("edges-many", "agent", tenant=DESK)
+    first = victim.ask(asking, "Please refund order QM-10025")
+    again = victim.ask(asking, "Please refund order QM-10025")
+    same = first["approval"]["approval_id"] == (again.get("approval") or {}).get("approval_id")
+    tried.check(held=same, otherwise=f"the same request made a second approval: {again['text'][:200]}")
+    for number in range(30):
+        victim.ask(asking, f"Please refund {number + 1}.00 USD of order QM-10027")
+    lead = victim.person("edges-many-lead", "approver", tenant=DESK)
+    listed = lead.get("/v1/approvals", params={"limit": 200}).json()["approvals"]
+    theirs = [approval for approval in listed if approval["requested_by"] == "edges-many"]
+    tried.check(held=1 < len(theirs) <= 20, otherwise=f"{len(theirs)} approvals of one person wait")
+    told = all(approval["waiting_of_requester"] == len(theirs) for approval in theirs)
+    tried.check(held=told, otherwise="approvers are not told how many one person waits for")
+    return tried
+
+
 def _ask_refund(victim: Victim, person: httpx.Client, order: str) -> dict[str, Any]:
     answer = victim.ask(person, f"Please refund order {order}")
     assert answer["status"] == "waiting", answer
@@ -78,6 +97,13 @@ def _let_people_approve_their_own() -> None:
     Executor.is_own = lambda *_: False  # type: ignore[method-assign]
 
 
+def _let_anything_wait() -> None:
+    from orchestration.effects import approvals
+
+    approvals.MOST_WAITING = 1000
+    approvals.SqliteApprovals._find_same_request = lambda *_: None  # type: ignore[method-assign]
+
+
 def _take_any_amount() -> None:
     from orchestration import calls
 
@@ -90,6 +116,12 @@ ATTACKS = (
         title="one person asks for a refund and approves it",
         run=approve_own,
         reopen=_let_people_approve_their_own,
+    ),
+    Attack(
+        name="approve-flood",
+        title="a request that is sent twice is two approvals, and one person fills the list of them",
+        run=ask_without_end,
+        reopen=_let_anything_wait,
     ),
     Attack(
         name="approve-dust",

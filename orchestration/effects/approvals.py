@@ -2,10 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+
+from langchain_core.tools import BaseTool
 
 from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
@@ -24,6 +29,16 @@ CREATE TABLE IF NOT EXISTS approvals (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 """
+
+
+# So long the same request of a person is one, as when a client that lost the reply sends it again; clients wait ten minutes
+SAME_REQUEST = timedelta(minutes=15)
+# Of one person, over all conversations
+MOST_WAITING = 20
+
+
+class TooManyWaiting(Conflict):
+    """409: `MOST_WAITING` requests of the person wait."""
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
@@ -56,13 +71,47 @@ class SqliteApprovals:
         self._clock = clock
 
     async def request(self, approval: Approval) -> Approval:
-        """Store an approval, or return the stored one of the same call. Raises Conflict: its id belongs to another tenant."""
-        row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
-        await self._file.run(lambda c: c.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row))
-        stored = await self.get(approval.approval_id, approval.tenant)
+        """Store an approval, or return the stored one of the same call, or that of the same request of `SAME_REQUEST` that waits
+        or was approved. Raises Conflict: its id belongs to another tenant. TooManyWaiting.
+        """
+
+        def store(connection: sqlite3.Connection) -> Approval | None:
+            if stored := self._find(connection, approval.approval_id, approval.tenant):
+                return stored
+            if same := self._find_same_request(connection, approval):
+                return same
+            self._demand_room(connection, approval)
+            row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
+            connection.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row)
+            return self._find(connection, approval.approval_id, approval.tenant)
+
+        stored = await self._file.run(store)
         if stored is None:
             raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
         return stored
+
+    def _find_same_request(self, connection: sqlite3.Connection, approval: Approval) -> Approval | None:
+        if not approval.request_hash:
+            return None
+        rows = connection.execute(
+            "SELECT body FROM approvals WHERE tenant = ? AND status IN ('pending', 'approved') "
+            "AND body ->> '$.request_hash' = ? AND body ->> '$.thread_id' != ? ORDER BY rowid",
+            (approval.tenant, approval.request_hash, approval.thread_id),
+        )
+        found = [self._expire(connection, Approval.model_validate_json(row["body"])) for row in rows.fetchall()]
+        since = approval.requested_at - SAME_REQUEST
+        return next((it for it in found if it.status != "expired" and since < it.requested_at), None)
+
+    def _demand_room(self, connection: sqlite3.Connection, approval: Approval) -> None:
+        count = (
+            "SELECT COUNT(*) FROM approvals WHERE tenant = ? AND status = 'pending' AND body ->> '$.requested_by' = ? "
+            "AND julianday(body ->> '$.expires_at') > julianday(?)"
+        )
+        asked_by = (approval.tenant, approval.requested_by, self._clock.now().isoformat())
+        if (waiting := connection.execute(count, asked_by).fetchone()[0]) >= MOST_WAITING:
+            raise TooManyWaiting(
+                f"{waiting} of your requests wait for a decision, which is the most. Wait for one of them."
+            )
 
     async def get(self, approval_id: str, tenant: str) -> Approval | None:
         return await self._file.run(lambda connection: self._find(connection, approval_id, tenant))
@@ -175,6 +224,29 @@ def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) ->
         if first is not approval:
             earlier[approval.approval_id] = first
     return earlier
+
+
+def sum_up_waiting(waiting: Sequence[Approval], tools: Iterable[BaseTool]) -> dict[str, tuple[int, dict[str, float]]]:
+    """Map each waiting approval's id to how many its person waits for, and to the sums of their amounts for the same tool."""
+    amounts = {tool.name: [name for name, role in _roles(tool).items() if role == "amount"] for tool in tools}
+    by_person = Counter(approval.requested_by for approval in waiting)
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for approval in waiting:
+        for name in amounts.get(approval.tool, ()):
+            with suppress(InvalidOperation):
+                sums[approval.requested_by, approval.tool, name] += Decimal(str(approval.arguments.get(name) or 0))  # type: ignore[assignment]
+    return {
+        approval.approval_id: (
+            by_person[approval.requested_by],
+            {name: float(sums[approval.requested_by, approval.tool, name]) for name in amounts.get(approval.tool, ())},
+        )
+        for approval in waiting
+    }
+
+
+def _roles(tool: BaseTool) -> Mapping[str, str]:
+    declared: Mapping[str, Any] = tool.metadata or {}
+    return {**dict.fromkeys(declared.get("units", ()), "amount"), **declared.get("arguments", {})}
 
 
 def expired_error(approval: Approval) -> Gone:

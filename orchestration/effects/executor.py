@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -46,7 +46,7 @@ from orchestration.calls import (
     keep_plain,
     metadata_of,
 )
-from orchestration.effects.approvals import SqliteApprovals
+from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
@@ -205,21 +205,12 @@ class Executor(Decisions):
         if reasons:
             described += f" Note: {'; '.join(reasons)}."
         now = self._clock.now()
-        approval = await self.approvals.request(
-            Approval(
-                approval_id=call.approval_id,
-                thread_id=call.thread_id,
-                tenant=call.principal.tenant,
-                requested_by=call.principal.subject,
-                tool=call.tool.name,
-                arguments=call.arguments,
-                arguments_hash=call.hash,
-                reason=described,
-                asked=call.origin.asked,
-                requested_at=now,
-                expires_at=now + timedelta(hours=self._policy.approval_expires_h),
-            )
-        )
+        try:
+            approval = await self.approvals.request(self._approval_of(call, described, now))
+        except TooManyWaiting as error:
+            return deny(call, "limit", str(error)).model_copy(update={"rule": ""})
+        if approval.approval_id != call.approval_id:
+            return _as_asked_before(call, approval)
         # completing the arguments changed the hash, and a call with that hash may have been decided before
         if approval.status != "pending":
             return await self._carry_out(call, approval)
@@ -227,6 +218,22 @@ class Executor(Decisions):
         crash_point("approval_asked")
         waits: dict[str, Any] = {"approval": approval, "reason": "approval", "rule": RULES["approval"]}
         return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{described} {WAITS}", **waits)
+
+    def _approval_of(self, call: Call, described: str, now: datetime) -> Approval:
+        return Approval(
+            approval_id=call.approval_id,
+            thread_id=call.thread_id,
+            tenant=call.principal.tenant,
+            requested_by=call.principal.subject,
+            tool=call.tool.name,
+            arguments=call.arguments,
+            arguments_hash=call.hash,
+            reason=described,
+            asked=call.origin.asked,
+            request_hash=call.request_hash,
+            requested_at=now,
+            expires_at=now + timedelta(hours=self._policy.approval_expires_h),
+        )
 
     async def _carry_out_once(self, call: Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out unless it was before. `approval` is `None` where the person's own words suffice."""
@@ -345,3 +352,15 @@ class Executor(Decisions):
                 decided_by=approval and approval.decided_by,
             )
         return outcome
+
+
+def _as_asked_before(call: Call, earlier: Approval) -> ToolOutcome:
+    """Return the outcome of a request that the same person sent before, as a client does that lost the reply."""
+    asked = f"You sent the same request at {earlier.requested_at:%H:%M:%S} UTC"
+    if earlier.status == "pending":
+        content = f"{earlier.reason} {asked}, and it still waits for the approval of a colleague; nothing is asked or done twice."
+        again: dict[str, Any] = {"approval": earlier, "reason": "repeated", "rule": RULES["repeated"]}
+        return ToolOutcome(tool=call.tool.name, status="waiting", content=content, **again)
+    later = f"{earlier.requested_at + SAME_REQUEST:%H:%M} UTC"
+    text = f"{asked}, and {earlier.decided_by} approved it; it is not done twice. To have it again, say so in other words, or after {later}."
+    return deny(call, "repeated", text)

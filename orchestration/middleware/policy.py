@@ -78,17 +78,18 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     call_id = call["id"] or ""
     approval = run.waiting.get(call_id)
     # one that is still pending waits on: another call of the same turn was decided
+    text = f"{approval.reason} {WAITS}" if approval else ""
     if approval is None or approval.status != "pending":
         outcome = await _call_executor(executor, call, messages, run, approval)
         if outcome.status != "waiting" or outcome.approval is None:
             run.waiting.pop(call_id, None)  # some servers give the id to a later call of the same run again
             _tell(run, call, outcome.status, outcome.content)
             return _as_message(call, outcome, approval)
-        approval = outcome.approval
+        approval, text = outcome.approval, outcome.content
         _tell(run, call, "waiting", outcome.content)
         run.tell("approval", approval=approval)
     # raises; the run goes on at the top, with the decided approval in `run.waiting`
-    interrupt({"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"})
+    interrupt({"approval_id": approval.approval_id, "call_id": call_id, "text": text})
     raise AssertionError("A call that waits goes on only once its approval was decided.")
 
 

@@ -1,6 +1,6 @@
 """Routes that list and decide pending approvals."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from foundation.machine.deadline import in_thread
 from foundation.types import Principal, Scope
 from orchestration.actions import Approval, Decision
+from orchestration.effects.approvals import find_duplicates, sum_up_waiting
 from orchestration.events import Answer
 from serving.access.identity import Decider
 from serving.api.answers import as_json
@@ -34,6 +35,8 @@ OUTCOME = {
     "trace_id",
     "as_of",
 }
+# Among so many of the latest decisions the same call is looked for
+DECIDED = 100
 ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
 
 
@@ -47,16 +50,41 @@ class DecisionRequest(RequestBody):
     )
 
 
+class WaitingApproval(Approval):
+    same_as: str | None = None
+    """An approval of exactly the same call: the latest that was approved, else the one that waits longest."""
+    same_as_status: Literal["approved", "pending"] | None = None
+    """Of `same_as`: to approve this does it again, or both do it twice."""
+    waiting_of_requester: int
+    """How many approvals its person waits for; at most 20."""
+    amounts_of_requester: dict[str, float]
+    """The sums of the amounts that its person waits for by this tool."""
+
+
 class ApprovalList(BaseModel):
-    approvals: list[Approval]
+    approvals: list[WaitingApproval]
     next_cursor: str | None
 
 
 @router.get("", responses=responses())
 async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalList:
-    """List pending approvals of your tenant, oldest first: the tool, its exact arguments, who asked, and the expiry."""
-    waiting = await runtime.system.approvals.pending(caller.tenant)
-    page, cursor = pages.page(waiting, lambda approval: f"{approval.requested_at.isoformat()} {approval.approval_id}")
+    """List pending approvals of your tenant, oldest first: the tool, its exact arguments, who asked, the expiry, whether the same
+    was asked for before, and what else its person waits for.
+    """
+    store, tools = runtime.system.approvals, runtime.system.tools
+    waiting = await store.pending(caller.tenant)
+    same = find_duplicates(waiting, await store.decided(caller.tenant, limit=DECIDED))
+    sums = sum_up_waiting(waiting, tools)
+
+    def look_over(approval: Approval) -> WaitingApproval:
+        twin, (many, amounts) = same.get(approval.approval_id), sums[approval.approval_id]
+        known = {"same_as": twin.approval_id, "same_as_status": twin.status} if twin else {}
+        return WaitingApproval(**dict(approval), **known, waiting_of_requester=many, amounts_of_requester=amounts)
+
+    looked_over = [look_over(approval) for approval in waiting]
+    page, cursor = pages.page(
+        looked_over, lambda approval: f"{approval.requested_at.isoformat()} {approval.approval_id}"
+    )
     return ApprovalList(approvals=page, next_cursor=cursor)
 
 

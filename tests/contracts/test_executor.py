@@ -13,6 +13,7 @@ from langchain_core.tools import StructuredTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from orchestration.actions import Approval, Decision, Origin, ToolOutcome
+from orchestration.effects.approvals import MOST_WAITING, SAME_REQUEST
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Policy
 from orchestration.settings import TenantRules
@@ -87,6 +88,46 @@ async def asking_twice_makes_one_approval(world: World, executor: Executor) -> N
     first, second = await call(executor, "send_parcel", SEND), await call(executor, "send_parcel", SEND)
     assert first.approval == second.approval
     assert len(await world.approvals.pending("north")) == 1
+
+
+async def the_same_request_in_another_conversation_waits_on_the_first_and_says_so(
+    world: World, executor: Executor
+) -> None:
+    said = Origin(words="Send P-123.", asked="Send P-123.")
+    first = await call(executor, "send_parcel", SEND, origin=said)
+    retried = {"run_id": "run-2", "thread_id": "thread-2", "origin": said}
+    worded = SEND | {"reason": "in the model's other words"}
+    for arguments in (SEND, worded):
+        again = await call(executor, "send_parcel", arguments, **retried)
+        assert (again.status, again.reason, again.approval) == ("waiting", "repeated", first.approval)
+        assert "You sent the same request at" in again.content
+    for other in (  # another value, other words, another person, the same run once more
+        {"arguments": SEND | {"parcel_id": "P-124"}, **retried},
+        {"arguments": SEND, **retried, "origin": Origin(words="And now? Send P-123.", asked="Send P-123.")},
+        {"arguments": SEND, **retried, "principal": replace(NORTH, subject="zoe")},
+        {"arguments": SEND, "origin": said, "step": 2},
+    ):
+        asked = await call(executor, "send_parcel", other.pop("arguments"), **other)
+        assert (asked.status, asked.reason) == ("waiting", "approval")
+    assert first.approval is not None
+    await executor.decide(Decision(approval_id=first.approval.approval_id, approve=True), LEAD)
+    done = await call(executor, "send_parcel", SEND, origin=said, approval=first.approval)
+    late = await call(executor, "send_parcel", SEND, run_id="run-3", thread_id="thread-3", origin=said)
+    assert (done.status, late.status, late.reason, len(world.depot.sent)) == ("done", "denied", "repeated", 1)
+    world.clock.time += SAME_REQUEST
+    anew = await call(executor, "send_parcel", SEND, run_id="run-4", thread_id="thread-4", origin=said)
+    assert (anew.status, anew.reason) == ("waiting", "approval")
+
+
+async def one_person_waits_for_a_limited_number_of_approvals(world: World, executor: Executor) -> None:
+    for step in range(MOST_WAITING):
+        assert (await call(executor, "send_parcel", SEND, step=step)).status == "waiting"
+    more = await call(executor, "send_parcel", SEND, step=MOST_WAITING)
+    assert (more.status, more.reason, more.approval) == ("denied", "limit", None)
+    assert f"{MOST_WAITING} of your requests wait" in more.content
+    zoe = replace(NORTH, subject="zoe")
+    assert (await call(executor, "send_parcel", SEND, step=MOST_WAITING, principal=zoe)).status == "waiting"
+    assert (await call(executor, "send_parcel", SEND, step=0)).status == "waiting", "what waits is found again"
 
 
 async def an_approved_effect_happens_once_however_often_it_is_called(world: World, executor: Executor) -> None:
@@ -350,6 +391,8 @@ CHECKS: list[Check] = [
     an_effect_waits_for_an_approval,
     a_tool_that_declares_nothing_is_an_effect,
     asking_twice_makes_one_approval,
+    the_same_request_in_another_conversation_waits_on_the_first_and_says_so,
+    one_person_waits_for_a_limited_number_of_approvals,
     an_approved_effect_happens_once_however_often_it_is_called,
     an_approval_of_one_call_does_not_serve_another,
     only_the_stored_approval_counts,

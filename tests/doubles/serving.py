@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from foundation.clock import SystemClock
@@ -260,6 +261,9 @@ class MemoryApprovals:
     async def pending(self, tenant: str) -> list[Approval]:
         return [approval(tenant=tenant)] if tenant == "north" else []
 
+    async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
+        return []
+
     def waiting(self) -> int:
         return 1
 
@@ -297,6 +301,7 @@ class FakeSystem:
     announcer: None = None
     spending: None = None
     chat: object = None
+    tools: tuple[BaseTool, ...] = ()
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
     parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))
 

@@ -13,7 +13,7 @@ import pytest
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from foundation.stores import sqlite_file
 from orchestration.actions import Approval, Decision
-from orchestration.effects.approvals import SqliteApprovals, find_duplicates
+from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, find_duplicates
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
@@ -63,11 +63,28 @@ async def test_who_lost_the_reply_that_an_effect_waits_asks_the_same_again_and_g
     assert len(world.depot.sent) == 1
 
 
+async def test_a_request_that_a_client_sends_twice_makes_one_approval_and_one_effect(world: World) -> None:
+    announced: list[Approval] = []
+    world.announce = announced.append
+    agent = world.agent()
+    first = await answer(agent, SEND, NORTH)
+    for _ in range(2):
+        again = await answer(agent, SEND, NORTH)  # no thread_id and no key, as a stock client does
+        assert (again.status, decision_on(again)) == ("waiting", decision_on(first))
+        assert "You sent the same request at 09:00:00 UTC" in again.text
+    assert await world.approvals.pending("north") == announced
+    assert len(announced) == 1
+    done = await resume(agent, decision_on(first), LEAD)
+    late = await answer(agent, SEND, NORTH)
+    assert (done.status, late.status, len(world.depot.sent)) == ("answered", "refused", 1)
+    assert "lena approved it; it is not done twice" in late.text
+
+
 async def test_decisions_are_listed_in_their_tenant_the_latest_first(world: World) -> None:
     agent = world.agent()
     for approve in (True, False):
         waiting = await answer(agent, SEND, NORTH)
-        world.clock.forward(seconds=1)
+        world.clock.time += SAME_REQUEST  # else the second one waits on the first
         await resume(agent, decision_on(waiting, approve=approve), LEAD)
     decided = await world.approvals.decided("north", limit=5)
     assert [one.status for one in decided] == ["rejected", "approved"]
@@ -85,7 +102,9 @@ async def test_the_approver_reads_the_request_with_what_completed_it(world: Worl
 
 async def test_what_was_asked_for_before_in_the_same_words_is_known_as_such(world: World) -> None:
     agent = world.agent()
-    first, second = [await answer(agent, SEND, NORTH) for _ in range(2)]
+    first = await answer(agent, SEND, NORTH)
+    world.clock.time += SAME_REQUEST
+    second = await answer(agent, SEND, NORTH)
     other = await answer(agent, AnswerRequest(question="Please send parcel P-111 now"), NORTH)
     pending = await world.approvals.pending("north")
     assert [one.asked for one in pending] == [SEND.question, SEND.question, "Please send parcel P-111 now"]
@@ -129,7 +148,8 @@ async def test_two_simultaneous_approvals_make_one_effect(world: World) -> None:
 
 async def test_an_approval_in_its_last_second_counts_and_one_after_it_does_not(world: World) -> None:
     agent = world.agent()
-    first, second = await answer(agent, SEND, NORTH), await answer(agent, SEND, NORTH)
+    first = await answer(agent, SEND, NORTH)
+    second = await answer(agent, AnswerRequest(question="Please send parcel P-111 now"), NORTH)
     world.clock.forward(hours=24, seconds=-1)
     assert (await resume(agent, decision_on(first), LEAD)).status == "answered"
     world.clock.forward(seconds=1)

@@ -111,7 +111,8 @@ async def test_b27_a_clock_that_is_set_neither_ends_a_run_nor_prolongs_it(world:
 async def test_b27_an_approval_keeps_its_end_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
     clock = SetClock()
     world = World(data_dir, clock=clock)
-    first, second = await answer(world.agent(), SEND, NORTH), await answer(world.agent(), SEND, NORTH)
+    other = SEND.model_copy(update={"question": "Please send parcel P-111 now"})
+    first, second = await answer(world.agent(), SEND, NORTH), await answer(world.agent(), other, NORTH)
     clock.off = timedelta(hours=hours)
     assert (await resume(world.agent(), yes_to(first), LEAD)).status == "answered"
     clock.off = timedelta(hours=24)

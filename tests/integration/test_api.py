@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import httpx2
 import pytest
+from langchain_core.tools import Tool
 
 from foundation.errors import IndexRebuilding, StorageFull, StoreUnavailable
+from orchestration.actions import Approval
 from retrieval.documents import Refusal
 from serving.app import create_app
 from serving.runtime import PROBED_S, StoreProbe
-from tests.doubles.serving import TEXT, World, charge, world
+from tests.doubles.serving import TEXT, World, approval, charge, world
 
 JSON = {"Content-Type": "application/json"}
 
@@ -345,6 +347,26 @@ async def test_an_approver_sees_what_waits_and_decides_it_once(given: World, api
     assert decided.json()["text"] == "The double refunded."
     again = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
     assert_problem(again, 409, "conflict")
+
+
+async def test_the_list_of_approvals_says_what_was_asked_for_before_and_what_a_person_waits_for_in_all(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    def waits(number: int, amount: float | None, by: str = "eve@north", hashed: str = "h") -> Approval:
+        changes = {"approval_id": f"ap-{number}", "requested_by": by, "arguments_hash": hashed}
+        return approval().model_copy(update=changes | {"arguments": {"order": "o-1", "amount_usd": amount}})
+
+    waiting = [waits(1, 0.1), waits(2, 0.2, hashed="h-2"), waits(3, 0.1), waits(4, None, by="ann@north", hashed="h-4")]
+    given.system.approvals.pending = AsyncMock(return_value=waiting)
+    given.system.tools = (Tool("refund", None, "Refund.", metadata={"units": {"amount_usd": "0.01"}}),)
+    listed = (await api.get("/v1/approvals", headers=bearer(given.approver))).json()["approvals"]
+    said = ("approval_id", "same_as", "same_as_status", "waiting_of_requester", "amounts_of_requester")
+    assert [tuple(known[name] for name in said) for known in listed] == [
+        ("ap-1", None, None, 3, {"amount_usd": 0.4}),
+        ("ap-2", None, None, 3, {"amount_usd": 0.4}),
+        ("ap-3", "ap-1", "pending", 3, {"amount_usd": 0.4}),
+        ("ap-4", None, None, 1, {"amount_usd": 0.0}),
+    ]
 
 
 @pytest.mark.parametrize(("approval", "status", "code"), [("ap-404", 404, "not_found"), ("ap-old", 410, "gone")])
