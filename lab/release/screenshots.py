@@ -31,8 +31,8 @@ PHONE = {"width": 390, "height": 780}
 WAIT_MS = 60_000
 SHOWN = ("cited", "two_documents", "tool", "poisoned", "refund")
 """Scenes of the story that the asker plays, the one on the picture first."""
-SAID = ("Used as it is", "Used as it is", "Used with changes", "Wrong")
-"""What became of the first of them, by the names of the buttons."""
+SAID = ("Yes", "Yes", "With changes", "No")
+"""How useful the first of them were, by the names of the buttons."""
 COLOURS = 256
 """Of a picture: a page has few, and a third of the bytes is enough."""
 
@@ -79,8 +79,8 @@ class Shots:
             page.get_by_role("button", name="New conversation").click()
             for question, said in zip(questions, SAID, strict=False):
                 turn = self._asked(page, question)
-                turn.get_by_role("button", name=said).click()
-                if said == "Wrong":
+                turn.get_by_role("button", name=said, exact=True).click()
+                if said == "No":
                     turn.get_by_label("What was wrong with it?").fill("It is about the other printer.")
                 turn.get_by_label("Minutes spent").fill("2")
                 turn.get_by_role("button", name="Save").click()

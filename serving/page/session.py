@@ -1,8 +1,10 @@
 """The visitor of an open page, and the messages and dialogs of its views."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nicegui import html, ui
 from opentelemetry import context as tracing
@@ -26,6 +28,7 @@ WORDS = {
     "failed": "Failed",
     "unfinished": "Not finished",
 }
+ZONE = "return Intl.DateTimeFormat().resolvedOptions().timeZone"
 
 
 class Visitor:
@@ -36,6 +39,7 @@ class Visitor:
         self.seen = principal
         """The person when the page was opened. It decides what is shown, never what is done."""
         self.looks_at: View | None = None
+        self.zone: tzinfo = UTC
         self._token = token
 
     @property
@@ -57,6 +61,16 @@ class Visitor:
         caller = await self.caller(permission)
         async with self.system.quotas.count_request(caller) if self.system.quotas else nullcontext():
             yield caller
+
+    async def ask_zone(self) -> None:
+        """Take the time zone of the person's browser; UTC remains where it gives none that is known here."""
+        with suppress(ZoneInfoNotFoundError, ValueError, TimeoutError):
+            self.zone = ZoneInfo(str(await ui.run_javascript(ZONE, timeout=5)))
+
+    def when(self, at: datetime) -> str:
+        """Return a moment in the person's time zone."""
+        there = at.astimezone(self.zone)
+        return f"{there:%d %b %Y, %H:%M}{' UTC' if self.zone is UTC else ''}"
 
     def refusal(self, permission: Permission) -> str:
         """Return why the visitor lacks this permission; empty where they have it."""

@@ -33,6 +33,18 @@ GO_BACK = """<script>(() => {
   });
   addEventListener("popstate", gone => entries()[gone.state ?? 0]?.click());
 })()</script>"""
+# Shown until the page is there and connected, in the colours that it will have
+LOADING = """<style>
+  .loading { position: fixed; inset: 0; background: light-dark(#f6f7f9, #14171c); color: light-dark(#5c6470, #9aa3b0);
+             color-scheme: light dark; display: grid; place-items: center; font: 0.9375rem/1.5 system-ui, sans-serif; }
+  .loading::before { content: ""; position: absolute; inset: 0 0 auto; height: 3.25rem; background: light-dark(#fff, #1b1f26);
+                     border-bottom: 1px solid light-dark(#e1e5ea, #2f3641); }
+  #esm-fallback { display: none !important; }
+  body:has(.asking) > .loading { display: none; }
+</style><div class="loading" role="status">Loading…</div><script>{
+  const chosen = document.cookie.match(/sixply_dark=(yes|no)/);
+  if (chosen) document.querySelector(".loading").style.colorScheme = chosen[1] === "yes" ? "dark" : "light";
+}</script>"""
 # the choice of light or dark; without this cookie the page follows the system
 DARK = "sixply_dark"
 
@@ -48,6 +60,7 @@ def page(request: Request) -> None:
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
     ui.add_head_html(SIGN_IN_AGAIN + GO_BACK)
+    ui.add_body_html(LOADING)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 
@@ -89,13 +102,17 @@ class Shell:
                     button = ui.button(label, icon=icon, on_click=partial(self._show, number), color=None)
                     self._buttons.append(button.props("flat no-caps dense").classes("entry"))
             self._who()
-        with html.main().classes("views"):
+        with html.div().classes("views"):
             for label, _, _ in self._views:
                 place = html.section().classes("view")
                 place.props["aria-label"] = label
                 self._places.append(place)
         self._source.build()
-        ui.timer(0, lambda: self._show(0), once=True)
+        ui.timer(0, self._open, once=True)
+
+    async def _open(self) -> None:
+        await self._visitor.ask_zone()
+        await self._show(0)
 
     def _who(self) -> None:
         seen = self._visitor.seen
@@ -118,8 +135,9 @@ class Shell:
         for place, (button, section) in enumerate(zip(self._buttons, self._places, strict=True)):
             section.set_visibility(place == number)
             button.props["aria-current"] = "page" if place == number else "false"
-        view = self._views[number][2]
+        label, _, view = self._views[number]
         self._visitor.looks_at = view
+        ui.page_title(f"{label} · {self._brand.name}")
         with self._places[number], show_errors():
             if number not in self._built:
                 self._built.add(number)

@@ -38,11 +38,11 @@ def unfit(source: str) -> list[str]:
 
 
 def _is_constant_head(name: str, call: ast.Call) -> bool:
-    """Whether constants of the module, joined by "+", are put into the head, and nothing else."""
+    """Whether constants of the module, joined by "+", are put into the page, and nothing else."""
     parts = [part for argument in call.args for part in ast.walk(argument)]
     plain = all(isinstance(part, ast.Name | ast.BinOp | ast.Add | ast.Load) for part in parts)
     names = [part.id for part in parts if isinstance(part, ast.Name)]
-    return name == "add_head_html" and not call.keywords and plain and all(map(str.isupper, names))
+    return name in ("add_body_html", "add_head_html") and not call.keywords and plain and all(map(str.isupper, names))
 
 
 def _our_own(value: ast.expr) -> bool:
@@ -62,6 +62,7 @@ def test_the_guard_sees_what_it_must() -> None:
     assert unfit("ui.html(text)\nui.markdown(text)\nhtml.p(text)") == ["html", "markdown"]
     assert unfit("ui.run_javascript(f'show({text})')") == ["text"]
     assert unfit("ui.add_head_html(SIGN_IN + GO_BACK)") == []
+    assert unfit("ui.add_body_html(LOADING)") == []
     for taken in (
         "text",
         "SIGN_IN + text",

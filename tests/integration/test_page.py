@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ compose = "extractive"
 [[observability.exporters]]
 use = "sqlite"
 """
+SILENT = """
+[models.resilience]
+gap_s = 600
+[serving.http]
+port = 0
+grace_s = 1
+"""
+"""A model that has said something may be silent for longer than any test."""
 QUOTA = "[serving.quotas.tenants.birch]\nrequests = { day = 2 }\n"
 FACT = "The moon lamp runs for nine hours."
 HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
@@ -275,11 +284,11 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     sign_in(page, key)
     first = "How long does the moon lamp run?"
     turn = ask(page, first)
-    turn.get_by_role("button", name="Wrong").click()
+    turn.get_by_role("button", name="No", exact=True).click()
     if feedback.TAKES_TEXT:
         turn.get_by_label("What was wrong with it?").fill("Another lamp.")
     turn.get_by_role("button", name="Save").click()
-    expect(turn.get_by_text("Saved: wrong")).to_be_visible()
+    expect(turn.get_by_text("Saved: no")).to_be_visible()
     turn.get_by_text("How it was made").click()
     trace = turn.locator("code").inner_text()
     page.get_by_role("button", name="New conversation").click()
@@ -301,7 +310,7 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     turn = page.get_by_role("article")
     expect(turn).to_have_count(1)
     expect(turn.get_by_role("status").first).to_have_text("Answered")
-    expect(turn.get_by_text("Another lamp." if feedback.TAKES_TEXT else "Saved: wrong")).to_be_visible()
+    expect(turn.get_by_text("Another lamp." if feedback.TAKES_TEXT else "Saved: no")).to_be_visible()
     turn.get_by_text("How it was made").click()
     expect(turn.locator("code")).to_have_text(trace)
     turn.get_by_role("button", name="Source 1").first.click()
@@ -319,6 +328,61 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     headers = {"Authorization": f"Bearer {key}"}
     left = httpx2.get(f"{served.url}/v1/conversations", headers=headers, timeout=WAIT_S).json()["conversations"]
     assert [one["question"] for one in left] == ["Please refund order QM-10015"]
+
+
+def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:
+    stack = stacks.stack(tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"')
+    key = KeyStore.of(load(stack).settings, SystemClock()).create(subject="ilka", tenant="alder", roles=["reader"])
+    with serving(stack) as (url, _), closing(browser.new_page()) as page:
+        page.set_default_timeout(WAIT_S * 1000)
+        page.goto(url)
+        sign_in(page, key)
+        question = "How long does the moon lamp run?"
+        page.get_by_label("Question").fill(question)
+        page.keyboard.press("Enter")
+        turn = page.get_by_role("article")
+        expect(turn.locator(".draft strong")).to_have_text("Nine hours")
+        expect(turn.locator(".draft li")).to_have_text(["moon lamp", "sun lamp"])
+        page.get_by_role("button", name="Stop").click()
+        expect(turn.get_by_role("status").first).to_have_text("Stopped")
+        expect(turn).to_contain_text("You stopped it")
+        expect(turn.locator(".answer strong")).to_have_text("Nine hours")
+        expect(turn.get_by_role("alert")).to_have_count(0)
+        turn.get_by_role("button", name="Ask again").click()
+        expect(page.get_by_role("article")).to_have_count(2)
+        last = page.get_by_role("article").last
+        expect(last.get_by_role("status").first).to_have_text("Answered")
+        expect(last.locator(".answer li")).to_have_text(["moon lamp", "sun lamp"])
+        earlier = page.get_by_role("complementary", name="Earlier conversations").get_by_role("listitem")
+        expect(earlier).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    "context", [{"permissions": ["clipboard-read", "clipboard-write"], "timezone_id": "Asia/Kolkata"}], indirect=True
+)
+def test_an_answer_is_copied_with_its_sources_found_by_its_words_and_dated_in_the_persons_time(
+    page: Page, served: Served
+) -> None:
+    sign_in(page, served.keys.create(subject="noor", tenant="alder-clinics", roles=["reader"]))
+    turn = ask(page, "How long does the moon lamp run?")
+    turn.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Copied, with its sources.")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert FACT.removesuffix(".") in copied
+    assert copied.endswith("[1] Moon lamp (moon.md)")
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "What weighs two kilograms?")
+    earlier = page.get_by_role("complementary", name="Earlier conversations")
+    entries = earlier.get_by_role("listitem")
+    expect(entries).to_have_count(2)
+    asked_at = datetime.now(UTC).replace(tzinfo=None)
+    shown = datetime.strptime(entries.first.locator(".dim").inner_text(), "%d %b %Y, %H:%M")  # noqa: DTZ007 - of Kolkata
+    assert shown - asked_at > timedelta(hours=4), "their clock is five hours and a half ahead"
+    earlier.get_by_label("Search your conversations").fill("nine hours")
+    expect(entries).to_have_count(1)
+    expect(entries).to_contain_text("How long does the moon lamp run?")
+    earlier.get_by_label("Search your conversations").fill("nothing of this kind")
+    expect(earlier.get_by_text("Nothing found.")).to_be_visible()
 
 
 def test_markup_in_a_document_is_shown_and_never_run(page: Page, served: Served) -> None:
@@ -623,14 +687,14 @@ def test_who_may_not_write_sees_why_and_reads(page: Page, served: Served) -> Non
 def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     turn = ask(page, "How long does the moon lamp run?")
-    said = turn.get_by_role("group", name="What became of this answer?")
-    said.get_by_role("button", name="Wrong").click()
+    said = turn.get_by_role("group", name="Was this answer useful?")
+    said.get_by_role("button", name="No", exact=True).click()
     said.get_by_role("button", name="Save").click()
     expect(said.get_by_role("alert")).to_contain_text("must not be empty")
     said.get_by_label("What was wrong with it?").fill("It is the old lamp.")
     said.get_by_label("Minutes spent").fill("3")
     said.get_by_role("button", name="Save").click()
-    expect(said.get_by_role("status")).to_contain_text("Saved: wrong, 3 minutes")
+    expect(said.get_by_role("status")).to_contain_text("Saved: no, 3 minutes")
     headers = {"Authorization": f"Bearer {served.reader}"}
     kept = httpx2.get(f"{served.url}/v1/feedback", headers=headers, timeout=WAIT_S).json()["feedback"][0]
     assert (kept["verdict"], kept["note"], kept["minutes"]) == ("rejected", "It is the old lamp.", 3)
@@ -641,7 +705,7 @@ def test_an_operator_sees_load_time_money_and_value_and_others_what_is_theirs(pa
     ask(page, "How long does the moon lamp run?")
     view = open_view(page, "Live")
     expect(view.get_by_role("group", name="Load of this server")).to_contain_text("turned away")
-    for figure in ("Seconds to an answer", "US dollars a day", "Answers a day", "What became"):
+    for figure in ("Seconds to an answer", "US dollars a day", "Answers a day", "How useful"):
         expect(view.get_by_role("img", name=figure)).to_be_visible()
     expect(view.locator(".chart svg")).to_have_count(4)
     expect(view.get_by_text("at work", exact=False).first).to_be_visible()

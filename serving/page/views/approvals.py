@@ -38,7 +38,7 @@ class ApprovalsView:
             if refusal := self._visitor.refusal("decide"):
                 alert(refusal, kind="note")
                 return
-            self._waiting = html.div().classes("cards").props('aria-live=polite aria-label="Waiting"')
+            self._waiting = html.div().classes("cards").props('role=group aria-live=polite aria-label="Waiting"')
             self._none = html.p("Nothing waits.").classes("nothing")
             self._decided = html.div()
         self._again = every(LOOK_AGAIN_S, self.refresh, while_at=(self._visitor, self))
@@ -64,7 +64,24 @@ class ApprovalsView:
         if [approval.approval_id for approval in decided] != self._known:
             self._known = [approval.approval_id for approval in decided]
             with refill(self._decided):
-                _history(decided)
+                self._history(decided)
+
+    def _history(self, decided: list[Approval]) -> None:
+        if not decided:
+            return
+        html.h2("Decided lately").classes("section")
+        with html.ul().classes("rows"):
+            for approval in decided:
+                with html.li():
+                    how = "answered" if approval.status == "approved" else "bad"
+                    html.b(approval.status.capitalize()).classes(f"status {how}")
+                    with html.div().classes("grow"):
+                        html.div(approval.reason)
+                        changed = " · with other values" if approval.edited is not None else ""
+                        html.div(f"by {approval.decided_by} for {approval.requested_by}{changed}").classes("dim")
+                        if approval.note:
+                            html.q(approval.note).classes("dim")
+                    html.span(self._visitor.when(approval.decided_at) if approval.decided_at else "").classes("dim")
 
 
 class Card:
@@ -95,12 +112,17 @@ class Card:
 
     def warn(self, double: Approval | None) -> None:
         """Warn that the same action was requested before; `None` removes the warning."""
-        text = _double(double) if double else ""
+        text = self._double(double) if double else ""
         if text != self._warned:
             self._warned = text
             with refill(self._warning):
                 if text:
                     alert(text, kind="note")
+
+    def _double(self, earlier: Approval) -> str:
+        if earlier.status == "approved" and earlier.decided_at:
+            return f"The same was approved by {earlier.decided_by} on {self._visitor.when(earlier.decided_at)}. To approve this does it again."
+        return f"The same as above, asked for by {earlier.requested_by}. To approve both does it twice."
 
     def _facts(self) -> None:
         approval = self._approval
@@ -108,12 +130,12 @@ class Card:
             for name, value in approval.arguments.items():
                 if value is not None:
                     _fact(label_of(name), display(value, name))
-            _fact("Asked by", f"{approval.requested_by} on {approval.requested_at:%d %b %Y, %H:%M} UTC")
+            _fact("Asked by", f"{approval.requested_by} on {self._visitor.when(approval.requested_at)}")
             listed = self._visitor.system.settings.orchestration.policy.effects_without_approval
             doubt = "Not everything in it can be traced to what the person said."
             always = "Every action of this kind needs a person's yes."
             _fact("Why it waits", doubt if approval.tool in listed else always)
-            _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
+            _fact("Open until", self._visitor.when(approval.expires_at))
 
     def _choice(self) -> None:
         own = self._visitor.system.executor.is_own(self._approval, self._visitor.seen.subject)
@@ -195,30 +217,6 @@ class Card:
             for paragraph in answer.text.split("\n"):
                 html.p(paragraph).classes("outcome")
             Making.of(answer, self._visitor).build()
-
-
-def _history(decided: list[Approval]) -> None:
-    if not decided:
-        return
-    html.h2("Decided lately").classes("section")
-    with html.ul().classes("rows"):
-        for approval in decided:
-            with html.li():
-                how = "answered" if approval.status == "approved" else "bad"
-                html.b(approval.status.capitalize()).classes(f"status {how}")
-                with html.div().classes("grow"):
-                    html.div(approval.reason)
-                    changed = " · with other values" if approval.edited is not None else ""
-                    html.div(f"by {approval.decided_by} for {approval.requested_by}{changed}").classes("dim")
-                    if approval.note:
-                        html.q(approval.note).classes("dim")
-                html.span(f"{approval.decided_at:%d %b, %H:%M}" if approval.decided_at else "").classes("dim")
-
-
-def _double(earlier: Approval) -> str:
-    if earlier.status == "approved" and earlier.decided_at:
-        return f"The same was approved by {earlier.decided_by} on {earlier.decided_at:%d %b, %H:%M} UTC. To approve this does it again."
-    return f"The same as above, asked for by {earlier.requested_by}. To approve both does it twice."
 
 
 def _fact(name: str, value: str) -> None:

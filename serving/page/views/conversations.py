@@ -11,6 +11,8 @@ from serving.api.conversations import require_conversations
 from serving.page.session import Visitor, act, confirm, refill, say, show_errors
 
 AT_ONCE = 50
+# newest conversations that are looked through
+MOST_SEARCHED = 200
 
 
 class Earlier:
@@ -24,6 +26,7 @@ class Earlier:
         self._known: list[Conversation] = []
         self._current: str | None = None
         self._shown = AT_ONCE
+        self._found: list[Conversation] = []
 
     def build(self) -> None:
         with html.aside().classes("earlier").props('aria-label="Earlier conversations"') as self._place:
@@ -32,7 +35,10 @@ class Earlier:
                 html.h2("Earlier conversations")
                 close = ui.button(icon="close", on_click=self.close, color=None).classes("quiet narrow")
                 close.props('flat dense round aria-label="Close the list"')
-            self._none = html.p("None yet. What you ask is kept here.").classes("dim")
+            self._words = ui.input(placeholder="Search", on_change=self._search).props(
+                'outlined dense clearable debounce=300 aria-label="Search your conversations"'
+            )
+            self._none = ui.label().classes("dim")
             self._list = html.ul()
             self._more = act("Show more", self._show_more)
             self._asking = html.div()
@@ -51,6 +57,20 @@ class Earlier:
             self._button.set_visibility(False)
             return
         self._known, self._current = await store.all(await self._visitor.caller()), current
+        await self._search()
+
+    async def _search(self) -> None:
+        """Show the conversations with these words in a question or an answer."""
+        words = (self._words.value or "").casefold().strip()
+        self._found = self._known
+        if words:
+            store, caller = require_conversations(self._visitor.runtime), await self._visitor.caller()
+            found = []
+            for conversation in self._known[:MOST_SEARCHED]:
+                said = (f"{turn.question}\n{turn.text}" for turn in await store.turns(conversation.thread_id, caller))
+                if any(words in text.casefold() for text in said):
+                    found.append(conversation)
+            self._found = found
         self._fill()
 
     def close(self) -> None:
@@ -58,7 +78,8 @@ class Earlier:
         if "shown" in self._place.classes:
             self._place.classes(remove="shown")
             self._button.props["aria-expanded"] = "false"
-            ui.run_javascript(f"document.getElementById('{self._button.html_id}')?.focus()")
+            with self._place:  # the entry that was clicked may be gone
+                ui.run_javascript(f"document.getElementById('{self._button.html_id}')?.focus()")
 
     def _show(self) -> None:
         self._place.classes(add="shown")
@@ -73,17 +94,19 @@ class Earlier:
         self._fill()
 
     def _fill(self) -> None:
-        self._none.set_visibility(not self._known)
-        self._more.set_visibility(len(self._known) > self._shown)
+        self._none.text = "Nothing found." if self._known else "None yet. What you ask is kept here."
+        self._none.set_visibility(not self._found)
+        self._words.set_visibility(bool(self._known))
+        self._more.set_visibility(len(self._found) > self._shown)
         with refill(self._list):
-            for conversation in self._known[: self._shown]:
+            for conversation in self._found[: self._shown]:
                 with html.li():
                     self._entry(conversation)
 
     def _entry(self, conversation: Conversation) -> None:
         with html.button().classes("begun").props("type=button") as button:
             html.span(conversation.question).classes("asked")
-            html.span(f"{conversation.begun_at:%d %b %Y, %H:%M} UTC").classes("dim")
+            html.span(self._visitor.when(conversation.begun_at)).classes("dim")
         button.on("click", partial(self._open, conversation.thread_id))
         button.props["title"] = conversation.question
         if conversation.thread_id == self._current:

@@ -18,12 +18,18 @@ from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
 from serving.judge.worth import worth
 from serving.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
-from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
 
 LOOK_AGAIN_S = 2.0
 DAYS, LATEST = 14, 300
 COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
+
+USED = {
+    "accepted": "Used as it is",
+    "edited": "Used with changes",
+    "rejected": "Wrong",
+    "escalated": "Passed on",
+}
 
 
 class LiveView:
@@ -41,7 +47,7 @@ class LiveView:
                 act("Look again", self._again, "outline", icon="refresh")
             # other roles see only what GET /v1/usage and GET /v1/feedback return to them
             if refusal:
-                html.p("What your answers cost, and what became of your tenant's.").classes("lead")
+                html.p("What your answers cost, and how useful your tenant's were.").classes("lead")
                 alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")
             else:
                 lead = f"This server now; the answers of {tenant} in the last days; value over all tenants."
@@ -59,7 +65,7 @@ class LiveView:
         answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
         with refill(self._figures):
             if operator:
-                _time(answers)
+                _time(answers, self._visitor)
             _money(days)
             if operator:
                 _answers(answers, system.context.clock.now().astimezone(UTC).date())
@@ -122,14 +128,14 @@ class Tile:
         self._figure.text, self._more.text = figure, more
 
 
-def _time(answers: Sequence[AnswerFigures]) -> None:
+def _time(answers: Sequence[AnswerFigures], visitor: Visitor) -> None:
     latest = answers[-LATEST:]
     seconds = [answer.values["seconds"] or 0.0 for answer in latest]
     says = "no answer yet"
     if seconds:
         middle, late = np.percentile(seconds, [50, 95])
         says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {pluralise(len(seconds), 'answer')}"
-    moments = [f"{_moment(row.at_ns):%d %b, %H:%M}" for row in latest]
+    moments = [visitor.when(_moment(row.at_ns)) for row in latest]
     Plot("Seconds to an answer").show(moments, {"": ("var(--orchestration)", seconds)}, says=says)
 
 
@@ -162,11 +168,11 @@ def _feedback(outcomes: Sequence[Outcome]) -> None:
     counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
     judged = f"{pluralise(len(outcomes), 'answer')} judged by people"
     series = {
-        CHOICES[verdict][0]: (colour, [counts[verdict] if column == verdict else 0 for column in COLOURS])
+        USED[verdict]: (colour, [counts[verdict] if column == verdict else 0 for column in COLOURS])
         for verdict, colour in COLOURS.items()
     }
     says = judged if outcomes else "unknown: nobody has said anything yet"
-    Plot("What became of answers").show([""] * len(series), series, says=says)
+    Plot("How useful answers were").show([""] * len(series), series, says=says)
 
 
 def _worth(report: ValueReport) -> None:

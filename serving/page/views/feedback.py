@@ -14,9 +14,9 @@ from serving.http.streams import explain
 from serving.page.session import Visitor, act, alert, refill, show_errors
 
 CHOICES = {
-    "accepted": ("Used as it is", "thumb_up"),
-    "edited": ("Used with changes", "edit"),
-    "rejected": ("Wrong", "thumb_down"),
+    "accepted": ("Yes", "thumb_up"),
+    "edited": ("With changes", "edit"),
+    "rejected": ("No", "thumb_down"),
     "escalated": ("Passed on", "forward"),
 }
 TEXTS = {
@@ -35,7 +35,7 @@ class FeedbackBar:
 
     def build(self, feedback: Outcome | None = None) -> None:
         """Show the buttons, or the earlier `feedback`."""
-        self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
+        self._place = html.div().classes("feedback").props('role=group aria-label="Was this answer useful?"')
         if feedback is None:
             self._offer()
         else:
@@ -43,7 +43,7 @@ class FeedbackBar:
 
     def _offer(self) -> None:
         with refill(self._place), html.div().classes("choices"):
-            html.span("What became of it?").classes("dim")
+            html.span("Was this answer useful?").classes("dim")
             for verdict, (words, icon) in CHOICES.items():
                 act(words, partial(self._form, verdict), icon=icon)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nicegui import html, ui
@@ -32,10 +32,54 @@ BLOCKS = {
 
 def show_markdown(text: str, write: Write) -> None:
     """Build the elements of `text` in the current slot."""
+    _show(_parse(text), write)
+
+
+class Draft:
+    """Markdown that grows. Only the blocks that changed are built again: the last one, as a rule."""
+
+    def __init__(self, place: ui.element, write: Write) -> None:
+        self._place, self._write = place, write
+        self._text = ""
+        self._blocks: list[tuple[str, ui.element]] = []
+
+    def show(self, text: str) -> bool:
+        """Show `text`; return whether it is another one than before."""
+        if text == self._text:
+            return False
+        self._text, lines = text, text.split("\n")
+        blocks = list(_top_blocks(_parse(text)))
+        for number, tokens in enumerate(blocks):
+            begin, end = tokens[0].map or (0, len(lines))
+            written = "\n".join(lines[begin:end])
+            if self._blocks[number : number + 1] and self._blocks[number][0] == written:
+                continue
+            self._drop_from(number)
+            with self._place, html.div() as block:
+                _show(tokens, self._write)
+            self._blocks.append((written, block))
+        self._drop_from(len(blocks))
+        return True
+
+    def _drop_from(self, number: int) -> None:
+        for _, block in self._blocks[number:]:
+            block.delete()
+        del self._blocks[number:]
+
+
+def _parse(text: str) -> list[Token]:
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    _show(parser.parse(text), write)
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).parse(text)
+
+
+def _top_blocks(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    block: list[Token] = []
+    for token in tokens:
+        block.append(token)
+        if token.level == 0 and token.nesting != 1:
+            yield block
+            block = []
 
 
 def _show(tokens: Sequence[Token], write: Write) -> None:

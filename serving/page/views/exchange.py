@@ -1,0 +1,235 @@
+"""One question with its answer: what is done, the draft as it comes, the checked answer with its sources, what can be done with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+from nicegui import html, ui
+
+from observability.stores.outcomes import Outcome
+from orchestration.events import Event, Step, Turn
+from retrieval.documents import Citation
+from serving.api.conversations import require_conversations
+from serving.cli.terminal import near_titles
+from serving.page.session import WORDS, Visitor, act, every, refill, say
+from serving.page.views.feedback import FeedbackBar
+from serving.page.views.how_it_was_made import Making
+from serving.page.views.markdown import Draft, show_markdown
+from serving.page.views.source import SourcePanel
+
+LOOK_AGAIN_S = 2.0
+# a draft is drawn this often: every word by itself would cost more than the model
+DRAW_AGAIN_S = 0.1
+# The clipboard of the browser exists over TLS and on this machine alone
+COPY = """async event => {
+  const text = event.currentTarget.dataset.text;
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const field = document.body.appendChild(Object.assign(document.createElement("textarea"), {value: text}));
+    field.select(); document.execCommand("copy"); field.remove();
+  }
+  emit();
+}"""
+UNSUPPORTED = "[?]"
+MARKER = re.compile(r"(\[(?:\d+|\?)\])")
+
+
+class Exchange:
+    """`again` asks a question once more, in the same conversation."""
+
+    def __init__(self, question: str, visitor: Visitor, source: SourcePanel, *, again: Callable[[str], None]) -> None:
+        self._question, self._again = question, again
+        self._visitor = visitor
+        self._source = source
+        self.thread_id: str | None = None
+        self._draft = ""
+        self._round: int | None = None
+        with html.article().classes("turn") as self._article:
+            html.h2(question).classes("question")
+            self._status = ui.label("Working").classes("status working").props("role=status")
+            self._steps = html.ol().classes("steps").props('aria-label="What is being done"')
+            self._text = html.div().classes("answer draft").props("aria-busy=true")
+            self._rest = html.div().classes("rest")
+            self._shown = Draft(self._text, show_draft_markers)
+            self._drawing = ui.timer(DRAW_AGAIN_S, self._draw)
+        self._look_at("end")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether another conversation was opened meanwhile."""
+        return bool(self._article.is_deleted)
+
+    def take(self, event: Event) -> None:
+        self.thread_id = event.thread_id or self.thread_id
+        if event.step is not None:
+            self._step(event.step)
+        if event.token is not None:
+            if event.round != self._round:  # text of an earlier round led to tools and is no answer
+                self._draft, self._round = "", event.round
+            self._draft += event.token
+        if event.answer is not None:
+            answer = event.answer
+            self.thread_id = answer.thread_id
+            # as its conversation stores it
+            both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
+            waits = answer.approval.approval_id if answer.approval else None
+            turn = Turn(**both, at=self._visitor.system.context.clock.now(), approval_id=waits)
+            self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
+            self._look_at("start")
+
+    def show_again(self, thread_id: str, turn: Turn, feedback: Outcome | None = None) -> None:
+        self.thread_id = thread_id
+        making = Making(turn.trace_id, self._visitor, says=self._visitor.when(turn.at))
+        self._show(turn, making, feedback=feedback)
+
+    def fail(self, message: str) -> None:
+        if self._end("No answer", "bad"):
+            with refill(self._text):
+                html.p(message).props("role=alert")
+
+    def stop(self) -> None:
+        """Keep what was written before the person stopped it."""
+        self._draw()
+        if self._end("Stopped", "stopped"):
+            with self._rest:
+                html.p("You stopped it. What it had written was not checked against the documents.").classes("dim")
+
+    def _end(self, status: str, how: str) -> bool:
+        if self.is_gone:
+            return False
+        self._drawing.cancel()
+        self._status.text = status
+        self._status.classes(replace=f"status {how}")
+        self._text.props["aria-busy"] = "false"
+        with refill(self._rest), html.div().classes("choices"):
+            act("Ask again", lambda: self._again(self._question), icon="refresh")
+        return True
+
+    def _draw(self) -> None:
+        if not self.is_gone and self._shown.show(self._draft):
+            self._look_at("end")
+
+    def _step(self, step: Step) -> None:
+        self._status.text = step.name.replace("_", " ").capitalize()
+        with self._steps, html.li().classes(step.outcome):
+            html.b(step.name.replace("_", " "))
+            html.span(step.detail).classes("dim")
+            html.span(f"{step.ms:.0f} ms").classes("ms")
+        self._look_at("end")
+
+    def _show(
+        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), feedback: Outcome | None = None
+    ) -> None:
+        self._drawing.cancel()
+        self._status.text = WORDS[turn.status]
+        self._status.classes(replace=f"status {turn.status}")
+        self._steps.set_visibility(False)
+        self._text.classes(replace="answer").props["aria-busy"] = "false"
+        with refill(self._text):
+            if turn.path == "generative":
+                show_markdown(turn.text, lambda text: self._show_markers(text, turn))
+            else:
+                for paragraph in filter(str.strip, turn.text.split("\n")):
+                    with html.p():
+                        self._show_markers(paragraph, turn)
+        with refill(self._rest):
+            if turn.as_of is not None:
+                html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
+            for worse in degraded:
+                html.p(worse).classes("warning")
+            if turn.citations:
+                self._sources(turn)
+            if turn.nearest:
+                html.p(f"Nearest: {near_titles(turn)}").classes("dim")
+            self._offer(turn)
+            if turn.status in ("waiting", "unfinished"):
+                self._wait_for(turn)
+            else:
+                FeedbackBar(turn.answer_id, turn.text, self._visitor).build(feedback)
+            making.build()
+
+    def _offer(self, turn: Turn) -> None:
+        with html.div().classes("choices"):
+            copy = act("Copy", None, icon="content_copy")
+            copy.props["data-text"] = as_copied(turn)
+            copy.on("click", lambda: say("Copied, with its sources."), js_handler=COPY)
+            if turn.status != "waiting":
+                act("Ask again", lambda: self._again(self._question), icon="refresh")
+
+    def _wait_for(self, turn: Turn) -> None:
+        """Say that the turn waits for a decision; when it was made, or the run has ended, show the result."""
+        html.p(
+            "Somebody who may approve decides under Approvals. Nothing happens before."
+            if turn.status == "waiting"
+            else "It is still at work, or was cut off. The same question, asked here again, goes on with it."
+        ).classes("dim")
+
+        async def look() -> None:
+            caller = await self._visitor.caller()
+            approval = None
+            if turn.approval_id:
+                approval = await self._visitor.system.approvals.get(turn.approval_id, caller.tenant)
+                if approval is None or approval.status == "pending":
+                    return
+                if approval.status == "expired":
+                    again.cancel()
+                    self._status.text = "Nobody decided in time; nothing was done"
+                    return
+            turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
+            now = next(turn_now for turn_now in turns if turn_now.answer_id == turn.answer_id)
+            if now.status in ("waiting", "unfinished"):
+                return  # the decision is being carried out
+            again.cancel()
+            self.show_again(self.thread_id or "", now)
+            if approval is not None:
+                self._status.text = f"{approval.status.capitalize()} by {approval.decided_by}"
+
+        again = every(LOOK_AGAIN_S, look)
+
+    def _show_markers(self, text: str, turn: Turn) -> None:
+        citations = {f"[{citation.marker}]": citation for citation in turn.citations}
+        for part in MARKER.split(text):
+            if part in citations:
+                self._opens(html.button(str(citations[part].marker)).classes("cite"), citations[part])
+            elif part == UNSUPPORTED:
+                html.span(part).classes("unsupported").props('title="What was read does not support this."')
+            elif part:
+                html.span(part)
+
+    def _sources(self, turn: Turn) -> None:
+        with html.ol().classes("sources").props('aria-label="Sources"'):
+            for citation in turn.citations:
+                with html.li():
+                    with html.button().classes("open") as opener:
+                        html.span(str(citation.marker)).classes("cite")
+                        html.b(citation.title or citation.uri)
+                        page = f" · page {citation.page}" if citation.page else ""
+                        html.span(f"{citation.uri}{page}").classes("dim")
+                        html.q(citation.quote)
+                    self._opens(opener, citation)
+
+    def _opens(self, button: ui.element, citation: Citation) -> None:
+        button.props["type"] = "button"
+        button.props["aria-label"] = f"Source {citation.marker}: {citation.title or citation.uri}"
+        button.on("click", lambda: self._source.cite(citation))
+
+    def _look_at(self, edge: Literal["start", "end"]) -> None:
+        # to its end while it is written, and to its start once it is complete
+        scroll = f"document.getElementById('{self._article.html_id}')?.scrollIntoView"
+        ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))
+
+
+def show_draft_markers(text: str) -> None:
+    """Show a draft's text; its markers lead nowhere until the answer is checked."""
+    for part in filter(None, MARKER.split(text)):
+        html.span(part.strip("[]") if MARKER.fullmatch(part) else part).classes(
+            "cite" if MARKER.fullmatch(part) else ""
+        )
+
+
+def as_copied(turn: Turn) -> str:
+    """Return an answer as text with the list of its sources."""
+    sources = [f"[{citation.marker}] {citation.title or citation.uri} ({citation.uri})" for citation in turn.citations]
+    return "\n".join([turn.text, *([""] if sources else []), *sources])
