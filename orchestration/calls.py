@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,8 @@ from langchain_core.utils.json_schema import dereference_refs
 from pydantic import ValidationError
 
 from foundation.components import load_removable
-from foundation.errors import InvalidSetting, did_you_mean
+from foundation.errors import BudgetExceeded, InvalidSetting, did_you_mean
+from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable, one_line
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 FOREIGN = "orchestration.effects.foreign_tools"
 # Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
+# Most characters of a tool's schema, what it refers to in place of the references
+SCHEMA_CHARACTERS = 100_000
+# Most seconds of checking the arguments of one call by a schema
+CHECKING_S = 2.0
 
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden", "repeated"
@@ -68,6 +74,7 @@ def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
         load_removable(FOREIGN, asking=f'Tool "{tool.name}"').demand_schema(tool)
+        _demand_followable(tool, tool.tool_call_schema)
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
@@ -87,14 +94,47 @@ def demand_described(tool: BaseTool) -> None:
             )
 
 
-class Followed(dict[str, Any]):
-    left = 5_000  # references that are followed at most, since each may stand for many
+def _demand_followable(tool: BaseTool, schema: dict[str, Any]) -> None:
+    # LangChain follows references for each call of a model, in every keyword, and a short schema can stand for millions of parts
+    left, keywords = (
+        SCHEMA_CHARACTERS,
+        {key: item for key, item in schema.items() if key not in {"properties", "$defs"}},
+    )
+    for kind, parts in (("property", schema.get("properties", {})), ("keyword", keywords)):
+        for name, item in parts.items():
+            with _naming_unfollowable(tool, f'{kind} "{name}"', item):
+                for length in _lengths({name: item}, schema):
+                    if (left := left - length) < 0:
+                        raise LookupError(name)
+                dereference_refs({name: item}, full_schema=schema)
 
-    def __getitem__(self, key: str) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise LookupError(key)
-        return super().__getitem__(key)
+
+@contextmanager
+def _naming_unfollowable(tool: BaseTool, place: str, part: Any) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidSetting(
+            f'The {place} of tool "{tool.name}" refers to what is not in its schema, or to too much, or has a property named "$ref": '
+            f"{json.dumps(part)[:200]}. Only what stands there (#/$defs/...) is looked up, and nothing is fetched; with all of it in "
+            f"place, a schema has at most {SCHEMA_CHARACTERS:,} characters. Correct the schema, or leave the tool out."
+        ) from error
+
+
+def _lengths(part: Any, schema: Any, following: frozenset[str] = frozenset()) -> Iterator[int]:
+    """Yield the length of each part that LangChain visits to follow references: it turns back where one contains itself."""
+    yield len(part) if isinstance(part, str) else 1
+    reference = part.get("$ref") if isinstance(part, Mapping) else None
+    if isinstance(reference, str) and reference.startswith("#/") and reference not in following:
+        target = schema
+        for step in reference.split("/")[1:]:
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        yield from _lengths(target, schema, following | {reference})
+    inside = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else ()
+    for key, item in inside:
+        yield len(str(key))
+        if key != "$defs":
+            yield from _lengths(item, schema, following)
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
@@ -105,15 +145,9 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     schema: dict[str, Any] = given if isinstance(given, dict) else given.model_json_schema()
     properties = {name: item for name, item in (schema.get("properties") or {}).items() if item is not False}
     for name, item in properties.items():
-        try:
-            if "'$ref'" in repr({name: item}):  # to LangChain it is a reference also as a property's name
-                properties[name] = dereference_refs({name: item}, full_schema=Followed(schema))[name]
-        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise InvalidSetting(
-                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much, or has a property named "$ref": '
-                f"{json.dumps(item)[:200]}. Only what "
-                "stands there (#/$defs/...) is looked up, and nothing is fetched. Correct the schema, or leave the tool out."
-            ) from error
+        if "'$ref'" in repr({name: item}):  # to LangChain it is a reference also as a property's name
+            with _naming_unfollowable(tool, f'property "{name}"', item):
+                properties[name] = dereference_refs({name: item}, full_schema=schema)[name]
     properties = {name: {} if item is True else item for name, item in properties.items()}
     return {name: item for name, item in schema.items() if name not in {"$defs", "definitions"}} | {
         "properties": properties
@@ -138,6 +172,17 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
             raise unfit_error(tool, first["loc"], first["msg"]) from error
     _demand_whole_units(tool, fitting)
     return fitting
+
+
+async def check_in_time(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `check_arguments` does. A schema of strangers is followed off the event loop and for `CHECKING_S` at most."""
+    if not isinstance(tool.tool_call_schema, dict):
+        return check_arguments(tool, arguments)
+    try:
+        return await in_thread_within(CHECKING_S, check_arguments, tool, arguments)
+    except BudgetExceeded as error:
+        why = f"checking its arguments by its own schema takes longer than {CHECKING_S:g} s"
+        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
 
 
 def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:

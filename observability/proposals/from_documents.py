@@ -42,7 +42,9 @@ _FIGURE = re.compile(
 _GAP = "___"
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
 # What a mail does not say itself: subject and fields, what it quotes, and the line above, "On Monday Ida <ida@example.com> wrote:"
-_UNSAID = re.compile(r"(?m)(?:\A.+\n+)?(?:From|To|Cc|Date|Sent|Subject): (?!.*; .+: )|>|.*<\S+@\S+>.*:$|.*:\n+>")
+_UNSAID = re.compile(
+    r"(?m)(?:\A.+\n+)?(?:From|To|Cc|Date|Sent|Subject): (?!.*; .+: )|>|(?=.*:$).*<[^\s@<>]{1,64}@[^\s<>]{1,255}>|.*:\n+>"
+)
 _CLAUSE_END = re.compile(r"[,;:()，；：（）、。]")  # noqa: RUF001 - full-width signs are meant
 # Fewest and most words of a sentence that says enough on its own, and is still a question with a gap
 _WORDS = (4, 40)

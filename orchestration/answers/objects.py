@@ -54,7 +54,7 @@ PLAIN = (
     f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
 )
 # A part of a pattern: an escaped character, a class, the start of a special group, a repeat, any other character
-_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|\{\d*,?\d*\}|.", re.DOTALL)
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+(?:\]|\Z)|\(\?|\{\d*+,?\d*+\}|.", re.DOTALL)
 
 Failure = Literal["insufficient_evidence", "budget", "model"]
 
@@ -216,7 +216,7 @@ def _choices(part: str) -> int | None:
         return ENDLESS
     if part in ("?", "|"):
         return 2
-    if repeat := re.fullmatch(r"\{(\d*)(,?)(\d*)\}", part):
+    if repeat := re.fullmatch(r"\{(\d*+)(,?)(\d*+)\}", part):
         least, several, most = repeat.groups()
         return 1 if not several else ENDLESS if not most else int(most) - int(least or 0) + 1
     return None

@@ -83,7 +83,7 @@ def json_of(reply: AIMessage) -> str:
     if reply.tool_calls:
         return json.dumps(reply.tool_calls[0]["args"])
     # a bare object may have a fence in one of its strings
-    fenced = re.search(r"\A\s*+(?!\{).*?```(?:json)?\s*(.*?)```", reply.text, re.DOTALL)
+    fenced = re.search(r"\A\s*+(?!\{)(?:(?!```).)*+```(?:json)?\s*+(.*?)```", reply.text, re.DOTALL)
     return (fenced.group(1) if fenced else reply.text).strip()
 
 

@@ -9,7 +9,7 @@ from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
-from orchestration.calls import RULES, Denial, UnfitArguments, check_arguments, metadata_of
+from orchestration.calls import RULES, Denial, UnfitArguments, check_in_time, metadata_of
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.policy import Policy
 
@@ -84,7 +84,7 @@ class Decisions:
         if tool is None:
             raise Conflict(f"The tool {approval.tool} no longer exists. Reject the approval.")
         try:
-            fitting = check_arguments(tool, decision.arguments)
+            fitting = await check_in_time(tool, decision.arguments)
             if preview := metadata_of(tool, "preview", None):
                 await asyncio.to_thread(preview, fitting, Principal(approval.requested_by, approval.tenant))
         except (UnfitArguments, ToolException) as error:

@@ -21,7 +21,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
-from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
+from foundation.errors import BudgetExceeded, Conflict, InvalidSetting, SixplyError, Stopped
+from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
@@ -35,7 +36,7 @@ from orchestration.calls import (
     advise_after_failure,
     arguments_hash,
     as_done_before,
-    check_arguments,
+    check_in_time,
     demand_described,
     deny,
     describe_call,
@@ -54,6 +55,8 @@ from orchestration.effects.values import list_reasons_to_ask
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
+# Most seconds of tracing the values of one effect; after that a person decides
+TRACING_S = 10.0
 COUNTED_RUNS = 10_000
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
@@ -121,7 +124,7 @@ class Executor(Decisions):
                 hashed = arguments_hash(tool, principal.tenant, arguments)
             return await self._record_outcome(refusal, principal, run_id, hashed)
         try:
-            fitting = check_arguments(self._tools[tool], arguments)
+            fitting = await check_in_time(self._tools[tool], arguments)
         except UnfitArguments as error:
             outcome = ToolOutcome(tool=tool, status="failed", content=str(error), reason="arguments")
             return await self._record_outcome(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
@@ -179,7 +182,13 @@ class Executor(Decisions):
         return (await self._carry_out_once(call, stored)).model_copy(update={"approval": stored})
 
     async def _act_or_ask(self, call: Call) -> ToolOutcome:
-        reasons = list_reasons_to_ask(call.tool, call.arguments, call.origin, self._tools)
+        try:
+            # a conversation may be a megabyte long
+            reasons = await in_thread_within(
+                TRACING_S, list_reasons_to_ask, call.tool, call.arguments, call.origin, self._tools
+            )
+        except BudgetExceeded:
+            reasons = [f"comparing it with what the person said takes longer than {TRACING_S:g} s"]
         if call.tool.name not in self._policy.effects_without_approval:
             return await self._ask(call, reasons)
         if reasons and call.key not in await self._effects.keys_of(call.principal):

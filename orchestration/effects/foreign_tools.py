@@ -5,21 +5,24 @@ our own configuration alone; by default a tool is an effect that needs an approv
 """
 
 import json
+import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, TypeVar, cast
 
+import regex
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
 from foundation.errors import InvalidRequest, InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
-from orchestration.calls import UnfitArguments, schema_of, unfit_error
+from orchestration.calls import UnfitArguments, demand_described, schema_of, unfit_error
 from orchestration.language.guard import instructs_reader, visible
-from orchestration.language.patterns import find_error
+from orchestration.language.patterns import find_error, has_key_patterns
 
+log = logging.getLogger(__name__)
 DESCRIPTION_CHARACTERS = 600
 T = TypeVar("T")
 _NOT_A_WORD = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
@@ -129,10 +132,24 @@ def demand_schema(tool: BaseTool) -> None:
     schema: Any = tool.tool_call_schema
     try:
         Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
+        for pattern in _patterns_in(schema):
+            regex.compile(pattern)
+    except (SchemaError, regex.error, RecursionError, OverflowError) as error:
+        why = error.message if isinstance(error, SchemaError) else f"a pattern of it cannot be read ({error})"
+        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {why}.') from error
+    if has_key_patterns(schema):
+        raise InvalidSetting(
+            f'The schema of tool "{tool.name}" has patternProperties, which are not looked for. Leave the tool out.'
+        )
     if schema.get("type") != "object":
         raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+
+
+def _patterns_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping) and isinstance(pattern := value.get("pattern"), str):
+        yield pattern
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _patterns_in(item)
 
 
 def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,11 +196,29 @@ def _texts_that_stay(value: Any) -> Iterator[str]:
 def take_over(
     options: ForeignOptions, source: str, theirs: Mapping[str, T], make: Callable[[T], BaseTool]
 ) -> list[BaseTool]:
-    """Make the configured ones of their tools. Raises InvalidSetting: a configured tool is not among them."""
+    """Make the configured ones of their tools; one that cannot be offered safely is left out, with a line in the log.
+
+    Raises InvalidSetting: a configured tool is not among them.
+    """
     for name in (*(options.only or ()), *options.tools):
         if name not in theirs:
             raise InvalidSetting(f'{source} has no tool "{name}". {did_you_mean(name, list(theirs))}')
-    return [make(tool) for name, tool in theirs.items() if options.only is None or name in options.only]
+    taken: dict[str, BaseTool] = {}
+    for name in (name for name in theirs if options.only is None or name in options.only):
+        try:
+            demand_described(tool := make(theirs[name]))
+            _demand_free(tool.name, taken)
+        except InvalidSetting as error:
+            # whoever runs the server may change its tools, but not keep us from starting
+            log.error("%s: its tool %r is left out. %s", source, name[:100], error)  # noqa: TRY400 - the traceback says no more
+        else:
+            taken[tool.name] = tool
+    return [*taken.values()]
+
+
+def _demand_free(name: str, taken: Collection[str]) -> None:
+    if name in taken:
+        raise InvalidSetting(f"Another one before it is named {name} with us, too.")
 
 
 def secret(variable: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from foundation.machine import deadline
 from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.calls import metadata_of, schema_of
 from orchestration.effects.trusted_records import trusted_records
@@ -107,6 +108,7 @@ class _Values:
         self._stays_inside = metadata_of(tool, "reach", "outward") == "own"
 
     def is_own(self, role: Role, name: str, value: Any) -> bool:
+        deadline.check()  # a model may send thousands, and each is looked for in a whole conversation
         if role == "choice":
             return True
         if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,9 @@ PATTERN_S = 1.0
 SCHEMA_CHARACTERS = 50_000
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+# Patterns of tools, each tried once
+_SET_ASIDE: set[str] = set()
 
 
 def in_time(pattern: str, search: Callable[..., T]) -> T:
@@ -36,6 +40,20 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
             f"A search for the pattern {pattern[:100]!r} takes longer than {PATTERN_S:g} s in this text. Write a simpler "
             "pattern, or send less text."
         ) from error
+
+
+def of_a_tool(pattern: str, search: Callable[..., T], otherwise: T) -> T:
+    """Return what `in_time` does for a pattern of a tool, whose author may be anybody. One that takes too long is set aside for the
+    life of this process, with a line in the log: from then on the result is `otherwise`.
+    """
+    if pattern in _SET_ASIDE:
+        return otherwise
+    try:
+        return in_time(pattern, search)
+    except (InvalidRequest, RecursionError):
+        _SET_ASIDE.add(pattern)
+        log.warning("A tool's pattern is too slow to be looked for in questions and is set aside: %.100r", pattern)
+        return otherwise
 
 
 def check_schema(schema: Mapping[str, Any], demand: Callable[[Any], object] = lambda _: None) -> None:
@@ -65,6 +83,11 @@ def check_schema(schema: Mapping[str, Any], demand: Callable[[Any], object] = la
         ) from error
 
 
+def has_key_patterns(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema has patterns of keys: three keywords of `jsonschema` search for them with `re`, without an end."""
+    return '"patternProperties": {' in json.dumps(schema, ensure_ascii=False)
+
+
 def find_mistake(value: Any, schema: Mapping[str, Any], formats: FormatChecker | None = None) -> str:
     """Return where a value breaks which keyword of a schema; empty where it fits."""
     error = find_error(value, schema, formats)
@@ -78,6 +101,9 @@ def find_error(value: Any, schema: Mapping[str, Any], formats: FormatChecker | N
     from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
     from jsonschema_specifications import REGISTRY
+
+    if has_key_patterns(schema):
+        raise InvalidRequest("A schema with patternProperties is not taken. Write the properties out.")
 
     def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
         if isinstance(instance, str) and not in_time(wanted, partial(regex.search, wanted, instance)):
@@ -93,5 +119,14 @@ def find_error(value: Any, schema: Mapping[str, Any], formats: FormatChecker | N
     # at each keyword: a list and a schema of some thousand parts each have millions of pairs
     keywords = {**Draft202012Validator.VALIDATORS, "pattern": pattern}
     bound = extend(Draft202012Validator, {name: looking_at_the_time(keyword) for name, keyword in keywords.items()})
+    by_its_part = bound.evolve
+
+    def stay_bound(self: Any, **changes: Any) -> Any:
+        # for a part with a "$schema" of its own `jsonschema` takes its own class, whose patterns run without an end
+        if isinstance(part := changes.get("schema"), Mapping):
+            changes["schema"] = {key: item for key, item in part.items() if key != "$schema"}
+        return by_its_part(self, **changes)
+
+    bound.evolve = stay_bound
     # the default registry would fetch what a stranger's schema refers to
     return best_match(bound(schema, format_checker=formats, registry=REGISTRY).iter_errors(value))

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import NUMERALS
 from orchestration.calls import schema_of
-from orchestration.language.patterns import in_time
+from orchestration.language.patterns import in_time, of_a_tool
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
     kinds = _kinds(schema)
     merged = {**schema, **next((b for b in schema.get("anyOf", ()) if b.get("type") != "null"), {})}
     if "pattern" in merged:
-        return by_pattern(question, merged["pattern"])
+        return _by_pattern_of_tool(question, merged["pattern"])
     if "enum" in merged:
         return next((choice for choice in merged["enum"] if has_word(question, str(choice))), None)
     if kinds & {"number", "integer"}:
@@ -65,9 +65,17 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
 
 def by_pattern(question: str, pattern: str) -> str | None:
     """Return what fits in its first spelling that does; `None` where nothing does. Raises InvalidRequest: it took too long."""
-    match = in_time(pattern, partial(regex.search, _as_word(pattern), question, regex.IGNORECASE))
+    return in_time(pattern, partial(_first_spelling, question, pattern))
+
+
+def _by_pattern_of_tool(question: str, pattern: str) -> str | None:
+    return of_a_tool(pattern, partial(_first_spelling, question, pattern), None)
+
+
+def _first_spelling(question: str, pattern: str, timeout: float) -> str | None:
+    match = regex.search(_as_word(pattern), question, regex.IGNORECASE, timeout=timeout)
     spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
-    return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, _bare(pattern), text))), None)
+    return next((text for text in spellings if regex.fullmatch(_bare(pattern), text, timeout=timeout)), None)
 
 
 def _bare(pattern: str) -> str:
@@ -118,7 +126,7 @@ def _count_in(question: str, name: str) -> int | None:
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
     """Replace identifiers by one constant, since an embedder sees them as noise and two of them as alike."""
     for pattern in {pattern for tool in tools for pattern in _patterns(tool)}:
-        text = in_time(pattern, partial(regex.sub, _as_word(pattern), "12345", text, flags=regex.IGNORECASE))
+        text = of_a_tool(pattern, partial(regex.sub, _as_word(pattern), "12345", text, flags=regex.IGNORECASE), text)
     return text
 
 
@@ -129,12 +137,13 @@ def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
         matches = regex.finditer(_as_word(pattern), text, regex.IGNORECASE, timeout=timeout)
         return [match.span() for match in matches]
 
-    places = {place for pattern in _patterns(tool) for place in in_time(pattern, partial(search, pattern))}
+    nowhere: list[tuple[int, int]] = []
+    places = {place for pattern in _patterns(tool) for place in of_a_tool(pattern, partial(search, pattern), nowhere)}
     return tuple(dict.fromkeys(text[start:end].upper() for start, end in sorted(places)))
 
 
 def identifies(question: str, tool: BaseTool) -> bool:
-    return any(by_pattern(question, pattern) for pattern in _patterns(tool))
+    return any(_by_pattern_of_tool(question, pattern) for pattern in _patterns(tool))
 
 
 def _patterns(tool: BaseTool) -> set[str]:

@@ -41,7 +41,7 @@ _REPLACES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
-_PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
+_PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
 
 
 def stands_alone(question: str) -> bool:

@@ -26,7 +26,7 @@ from retrieval.grounding.evidence import Grounding
 
 MARK = "[?]"
 UNREAD = "no document was looked at for this answer"
-_MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
+_MARKERS = re.compile(r"(?:(?:(?<!\s)\s++)?\[\d{1,3}\])+")
 
 
 class CheckedState(AgentState[Any]):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import CallToolResult, Tool
 
+log = logging.getLogger(__name__)
 # Key in the `_meta` of a call, for servers that read it
 IDEMPOTENCY_KEY = "sixply/idempotency-key"
 PAGES = 50
+# Most characters of all tools of a server as JSON
+LISTED_CHARACTERS = 2_000_000
 # Maximum seconds to close a connection
 CLOSING_S = 8
 
@@ -60,10 +64,14 @@ def build(options: Options, context: Context) -> ToolSet:
         described: dict[str, Any] = {"description": theirs.description or "", "schema": theirs.input_schema}
         return foreign_tool(options, theirs.name, **described, call=partial(_call, session, theirs.name))
 
+    source, tools = f'The MCP server "{options.name}"', list[BaseTool]()
     with ExitStack() as failed:
         failed.callback(session.close)
-        listed = {tool.name: tool for tool in session.connect()}
-        tools = take_over(options, f'The MCP server "{options.name}"', listed, make)
+        try:
+            tools = take_over(options, source, {tool.name: tool for tool in session.connect()}, make)
+        except InvalidSetting as error:
+            # whatever a server does, or does no longer, ours starts
+            log.error("%s: its tools are missing until the next start. %s", source, error)  # noqa: TRY400 - its text says all
         failed.pop_all()
     return ToolSet(tools, session.close)
 
@@ -155,6 +163,8 @@ class _Session:
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 client = await stack.enter_async_context(Client(self._server(), cache=None))
+                # with patterns of the server, in our process, without an end; nothing here reads the schema of a result
+                client.session.validate_tool_result = _leave_unchecked  # type: ignore[method-assign]
                 listed = await _list_tools(client)
             yield client, listed
         finally:
@@ -189,11 +199,18 @@ class _Session:
         return streamable_http_client(options.url, http_client=httpx2.AsyncClient(headers=headers, timeout=timeout))
 
 
+async def _leave_unchecked(name: str, result: CallToolResult) -> None:
+    pass
+
+
 async def _list_tools(client: Client) -> list[Tool]:
     tools: list[Tool] = []
     cursor: str | None = None
+    left = LISTED_CHARACTERS
     for _ in range(PAGES):
         page = await client.list_tools(cursor=cursor)
+        if (left := left - len(page.model_dump_json())) < 0:
+            raise UpstreamDown(f"its tools have more than {LISTED_CHARACTERS:,} characters")
         tools += page.tools
         cursor = page.next_cursor
         if not cursor:

@@ -22,11 +22,11 @@ from orchestration.memory.facts import FILE, STORE, SqliteFacts
 
 # First words that ask to remember something; the fact follows
 OPENS = (
-    r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"
+    r"(?:(?<!\s)\s++)?(?:please\s++|can you\s++|could you\s++){0,3}(?:remember|note|keep in mind|make a note|don['’]t forget)"
     r"(?:\s+for (?:later|me|next time))?(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
 FORGETS = (
-    r"\s*(?:please\s+|can you\s+|could you\s+)*(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
+    r"(?:(?<!\s)\s++)?(?:please\s++|can you\s++|could you\s++){0,3}(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
     r"(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
 

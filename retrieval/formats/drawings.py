@@ -15,7 +15,7 @@ _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _MADE_UP = "description automatically generated"
 # Parts of a number format that are shown literally, or only leave room
-FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]*\]")
+FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]{0,255}+\]")
 FORMAT_CONDITION = re.compile(r"\[[<>=]")
 
 

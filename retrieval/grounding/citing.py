@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from retrieval.documents import Citation, Hit
 
-_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_LINE = re.compile(r"(?<![^\n])[^\S\n]*+\S[^\n]*")
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 
 

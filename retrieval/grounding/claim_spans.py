@@ -33,7 +33,7 @@ _LIST_SIGN = re.compile(r"[\s>]*(?:(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.)])\s+
 _NUMBERED_INLINE = re.compile(r"(?:(?<=[\s:;,.])|^)\(?(\d{1,2})[.)]\s+(?=\S)")
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,400})\]\([^()\s]{0,2000}(?:\s+\"[^\"\n]{0,200}\")?\)")
 _SIGNS = re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)|~~|`+|</?[A-Za-z][^<>\n]{0,200}>|\\(?=[^\w\s])")
-_CELL_BORDER = re.compile(r"\s*(?<!\\)\|\s*")
+_CELL_BORDER = re.compile(r"(?:(?<!\s)\s++)?(?<!\\)\|\s*")
 _SPACES = re.compile(r"\s+")
 # Characters from which a line may end because it is full, with its sentence going on in the next
 _WIDE_LINE = 60
@@ -86,7 +86,7 @@ _UNANSWERED = re.compile(
     |\b(?:ich\ weiß\ (?:es\ )?nicht|keine\ (?:angaben?|informationen?|hinweise?)\b)
     |\b(?:documentos?|pasajes?|textos?|fuentes?)\b[^.;]{{0,40}}\bno\ (?:\w+\ )?(?:dicen?|mencionan?|indican?|especifican?|contienen?|incluyen?|proporcionan?|responden?)
     |\bno\ (?:he\ |pude\ |puedo\ )?(?:encontr\w+|hay\ (?:informaci[oó]n|datos|menci[oó]n)|dispongo\ de|lo\ sé|se\ (?:menciona|indica|especifica))
-    |(?:документ|источник|текст|отрыв|материал)\w*\b[^.;]{{0,40}}\bне\ (?:сообща|указ|содерж|упомин|говор|сказано|описыва)
+    |(?:документ|источник|текст|отрыв|материал)\w{{0,30}}\b[^.;]{{0,40}}\bне\ (?:сообща|указ|содерж|упомин|говор|сказано|описыва)
     |\b(?:нет\ (?:информации|данных|сведений|упоминани)|не\ (?:удалось|могу|смог\w?)\ (?:найти|ответить)|не\ наш[её]л|не\ знаю)
     |(?:文档|文件|资料|段落|文中|文本|材料|来源)[^。]{{0,16}}(?:没有|未|并未)(?:明确)?(?:提到|提及|说明|提供|包含|给出|说|指出|回答)
     |没有(?:找到|相关|提供)[^。]{{0,10}}(?:信息|资料|内容|答案)|无法(?:找到|回答|确定)|未找到|我不知道
@@ -220,7 +220,7 @@ def plain_text(raw: str) -> str:
     text = _SIGNS.sub("", _LIST_SIGN.sub("", text, count=1))
     if "|" in text and text.lstrip().startswith("|"):
         text = "; ".join(cell for cell in _CELL_BORDER.split(text.strip().strip("|")) if cell)
-    text = re.sub(r"\s+([.,;:!?\u3002\uff0c])", r"\1", _SPACES.sub(" ", _blank_numbering(text)))
+    text = re.sub(r"(?<!\s)\s++([.,;:!?\u3002\uff0c])", r"\1", _SPACES.sub(" ", _blank_numbering(text)))
     return text.strip()
 
 

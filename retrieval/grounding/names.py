@@ -23,7 +23,7 @@ _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 _SPELLED_WITHIN = 200
 _LETTERED = re.compile(r"[A-Z]-[a-z]+")  # T-shirt, X-ray
 _IN_BRACKETS = re.compile(r"\(([A-Z][\w-]{1,9})\)")
-_CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
+_CODE = re.compile(r"[A-Za-z]++[-_]?\d[\w-]*|\w[^\W_]*+_\w+|[A-Z]{2}[\w-]*")
 
 
 def unknown_names(
@@ -53,7 +53,9 @@ def _is_spelled_before(bracket: re.Match[str], text: str) -> bool:
     signs = re.sub(r"\W", "", bracket[1].removesuffix("s")).lower()
     before = text[max(0, bracket.start() - _SPELLED_WITHIN) : bracket.start()].lower().split()
     spelled = " ".join(before[-min(len(signs) + 5, 2 * len(signs)) :])
-    return len(signs) > 1 and re.search(rf"(?<!\w){'.*?'.join(map(re.escape, signs))}", spelled) is not None
+    begins = re.search(rf"(?<!\w){re.escape(signs[:1])}", spelled)
+    rest = iter(spelled[begins.end() :] if begins else "")
+    return len(signs) > 1 and begins is not None and all(sign in rest for sign in signs[1:])
 
 
 def _names(text: str, many: float) -> Iterator[str]:

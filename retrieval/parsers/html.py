@@ -12,7 +12,9 @@ from retrieval.formats.declared import decode_declared
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, raise_number
 
-_DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
+_DECLARED = re.compile(
+    rb"<(?:meta[^>]{0,1000}?charset|\?xml[^>]{0,1000}?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE
+)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
 _NOT_CONTENT = ("script", "style", "noscript", "template", "nav", "aside", "form", "dialog", "button", "select", "svg")
 _FURNITURE = re.compile(

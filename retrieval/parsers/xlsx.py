@@ -49,7 +49,7 @@ _AROUND_THE_CELLS = (
 # A section of a number format, up to a semicolon: first that of positive numbers, then of negative ones
 _SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
 # Parts of a format around the digits: words, signs, currencies, padding, looks
-_PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]*)[^\]]*\]|[_*].|\[[^\]]*\]|([$€£¥₹\s])")
+_PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]{0,255}+)[^\]]{0,255}+\]|[_*].|\[[^\]]{0,255}+\]|([$€£¥₹\s])")
 _DIGIT = re.compile(r"[0#?]")
 _SCALED = re.compile(r"[0#?],+(?![0#?])")
 _SIGNS_AT_THE_NUMBER = ("$", "£", "¥", "₹")

@@ -27,7 +27,7 @@ from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
 
 # A word without its address, of which a stream may have shown the beginning
-_MARKED = re.compile(rf"\S*{re.escape(REMOVED)}")
+_MARKED = re.compile(rf"(?:(?<!\S)|(?<={re.escape(REMOVED)}))\S*?{re.escape(REMOVED)}")
 
 
 class Shape(ABC):

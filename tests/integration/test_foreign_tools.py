@@ -135,18 +135,34 @@ async def test_a_server_that_dies_is_started_again_and_the_lost_effect_is_not_re
     ("options", "error", "told"),
     [
         ({"command": []}, InvalidSetting, "needs either command"),
-        ({"command": [sys.executable, "-c", "pass"]}, InvalidSetting, "cannot be used"),
-        ({"command": ["no-such-program"]}, InvalidSetting, "cannot be used"),
-        ({"only": ["read_notes"], "tools": {}}, InvalidSetting, 'Did you mean "read_note"'),
-        ({"tools": {"wipe": {"effect": False}}}, InvalidSetting, 'no tool "wipe"'),
         ({"env_from": {"KEY": "NO_SUCH_VARIABLE"}}, MissingCredential, "NO_SUCH_VARIABLE"),
     ],
 )
-def test_a_server_that_cannot_be_used_is_told_at_the_start(
+def test_a_setting_that_cannot_be_used_is_told_at_the_start(
     data_dir: Path, options: dict[str, Any], error: type[SixplyError], told: str
 ) -> None:
     with pytest.raises(error, match=told):
         notes(data_dir, connect_timeout_s=60, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"command": [sys.executable, "-c", "pass"]}, "cannot be used"),
+        ({"command": ["no-such-program"]}, "cannot be used"),
+        ({"only": ["read_notes"], "tools": {}}, 'Did you mean "read_note"'),
+        ({"tools": {"wipe": {"effect": False}}}, 'no tool "wipe"'),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told_in_the_log_and_the_start_goes_on(
+    data_dir: Path, options: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = notes(data_dir, connect_timeout_s=60, **options)
+    (line,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert list(made) == []
+    assert 'The MCP server "notes": its tools are missing until the next start.' in line.message
+    assert told in line.message
+    made.close()
 
 
 # -- an HTTP API -------------------------------------------------------------------------------------------------------

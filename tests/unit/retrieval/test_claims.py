@@ -633,6 +633,13 @@ def test_an_abbreviation_is_looked_for_in_the_words_near_it_alone(monkeypatch: p
     assert max(searched) < 500
 
 
+def test_the_letters_of_an_abbreviation_are_looked_for_in_one_pass() -> None:
+    """With a pattern, nine equal letters before a wrong one stand in a word of 200 in more ways than there are seconds."""
+    long = f"{'a' * 180} (Aaaaaaaaab) and the Active Bus Relay (ABR)."
+    assert names.unknown_names(names.Text(long), names.Text("Other words."), codes_alone=True) == []
+    assert "ABR" not in names.unknown_names(names.Text(long), names.Text("Other words."))
+
+
 def test_a_long_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from retrieval.grounding import claims as module
 
