@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from lab.options import FOLLOW_UPS, HASHED, OBJECTS, Data, Hashed, TunedPart, hashed_stack
 from serving.cli.main import run
-from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Limit, Paid, Stack, exit_unless, load_stack
 
 
 class _Group(TyperGroup):
@@ -110,12 +111,14 @@ def new(
         Literal["0", "1", "all"],
         typer.Option(help="1: guards, contracts, a first answer; all: its tests as well; 0: nothing."),
     ] = "1",
+    paid: Paid = False,
 ) -> None:
     """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""
     from lab.project.choices import Choices
     from lab.project.new import make_project
 
     parts, kept = ([part.strip() for part in words.split(",") if part.strip()] for words in (without, keep))
+    os.environ |= {"PAID": "1"} if paid else {}
     words = [*parts, *(f"+{part}" for part in kept), *([f"={only}"] if only else [])]
     exit_unless(ok=make_project(folder, Choices.of(name, words), check))
 

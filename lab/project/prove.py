@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import typer
+
 from serving.cli import terminal
+from serving.parts.paid_calls import PROMISE as PAID
 
 ANSWERS_ARE_COMPARED = "its answers before and after are compared"
 NO_SCORE_FELL = "no score fell"
@@ -43,12 +46,17 @@ def prove(project: Path, package: str, level: str, weights: Path, *, was: Path |
             began = time.monotonic()
             with out.status(about):  # in a terminal; types and tests take minutes
                 done = _run(project, command, data)
+            told = paid_calls(done.stdout) if about == CONTRACTS_ARE_KEPT and terminal.is_asked() else ""
+            if told and typer.confirm(f"  {told}. Make them?", err=True):
+                done = _run(project, [*command, "--paid"], data)
             excuse = _excuse(about, done.stdout, was, data) if done.returncode else ""
             compares = about == ANSWERS_ARE_COMPARED  # it shows what an update changes; the gate decides
             failed = done.returncode and not (excuse or compares)
             no_verdict = compares and done.returncode not in {0, 1, 2}
             mark = "✗" if failed or no_verdict else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
+            if about == CONTRACTS_ARE_KEPT and (told := paid_calls(done.stdout)):
+                out.print(terminal.plain(f"    not tested: {told}"))
             if excuse:
                 out.print(f"    but {excuse}")
             if compares:
@@ -87,6 +95,15 @@ def broken_promises(verdict: str) -> dict[tuple[str, str, str], str]:
     except (ValueError, KeyError, TypeError):
         return {}
     return {(it["port"], it["adapter"], it["promise"]): it["reason"] for it in promises if it["outcome"] == "broken"}
+
+
+def paid_calls(verdict: str) -> str:
+    """What `contracts` has left out, and what it would have cost; empty where that is nothing."""
+    try:
+        promises = json.loads(verdict)["promises"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return "; ".join(f"[{it['port']}] {it['adapter']}: {it['reason']}" for it in promises if it["promise"] == PAID)
 
 
 def _excuse(about: str, verdict: str, was: Path | None, data: str) -> str:
@@ -161,7 +178,9 @@ def _run(project: Path, command: list[str], data: str) -> subprocess.CompletedPr
         name: value for name, value in os.environ.items() if not name.startswith(("SIXPLY_", "MAKE", "MFLAGS"))
     }
     environment |= {"PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": data}
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 @contextmanager

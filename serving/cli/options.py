@@ -25,6 +25,9 @@ Json = Annotated[
 ]
 Html = Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)]
 Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+Paid = Annotated[
+    bool, typer.Option("--paid", envvar="PAID", help="Test parts whose calls cost money without asking first; for CI.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
 STACK = Path("stack.toml")
 Golden = Annotated[

@@ -18,8 +18,8 @@ from foundation import components
 from foundation.errors import InvalidRequest, MissingDependency
 from foundation.settings import Part
 from serving.cli import terminal
-from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
-from serving.parts import ports
+from serving.cli.options import STACK, Json, Paid, Stack, exit_unless, load_stack
+from serving.parts import paid_calls, ports
 from serving.parts.ports import Port
 from serving.settings import Settings
 
@@ -55,21 +55,30 @@ def contracts(
         str | None, typer.Option(help="An adapter, my_pkg.acme:build, or all; the configured one if absent.")
     ] = None,
     options: Annotated[str | None, typer.Option(help="Options for it, as a JSON object.")] = None,
+    *,
+    paid: Paid = False,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """Test which promises of its port a part keeps."""
-    exit_unless(ok=run(load_stack(stack).settings, port, name, options=options, json=json))
+    exit_unless(ok=run(load_stack(stack).settings, port, name, options=options, json=json, paid=paid))
 
 
 def run(
-    settings: Settings, port: str | None, name: str | None, *, options: str | None = None, json: Path | None
+    settings: Settings,
+    port: str | None,
+    name: str | None,
+    *,
+    options: str | None = None,
+    json: Path | None,
+    paid: bool = False,
 ) -> bool:
     """Run the contract tests. Return whether at least one promise was tested and all of these were kept.
 
     `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all`; without it the configured parts
-    are tested. Raises ConfigurationError: there is no such part, or its options are not valid. InvalidRequest: no such
-    port, no contract tests here, or options that are no JSON object. MissingDependency: pytest is not installed.
+    are tested, those with paid calls where `paid` or the person who is asked says so. Raises ConfigurationError: there is no
+    such part, or its options are not valid. InvalidRequest: no such port, no contract tests here, or options that are no JSON
+    object. MissingDependency: pytest is not installed.
     """
     if name and name != "all" and not port:
         raise InvalidRequest(f'"{name}" of which port? Name it: PORT=retrieval.vectors NAME={name}.')
@@ -85,13 +94,32 @@ def run(
         for part in parts[tested.name] if tested.name in components.PORTS else ():
             components.options_of(tested.name, part["use"])
     telling = Telling(parts, quiet=str(json) == "-")
-    code = _pytest([str(tested.suite) for tested in chosen if parts[tested.name]], parts, telling)
+    if not paid:
+        _leave_out_paid(settings, parts, telling)
+    files = [str(tested.suite) for tested in chosen if parts[tested.name]]
+    code = _pytest(files, parts, telling) if files else 0
     counts = Counter(promise.outcome for promise in telling.promises)
     if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in telling.promises]}):
         summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
         why = "no suite has a test for this part" if code in (0, 5) else "pytest could not run them, and says above why"
         terminal.show(f"\n{summary or f'No promise was tested: {why}.'}")
     return code == 0 and counts["kept"] > 0 and not counts["broken"]
+
+
+def _leave_out_paid(settings: Settings, parts: dict[str, list[dict[str, Any]]], telling: "Telling") -> None:
+    """Take out of `parts` those whose tests make paid calls, unless the person who is asked says yes."""
+    told = {
+        (port, part["use"]): cost
+        for port, chosen in parts.items()
+        for part in chosen
+        if (cost := paid_calls.describe_cost(settings, port, part))
+    }
+    costs = "; ".join(f"[{port}] {use}: {cost}" for (port, use), cost in told.items())
+    if not told or (not telling.quiet and terminal.is_asked() and typer.confirm(f"{costs}. Make them?", err=True)):
+        return
+    for (port, use), cost in told.items():
+        parts[port] = [part for part in parts[port] if part["use"] != use]
+        telling.add(Promise(port, use, paid_calls.PROMISE, "not tested", f"{cost}. PAID=1 makes them"))
 
 
 class Telling:
@@ -135,17 +163,16 @@ class Telling:
             port, adapter, sentence = self._sentences[report.nodeid]
             outcome, reason = _outcome(report)
             reason = self._said.get(report.nodeid, reason) if outcome == "broken" else reason
-            promise = Promise(port, adapter, sentence, outcome, reason, report.nodeid, round(report.duration, 3))
-            self.promises.append(promise)
-            self._tell(promise)
+            self.add(Promise(port, adapter, sentence, outcome, reason, report.nodeid, round(report.duration, 3)))
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             port = self._ports.get(report.nodeid, report.nodeid)
-            self.promises.append(Promise(port, "", "can be tested", "broken", str(report.longrepr).splitlines()[-1]))
-            self._tell(self.promises[-1])
+            self.add(Promise(port, "", "can be tested", "broken", str(report.longrepr).splitlines()[-1]))
 
-    def _tell(self, promise: Promise) -> None:
+    def add(self, promise: Promise) -> None:
+        """Keep the promise, and print it unless told to be quiet."""
+        self.promises.append(promise)
         if self.quiet:
             return
         out, part = terminal.console(), f"{promise.port} {promise.adapter}"

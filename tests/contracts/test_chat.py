@@ -202,6 +202,7 @@ STRUCTURED = (
     "test_structured_output_optional_param",
 )  # fmt: skip
 """LangChain's tests of structured output, for adapters that claim it."""
+REMOTE = [name for name in under_test.adapters("models.chat") if name in {"openai_compatible", "anthropic"}]
 LANGCHAIN = ("langchain_openai:ChatOpenAI", "langchain_anthropic:ChatAnthropic")
 REPLY, BRIEF, BRIEF_ELSEWHERE = 160, 8, 32
 """Tokens of a reply: enough for the objects of LangChain's suite and of ours, and for the other promises above, where a
@@ -229,6 +230,8 @@ def _options(adapter: str, local: Any, max_tokens: int = REPLY) -> dict[str, Any
     remote = {"model": local.model_name, "api_key": key, "max_tokens": max_tokens, "temperature": 0}
     # They would keep connections of the event loop of one test for the next one, which has another.
     foreign = {"max_retries": 0, "default_headers": {"Connection": "close"}}
+    if under_test.named("models.chat", adapter):  # it has an address of its own
+        return {"max_tokens": max_tokens, "temperature": 0} if adapter in (*REMOTE, *LANGCHAIN) else {}
     return {
         "openai_compatible": {**remote, "base_url": address, "profile": SMOLLM},
         "anthropic": {
@@ -411,7 +414,6 @@ FAULTS = [
     (garbage(b'{"unexpected": []}'), UpstreamMalformed),
     (garbage(b"null"), UpstreamMalformed),
 ]
-REMOTE = [name for name in under_test.adapters("models.chat") if name in {"openai_compatible", "anthropic"}]
 
 
 def _remote(adapter: str, address: str, tmp_path: Path, **options: Any) -> ResilientChatModel:

@@ -33,6 +33,7 @@ from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git
+from serving.parts.paid_calls import PROMISE
 from serving.settings import Settings
 from tests.forks import fork, preload
 from tests.tree import copy_of_tree
@@ -775,6 +776,33 @@ def test_floors_that_are_not_met_block_no_update_where_no_score_fell(
     monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.NO_SCORE_FELL, gate)])
     assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights") is holds
     assert ("floor of outcomes.toml is not met" in capsys.readouterr().out) is holds
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_contracts_that_make_paid_calls_are_asked_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, agreed: bool
+) -> None:
+    left_out = {
+        "port": "models.chat",
+        "adapter": "x",
+        "promise": PROMISE,
+        "outcome": "not tested",
+        "reason": "80 calls, $1",
+    }
+    commands: list[list[str]] = []
+
+    def run(_: Path, command: list[str], __: str) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        said = {"promises": [] if "--paid" in command else [left_out]}
+        return subprocess.CompletedProcess([], 0, json.dumps(said), "")
+
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.CONTRACTS_ARE_KEPT, ["contracts"])])
+    monkeypatch.setattr(prove, "_run", run)
+    monkeypatch.setattr("serving.cli.terminal.is_asked", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: agreed)
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights")
+    assert commands == ([["contracts"], ["contracts", "--paid"]] if agreed else [["contracts"]])
+    assert ("not tested: [models.chat] x: 80 calls, $1" in capsys.readouterr().out) is not agreed
 
 
 @pytest.mark.parametrize(("was_broken", "holds"), [(("a",), False), (("a", "b"), True), (None, False)])

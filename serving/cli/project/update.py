@@ -14,6 +14,7 @@ import typer
 
 from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
+from serving.cli.options import Paid
 
 ROOT = Path(__file__).resolve().parents[3]
 # Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before
@@ -35,6 +36,7 @@ def update(
         Literal["0", "1", "all"],
         typer.Option(help="1: guards, contracts, a first answer, the gate; all: the tests as well; 0: nothing."),
     ] = "1",
+    paid: Paid = False,
 ) -> None:
     """Merge the newest commit of the template into this project, prove the result, and only then take it."""
     record = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {}).get("sixply")
@@ -61,7 +63,7 @@ def update(
             terminal.show(f"Up to date: the template is still at {base[:12]}.")
             return
         options = [f"--check={check}", *(["--dry"] if dry else []), *([f"--prefer={prefer}"] if prefer else [])]
-        environment = os.environ | {"PYTHONPATH": str(upstream)}
+        environment = os.environ | {"PYTHONPATH": str(upstream)} | ({"PAID": "1"} if paid else {})
         command = [sys.executable, "-m", UPDATER, str(ROOT), *options]
         with subprocess.Popen(command, cwd=upstream, env=environment) as process:
             try:
