@@ -54,7 +54,7 @@ def main() -> None:
                 )
             print(f"before     {ask(system, 'What does a bicycle cost?').text}")
             switches, record, tenant = system.stops, system.audit, VISITOR.tenant
-            asyncio.run(stop(switches, record, "tenant", tenant, by="lena", why="the fares are being corrected"))
+            asyncio.run(stop(switches, record, "tenant", tenant, by="lena", reason="the fares are being corrected"))
             try:
                 ask(system, "What does a bicycle cost?")
             except SixplyError as error:

@@ -38,7 +38,7 @@ class Stop:
     kind: Kind
     name: str
     by: str
-    why: str
+    reason: str
     at: str
 
     def __str__(self) -> str:
@@ -121,13 +121,13 @@ class Stops:
         """Raise Stopped where this, or everything, is stopped; the text says by whom and why."""
         for stop in self.list():
             if stop.kind == ALL or (stop.kind == kind and stop.name == name):
-                because = f": {stop.why}" if stop.why else ""
+                because = f": {stop.reason}" if stop.reason else ""
                 what = WORDS[stop.kind].format(name=stop.name)
                 raise Stopped(f"{what} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it.")
 
-    def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
+    def add(self, kind: Kind, name: str = "", *, by: str, reason: str) -> Stop:
         """Add a stop and return it, or the existing one. It is in force even where it cannot be written."""
-        new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
+        new = Stop(kind, name, by, reason, self._clock.now().isoformat(timespec="seconds"))
         self._pending.setdefault((kind, name), new)
         self.write_pending()
         return self.find(kind, name)

@@ -72,7 +72,7 @@ class Approval(Noun):
     expires_at: datetime
     decided_by: str | None = None
     decided_at: datetime | None = None
-    note: str = ""
+    decision_reason: str = ""
     edited: dict[str, Any] | None = None
     """Arguments that the approver granted instead of `arguments`; `None`: those."""
     edited_hash: str = ""
@@ -102,7 +102,7 @@ class ApprovalNotice(Noun):
 class Decision(Noun):
     approval_id: str
     approve: bool
-    note: str = ""
+    reason: str = ""
     arguments: dict[str, Any] | None = None
     """All arguments of the call to make instead of the requested one; only with `approve`."""
 

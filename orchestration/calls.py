@@ -276,8 +276,8 @@ def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
     if bound != (call.approval_id, call.tool.name, call.hash, call.principal.tenant):
         return deny(call, "mismatch", "The approval was given for something else.")
     if stored.status == "rejected":
-        note = f": {stored.note}" if stored.note else "."
-        return deny(call, "rejected", f"{stored.decided_by} did not approve it{note}")
+        reason = f": {stored.decision_reason}" if stored.decision_reason else "."
+        return deny(call, "rejected", f"{stored.decided_by} did not approve it{reason}")
     if stored.status == "expired":
         return deny(call, "expired", "The approval has expired. Ask for it again.")
     return None if stored.status == "approved" else deny(call, "approval", "It has not been approved yet.")

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from foundation.errors import SixplyError
 from foundation.tracing import trace_id
-from foundation.types import Layer, Usage
+from foundation.types import Layer, Usage, Usd
 from models.contract import Call, Price
 from orchestration.actions import Approval
 from orchestration.requests import Noun, Plan
@@ -87,7 +87,7 @@ class Answer(Noun):
     plan: Plan | None = None
     steps: tuple[Step, ...] = ()
     usage: Usage = Usage()
-    cost_usd: Decimal | None = None
+    cost_usd: Usd | None = None
     """Cost in US dollars; `None`: at least one call has no price."""
     seconds: float = 0.0
     first_token_s: float | None = None

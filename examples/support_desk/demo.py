@@ -308,7 +308,7 @@ async def approve(stage: Stage, story: Story, system: System, scene: dict[str, A
     if waiting.approval is None:
         stage.check("it stopped for an approval", holds=False, found=waiting.status)
         return
-    decision = Decision(approval_id=waiting.approval.approval_id, approve=True, note="checked the photographs")
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True, reason="checked the photographs")
     settled = await resume(system.agent, decision, approver)
     stage.print()
     stage.print(

@@ -25,7 +25,7 @@ def stop_without_room(victim: Victim) -> Tried:
     writer = victim.person("will", "agent", tenant="disk-writer")
     with _no_room(victim):
         for switch in ("tenant:disk-stopped", "model:disk-model"):
-            reply = operator.put(f"/v1/stops/{switch}", json={"why": "a leak"})
+            reply = operator.put(f"/v1/stops/{switch}", json={"reason": "a leak"})
             fits = reply.status_code == httpx.codes.OK or reply.json().get("code") == "storage_full"
             tried.check(held=fits, otherwise=f"stopping {switch} was {reply.status_code}: {reply.text[:200]}")
         refused = reader.get("/v1/documents")
@@ -50,7 +50,7 @@ def stop_without_right(victim: Victim) -> Tried:
     operator, reader = victim.person("ola", "operator"), victim.person("rita", tenant="read-only-stopped")
     with _read_only(victim):
         for switch in ("tenant:read-only-stopped", "model:read-only-model"):
-            reply = operator.put(f"/v1/stops/{switch}", json={"why": "a leak"})
+            reply = operator.put(f"/v1/stops/{switch}", json={"reason": "a leak"})
             problem = reply.json()
             clear = problem.get("code") == "store_unavailable" and "writable" in problem["detail"]
             tried.check(held=clear, otherwise=f"stopping {switch} was {reply.status_code}: {reply.text[:300]}")

@@ -197,7 +197,7 @@ def _say_everything(victim: Victim, person: httpx.Client) -> Iterator[tuple[str,
 
 def _decide_all(approver: httpx.Client, note: str) -> None:
     for waiting in approver.get("/v1/approvals").json()["approvals"]:
-        approver.post(f"/v1/approvals/{waiting['approval_id']}", json={"approve": True, "note": note})
+        approver.post(f"/v1/approvals/{waiting['approval_id']}", json={"approve": True, "reason": note})
 
 
 def _wait_for(person: httpx.Client, job_id: str) -> None:

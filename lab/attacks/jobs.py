@@ -33,7 +33,7 @@ def ingest_while_stopped(victim: Victim) -> Tried:
     files = [("files", (f"{number}.md", f"Rule {number} of the house.".encode())) for number in range(100)]
     job = writer.post("/v1/jobs/ingest", files=files).json()["job_id"]
     _wait(lambda: _documents(writer))
-    operator.put(f"/v1/stops/tenant:{tenant}", json={"why": "an attack"})
+    operator.put(f"/v1/stops/tenant:{tenant}", json={"reason": "an attack"})
     time.sleep(SETTLED_S)
     stopped = operator.get("/v1/stops").json()["stops"]
     tried.check(held=bool(stopped), otherwise="the switch was not thrown")
@@ -50,7 +50,7 @@ def documents_under_way(victim: Victim) -> Tried:
     operator = victim.person("stan", "operator", tenant="jobs-ops")
 
     def stop(tenant: str, _: str) -> None:
-        operator.put(f"/v1/stops/tenant:{tenant}", json={"why": "an attack"})
+        operator.put(f"/v1/stops/tenant:{tenant}", json={"reason": "an attack"})
 
     def revoke(_: str, key: str) -> None:
         victim.keys.revoke(victim.keys.digest_of(key)[:12])

@@ -26,7 +26,7 @@ def replay(victim: Victim) -> Tried:
     olga = victim.person("olga", "operator", tenant="replaying-olga")
     reply = left.post("/v1/answers", json=BODY, headers=headers)
     tried.check(held="canarybonus" not in reply.text, otherwise=f"without the group: {reply.text}")
-    olga.put("/v1/stops/tenant:replaying", json={"why": "We are looking."})
+    olga.put("/v1/stops/tenant:replaying", json={"reason": "We are looking."})
     try:
         reply = ada.post("/v1/answers", json=BODY, headers=headers)
         tried.check(

@@ -72,7 +72,7 @@ def talk_after_the_stop(victim: Victim) -> Tried:
         with ThreadPoolExecutor(1) as pool:
             asking = pool.submit(agent.post, path, json=body)
             time.sleep(2)
-            operator.put(f"/v1/stops/tenant:{TENANT}", json={"why": "It talks."}).raise_for_status()
+            operator.put(f"/v1/stops/tenant:{TENANT}", json={"reason": "It talks."}).raise_for_status()
             began = time.monotonic()
             status = asking.result().status_code
         waited = time.monotonic() - began

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from observability.evaluation.compare import DRAFTS, Comparison, Side
 from observability.evaluation.differences import BETTER, MEASURES, PEAK
 from observability.rendering import svg
+from observability.rendering.formatting import figure
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 MOST_CASES = 60
@@ -51,6 +52,6 @@ def _stacks(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:
         yield key, a.stack.get(key, "-"), b.stack.get(key, "-")
     for key in a.figures:
         if key in b.figures:
-            yield key, f"{a.figures[key]:.4g}", f"{b.figures[key]:.4g}"
+            yield key, figure(a.figures[key]), figure(b.figures[key])
     yield "corpus, sha256", a.corpus[:16], b.corpus[:16]
     yield "cases, sha256", a.trials[:16], b.trials[:16]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observability.evaluation import metrics
+from observability.rendering.formatting import figure
 
 Numbers = npt.NDArray[np.float64]
 Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
@@ -114,9 +115,9 @@ class Difference:
     @property
     def cells(self) -> tuple[str, ...]:
         """A, B, B - A, the interval and the allowed loss, as reports write them."""
-        interval = "" if self.low is None else f"{self.low:+.4g} to {self.high:+.4g}"
-        allowed = "-" if self.threshold is None else f"{self.threshold:.4g}"
-        return f"{self.a:.4g}", f"{self.b:.4g}", f"{self.diff:+.4g}", interval, allowed
+        interval = "" if self.low is None else f"{figure(self.low, signed=True)} to {figure(self.high, signed=True)}"
+        allowed = "-" if self.threshold is None else figure(self.threshold)
+        return figure(self.a), figure(self.b), figure(self.diff, signed=True), interval, allowed
 
 
 def difference_of(

@@ -1,7 +1,8 @@
-"""Look of tables."""
+"""Look of tables and of figures in them."""
 
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +19,17 @@ def grid(
     for row in rows:
         table.add_row(*(escape(plain(value)) for value in row))
     return table
+
+
+def figure(value: float | None, *, signed: bool = False) -> str:
+    """Format a figure with four digits that count, in full, as money in dollars can be small; `None` is empty.
+
+    >>> figure(5.072e-06), figure(1234.56), figure(-0.05, signed=True), figure(2.0, signed=True)
+    ('0.000005072', '1235', '-0.05', '+2')
+    """
+    if value is None:
+        return ""
+    return np.format_float_positional(value, precision=4, unique=False, fractional=False, trim="-", sign=signed)
 
 
 def table(title: str, note: str) -> Table:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.stores import erasures
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
-from foundation.types import EVERY_TENANT, Principal, Usage
+from foundation.types import EVERY_TENANT, Principal, Usage, Usd
 
 if TYPE_CHECKING:
     from models.contract import Call, PriceSource
@@ -85,7 +85,7 @@ class Total:
     """The costs of one tenant, model, layer, kind or day (UTC)."""
 
     key: str
-    usd: Decimal
+    usd: Usd
     """US dollars of the priced calls."""
     calls: int
     unpriced: int

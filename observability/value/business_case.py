@@ -32,7 +32,7 @@ class Condition:
         if self.break_even is None:
             return f"{self.name}: {self.assumed:g} {self.basis}; no value of it alone decides"
         word = "at least" if self.more_is_better else "at most"
-        return f"{self.name}: {word} {self.break_even:.4g} ({self.assumed:g} {self.basis})"
+        return f"{self.name}: {word} {formatting.figure(self.break_even)} ({self.assumed:g} {self.basis})"
 
 
 @dataclass(frozen=True, slots=True)

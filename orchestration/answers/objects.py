@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Generic, Literal, cast
 from uuid import uuid4
@@ -20,7 +19,7 @@ from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import span, trace_id
-from foundation.types import Principal, Usage
+from foundation.types import Principal, Usage, Usd
 from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.structured import Object, ask_in, generate_object
@@ -74,7 +73,7 @@ class ObjectAnswer(Generic[Object]):
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = ()
     usage: Usage
-    cost_usd: Decimal | None
+    cost_usd: Usd | None
     seconds: float
     trace_id: str | None
 

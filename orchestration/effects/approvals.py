@@ -46,9 +46,9 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     who = (person.tenant, person.subject)
     own = connection.execute("DELETE FROM approvals WHERE tenant = ? AND body ->> '$.requested_by' = ?", who)
     notes = "SELECT approval_id, body FROM approvals WHERE tenant = ? AND body ->> '$.decided_by' = ?"
-    noted = connection.execute(f"{notes} AND body ->> '$.note' != ''", who).fetchall()
+    noted = connection.execute(f"{notes} AND body ->> '$.decision_reason' != ''", who).fetchall()
     for approval_id, body in noted:
-        without = json.dumps(json.loads(body) | {"note": ""})
+        without = json.dumps(json.loads(body) | {"decision_reason": ""})
         connection.execute("UPDATE approvals SET body = ? WHERE approval_id = ?", (without, approval_id))
     return own.rowcount + len(noted)
 
@@ -160,7 +160,7 @@ class SqliteApprovals:
                 "status": "approved" if decision.approve else "rejected",
                 "decided_by": principal.subject,
                 "decided_at": self._clock.now(),
-                "note": decision.note,
+                "decision_reason": decision.reason,
                 "edited": edited,
                 "edited_hash": "" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
             }

@@ -133,7 +133,7 @@ class DocumentSteps:
         except ComponentError as error:
             if not alone:
                 # an error that needs a person, such as a refused key, is noted with what to do
-                run.note(f"language model unavailable: {error.code if error.retryable else error}")
+                run.note(f"language model unavailable: {error.code if error.retryable else error.public}")
                 return draft_extractive(state["query"], evidence)
             if (draft := salvage_partial(run.partial, evidence[:PASSAGES])) is None:
                 raise

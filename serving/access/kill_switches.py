@@ -40,12 +40,12 @@ def open_stops(context: Context) -> Stops:
     return stops
 
 
-async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
+async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, reason: str) -> list[str]:
     """Throw a kill switch, then record it in the audit: stopping must not wait for a record. Return a sentence for each
     thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
     works in this process only, because others cannot be told.
     """
-    done = await asyncio.to_thread(stops.add, kind, name, by=by, why=why)
+    done = await asyncio.to_thread(stops.add, kind, name, by=by, reason=reason)
     stops.unrecorded.append((done, by))
     recorded = await settle(stops, audit)
     if error := stops.unwritten:
@@ -97,7 +97,7 @@ async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
 
 def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> dict[str, str]:
     tenant = switch.name if switch.kind == "tenant" else NOBODY
-    entry = {"tenant": tenant, "subject": by, "run_id": str(switch), "reason": switch.why}
+    entry = {"tenant": tenant, "subject": by, "run_id": str(switch), "reason": switch.reason}
     return {"act": "stop", "outcome": outcome, **entry}
 
 

@@ -41,10 +41,10 @@ ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
 
 
 class DecisionRequest(RequestBody):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"approve": True, "note": "checked"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"approve": True, "reason": "checked"}]})
 
     approve: bool
-    note: Annotated[Text, StringConstraints(max_length=2000)] = ""
+    reason: Annotated[Text, StringConstraints(max_length=2000)] = ""
     arguments: dict[str, JsonValue] | None = Field(
         default=None, description="All arguments of the call to approve instead of the one that was asked for."
     )
@@ -96,7 +96,7 @@ async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider
 
     The decision is carried out even where you disconnect: an effect is not stopped half-way.
     """
-    decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note, arguments=body.arguments)
+    decision = Decision(approval_id=approval_id, approve=body.approve, reason=body.reason, arguments=body.arguments)
     return as_json(await carry_out(decision, caller, runtime))
 
 

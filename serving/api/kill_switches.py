@@ -17,7 +17,7 @@ What = Annotated[str, Path(max_length=200, description="effects, all, tenant:NAM
 
 
 class StopRequest(RequestBody):
-    why: Text = Field(min_length=1, max_length=500, examples=["Refunds go out twice; we are looking."])
+    reason: Text = Field(min_length=1, max_length=500, examples=["Refunds go out twice; we are looking."])
 
 
 class StopList(BaseModel):
@@ -40,7 +40,7 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
     """
     kind, name = parse(what)
     system = runtime.system
-    notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)
+    notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, reason=body.reason)
     return StopList(stops=list(system.stops.list()), notes=notes)
 
 

@@ -24,7 +24,7 @@ Json = Annotated[
     typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
 ]
 Html = Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)]
-Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 Paid = Annotated[
     bool, typer.Option("--paid", envvar="PAID", help="Test parts whose calls cost money without asking first; for CI.")
 ]

@@ -71,7 +71,7 @@ class Limit:
         return f"{self.whose}-{self.kind}-{self.window}"
 
     def quota_error(self, quota: Quota) -> QuotaExceeded:
-        most = f"{self.most / MICRO:g} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
+        most = f"{Decimal(self.most) / MICRO:f} USD" if self.kind == "usd" else f"{self.most} {self.kind}"
         whose = "You have" if self.whose == "caller" else "Your tenant has"
         again_s = None if math.isinf(quota.retry_after_s) else quota.retry_after_s
         again = "" if again_s is None else f" Try again in {lasting(again_s)}."

@@ -184,10 +184,12 @@ class Telling:
 
 
 def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
-    promise = next((it for it in params.values() if hasattr(it, "__name__") and hasattr(it, "__code__")), None)
+    # a function made inside of another is a case of the test, with no name for people
+    functions = [it for it in params.values() if hasattr(it, "__code__") and "<" not in it.__qualname__]
+    promise = next(iter(functions), None)
     tail = [str(value) for value in params.values() if value is not promise and value != adapter]
     name = promise.__name__ if promise else item.originalname.removeprefix("test_")
-    simple = [value for value in tail if len(value) < 40 and "object at" not in value]
+    simple = [value for value in tail if len(value) < 40 and " at 0x" not in value]
     return f"{name.replace('_', ' ')}{' (' + ', '.join(simple) + ')' if simple else ''}"
 
 

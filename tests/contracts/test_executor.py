@@ -167,7 +167,7 @@ async def only_the_stored_approval_counts(world: World, executor: Executor) -> N
 async def a_rejected_effect_never_happens(world: World, executor: Executor) -> None:
     waiting = await call(executor, "send_parcel", SEND)
     assert waiting.approval is not None
-    decision = Decision(approval_id=waiting.approval.approval_id, approve=False, note="not this week")
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=False, reason="not this week")
     rejected = await executor.decide(decision, LEAD)
     outcome = await call(executor, "send_parcel", SEND, approval=rejected)
     assert (outcome.status, outcome.reason) == ("denied", "rejected")

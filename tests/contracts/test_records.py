@@ -102,7 +102,7 @@ async def test_approvals_are_stored_once_listed_in_order_decided_once_and_expire
         await other.request(approval(1, tenant="south"))
     assert [one.approval_id for one in await other.pending("north")] == ["a-2", "a-1", "a-3"]
     assert (other.waiting(), await other.pending("south")) == (3, [])
-    decided = await other.decide(Decision(approval_id="a-1", approve=True, note=AWKWARD), LEAD)
+    decided = await other.decide(Decision(approval_id="a-1", approve=True, reason=AWKWARD), LEAD)
     with pytest.raises(Conflict):
         await store.decide(Decision(approval_id="a-1", approve=False), LEAD)
     assert await store.decided("north", limit=5) == [decided]
@@ -112,11 +112,13 @@ async def test_approvals_are_stored_once_listed_in_order_decided_once_and_expire
     assert expired is not None
     assert expired.status == "expired"
     assert erase(records, approvals.STORE, tmp_path / "SqliteApprovals") == 3
-    await store.request(approval(4, requested_by="ben", decided_by=NORTH.subject, note=AWKWARD, status="rejected"))
+    await store.request(
+        approval(4, requested_by="ben", decided_by=NORTH.subject, decision_reason=AWKWARD, status="rejected")
+    )
     assert erase(records, approvals.STORE, tmp_path / "SqliteApprovals") == 1
     kept = await store.get("a-4", "north")
     assert kept is not None
-    assert (kept.note, kept.decided_by, kept.arguments) == ("", NORTH.subject, {"reason": AWKWARD})
+    assert (kept.decision_reason, kept.decided_by, kept.arguments) == ("", NORTH.subject, {"reason": AWKWARD})
     assert store.erase_before(NOW) == 0
     assert store.erase_before(NOW + timedelta(seconds=0.1)) == 1
 

@@ -210,16 +210,16 @@ def test_a_stop_on_one_replica_stops_all_and_is_lifted_on_any(shared: dict[str, 
     with closing(records_in(shared)) as files, closing(records_in(shared)) as others:
         here = Stops(tmp_path / "here" / "stops.json", SystemClock(), files)
         there = Stops(tmp_path / "there" / "stops.json", SystemClock(), others)
-        here.add("effects", by="ops", why="a leak")
-        wait_until(lambda: [stop.why for stop in there.list()] == ["a leak"])
+        here.add("effects", by="ops", reason="a leak")
+        wait_until(lambda: [stop.reason for stop in there.list()] == ["a leak"])
         with pytest.raises(Stopped, match="a leak"):
             there.demand("effects")
-        there.add("tenant", "north", by="ops", why="a bill")
+        there.add("tenant", "north", by="ops", reason="a bill")
         there.lift("effects")
         wait_until(lambda: [str(stop) for stop in here.list()] == ["tenant:north"])
         there.path.write_bytes(b"\xff damaged")
         wait_until(lambda: there.path.read_bytes().rstrip() == here.path.read_bytes().rstrip())
-        here.add("model", "m", by="ops", why="odd words")
+        here.add("model", "m", by="ops", reason="odd words")
         wait_until(lambda: there.list() == here.list())
         begun_later = Stops(tmp_path / "later" / "stops.json", SystemClock(), files)
         assert begun_later.list() == here.list() == there.list()
@@ -234,7 +234,7 @@ def test_a_stop_beside_a_database_that_is_down_holds_where_it_was_made_and_is_to
             refused = StoreUnavailable("The PostgreSQL database is down.")
             for place, name in ((SharedRecords, "claim"), (SharedTables, "reading"), (SharedTables, "transaction")):
                 down.setattr(place, name, Mock(side_effect=refused))
-            here.add("all", by="ops", why="a leak")
+            here.add("all", by="ops", reason="a leak")
             assert here.unwritten is refused
             with pytest.raises(Stopped, match="a leak"):
                 here.demand("model", "any")
@@ -243,7 +243,7 @@ def test_a_stop_beside_a_database_that_is_down_holds_where_it_was_made_and_is_to
             assert [str(stop) for stop in here.list()] == ["all"]
         assert here.write_pending()
         there = Stops(tmp_path / "there" / "stops.json", SystemClock(), files)
-        assert [stop.why for stop in there.list()] == ["a leak"]
+        assert [stop.reason for stop in there.list()] == ["a leak"]
 
 
 def test_the_command_to_stop_says_what_still_works_while_the_database_is_down(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_command_to_stop_says_what_still_works_while_the_database_is_down(tm
     records = '[foundation.records]\nuse = "postgres"\ndsn = "host=/nowhere user=sixply"'
     stack.write_text(f'[foundation]\ndata_dir = "{tmp_path}/var"\n{records}\n', encoding="utf-8")
     with pytest.raises(StoreUnavailable, match=r"^Nothing was stopped\..* PUT /v1/stops/effects "):
-        switches.stop("effects", why="a leak", stack=stack)
+        switches.stop("effects", reason="a leak", stack=stack)
     assert not (tmp_path / "var" / "stops.json").exists()
 
 

@@ -52,7 +52,7 @@ def decision_on(waiting: Answer) -> Decision:
 
 async def test_effects_are_stopped_and_reading_goes_on(world: World) -> None:
     agent = world.agent()
-    world.stops.add("effects", by="ola", why="refunds go out twice")
+    world.stops.add("effects", by="ola", reason="refunds go out twice")
     refused = await answer(agent, SEND, NORTH)
     assert "refunds go out twice" in refused.text
     assert refused.approval is None
@@ -65,7 +65,7 @@ async def test_effects_are_stopped_and_reading_goes_on(world: World) -> None:
 async def test_what_waits_cannot_be_approved_meanwhile_and_is_not_lost(world: World) -> None:
     agent = world.agent()
     waiting = await answer(agent, SEND, NORTH)
-    world.stops.add("effects", by="ola", why="")
+    world.stops.add("effects", by="ola", reason="")
     with pytest.raises(Stopped):
         await resume(agent, decision_on(waiting), LEAD)
     assert world.depot.sent == []
@@ -82,7 +82,7 @@ async def test_an_effect_that_was_checked_already_is_stopped_at_the_last_moment(
     begin = world.effects.begin
 
     async def stopped_meanwhile(*given: Any) -> Any:
-        world.stops.add("effects", by="ola", why="")
+        world.stops.add("effects", by="ola", reason="")
         return await begin(*given)
 
     monkeypatch.setattr(world.effects, "begin", stopped_meanwhile)
@@ -92,7 +92,7 @@ async def test_an_effect_that_was_checked_already_is_stopped_at_the_last_moment(
 
 async def test_a_tenant_is_stopped_and_the_others_go_on(world: World) -> None:
     agent = StoppableAgent(world.agent(), world.stops)
-    world.stops.add("tenant", "north", by="ola", why="their contract ended")
+    world.stops.add("tenant", "north", by="ola", reason="their contract ended")
     with pytest.raises(Stopped, match="their contract ended"):
         await answer(agent, FIND, NORTH)
     assert (await answer(agent, FIND, SOUTH)).status == "answered"
@@ -103,7 +103,7 @@ async def test_a_run_under_way_ends_with_an_error_event(world: World) -> None:
     events = []
     async for event in agent.stream(FIND, NORTH):
         events.append(event)
-        world.stops.add("tenant", "north", by="ola", why="")
+        world.stops.add("tenant", "north", by="ola", reason="")
     assert events[-1].kind == "error"
     assert events[-1].code == "stopped"
     assert len(events) == 2
@@ -128,7 +128,7 @@ async def test_a_model_that_is_writing_for_a_stopped_tenant_is_left_at_once_and_
     request = AnswerRequest(question="How many kilograms may a parcel weigh at most?", compose="generative")
     asked = asyncio.create_task(answer(agent, request, NORTH))
     await asyncio.wait_for(said.wait(), 60)
-    world.stops.add("tenant", "north", by="ola", why="")
+    world.stops.add("tenant", "north", by="ola", reason="")
     with pytest.raises(Stopped):
         await asked
     assert left.is_set()
@@ -150,7 +150,7 @@ async def test_an_object_that_a_model_writes_for_a_stopped_tenant_is_left_at_onc
     objects = Objects(world.parts(), world.stops, world.audit)
     asked = asyncio.create_task(objects.answer_as(Wanted, "Which code?", NORTH, text="None stands here."))
     await asyncio.wait_for(begun.wait(), 60)
-    world.stops.add("tenant", "north", by="ola", why="")
+    world.stops.add("tenant", "north", by="ola", reason="")
     with pytest.raises(Stopped):
         await asked
 
@@ -171,7 +171,7 @@ class StandIn(ScriptedChat):
 async def test_a_stopped_model_is_not_called_and_a_fallback_answers(world: World) -> None:
     first, second = ScriptedChat(replies=("one",)), StandIn(replies=("two",))
     assert identity(first)[1] != identity(second)[1]
-    world.stops.add("model", identity(first)[1], by="ola", why="")
+    world.stops.add("model", identity(first)[1], by="ola", reason="")
     reply = await _chat(world.stops, first, second).ainvoke("x")
     assert reply.text == "two"
     assert reply.response_metadata[FALLBACK]
@@ -187,7 +187,7 @@ async def test_a_model_is_stopped_in_the_middle_of_a_stream(world: World) -> Non
     async def read() -> None:
         async for chunk in _chat(world.stops, model).astream("x"):
             seen.append(chunk.text)
-            world.stops.add("model", identity(model)[1], by="ola", why="")
+            world.stops.add("model", identity(model)[1], by="ola", reason="")
 
     with pytest.raises(Stopped):
         await asyncio.wait_for(read(), 60)
@@ -208,14 +208,14 @@ async def test_an_operator_stops_and_lifts_over_the_api(given: tuple[serving.Wor
     def key(of: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {of}"}
 
-    stopped = await api.put("/v1/stops/tenant:north", json={"why": "an audit"}, headers=key(world.operator))
-    assert [one["why"] for one in stopped.json()["stops"]] == ["an audit"]
+    stopped = await api.put("/v1/stops/tenant:north", json={"reason": "an audit"}, headers=key(world.operator))
+    assert [one["reason"] for one in stopped.json()["stops"]] == ["an audit"]
     refused = await api.get("/v1/documents", headers=key(world.reader))
     assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (503, "stopped", False)
     assert "an audit" in refused.json()["detail"]
     assert (await api.get("/v1/documents", headers=key(world.stranger))).status_code == 200
-    assert (await api.put("/v1/stops/all", json={"why": "x"}, headers=key(world.reader))).status_code == 403
-    assert (await api.put("/v1/stops/nonsense", json={"why": "x"}, headers=key(world.operator))).status_code == 422
+    assert (await api.put("/v1/stops/all", json={"reason": "x"}, headers=key(world.reader))).status_code == 403
+    assert (await api.put("/v1/stops/nonsense", json={"reason": "x"}, headers=key(world.operator))).status_code == 422
     assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).json() == NOTHING
     assert (await api.delete("/v1/stops/tenant:north", headers=key(world.operator))).status_code == 404
     assert (await api.get("/v1/documents", headers=key(world.reader))).status_code == 200
@@ -237,7 +237,7 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
         raise StorageFull("No room for /secret/audit.sqlite.")
 
     monkeypatch.setattr(audit, "record", full)
-    stopped = await api.put("/v1/stops/tenant:south", json={"why": "a leak"}, headers=headers)
+    stopped = await api.put("/v1/stops/tenant:south", json={"reason": "a leak"}, headers=headers)
     assert (stopped.status_code, len(stopped.json()["stops"])) == (200, 1)
     assert "its record follows" in stopped.json()["notes"][0]
     refused = await api.get("/v1/documents", headers={"Authorization": f"Bearer {world.stranger}"})
@@ -276,7 +276,7 @@ async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_holds_h
 
     monkeypatch.setattr(world.system.stops._file, "_replace", refuse)
     monkeypatch.setattr(world.system.stops._file, "_overwrite", lambda _: False)
-    stopped = await api.put("/v1/stops/tenant:south", json={"why": "a leak"}, headers=headers)
+    stopped = await api.put("/v1/stops/tenant:south", json={"reason": "a leak"}, headers=headers)
     assert (stopped.status_code, stopped.json()["code"]) == (503, code)
     assert "in force in the process that answered" in stopped.json()["detail"]
     assert advice in stopped.json()["detail"]
@@ -284,5 +284,5 @@ async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_holds_h
     refused = await api.get("/v1/documents", headers={"Authorization": f"Bearer {world.stranger}"})
     assert refused.json()["code"] == "stopped"
     monkeypatch.undo()
-    assert (await api.put("/v1/stops/tenant:south", json={"why": "x"}, headers=headers)).json()["notes"] == []
-    assert [stop.why for stop in Stops(world.system.stops.path, SystemClock()).list()] == ["a leak"]
+    assert (await api.put("/v1/stops/tenant:south", json={"reason": "x"}, headers=headers)).json()["notes"] == []
+    assert [stop.reason for stop in Stops(world.system.stops.path, SystemClock()).list()] == ["a leak"]

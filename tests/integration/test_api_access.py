@@ -103,7 +103,7 @@ RULES = {
     "GET /v1/approvals": Rule(DECIDERS, paged=True),
     "POST /v1/approvals/{approval_id}": Rule(DECIDERS, json={"approve": True}, of_tenant=True),
     "GET /v1/stops": Rule(OPERATORS),
-    "PUT /v1/stops/{what}": Rule(OPERATORS, json={"why": "We are looking."}),
+    "PUT /v1/stops/{what}": Rule(OPERATORS, json={"reason": "We are looking."}),
     "DELETE /v1/stops/{what}": Rule(OPERATORS),
     "GET /metrics": Rule(OPERATORS),
     "GET /openapi.json": Rule(OPERATORS),

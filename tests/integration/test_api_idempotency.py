@@ -111,7 +111,7 @@ async def test_a_reply_is_given_again_only_to_who_may_still_make_the_request(
     given: World, api: httpx2.AsyncClient
 ) -> None:
     assert (await ask(api, given.reader)).status_code == 200
-    given.system.stops.add("tenant", "north", by="olga", why="We are looking.")
+    given.system.stops.add("tenant", "north", by="olga", reason="We are looking.")
     stopped = await ask(api, given.reader)
     assert (stopped.status_code, stopped.json()["code"]) == (503, "stopped")
     given.system.stops.lift("tenant", "north")
@@ -126,7 +126,7 @@ async def test_an_operator_of_a_stopped_tenant_gets_the_reply_about_the_switch_a
 ) -> None:
     headers = {"Authorization": f"Bearer {given.operator}", "Idempotency-Key": "k-1"}
     first, second = [
-        await api.put("/v1/stops/tenant:north", json={"why": "We are looking."}, headers=headers) for _ in range(2)
+        await api.put("/v1/stops/tenant:north", json={"reason": "We are looking."}, headers=headers) for _ in range(2)
     ]
     assert (first.status_code, second.content) == (200, first.content)
     assert second.headers["idempotent-replayed"] == "true"

@@ -228,7 +228,7 @@ def revoke(given: World, key: str) -> None:
 def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
     given: World, base_url: str, kind: str, switch: tuple[Any, str]
 ) -> None:
-    given.system.stops.add(*switch, by="ola", why="a leak")
+    given.system.stops.add(*switch, by="ola", reason="a leak")
     store = given.system.jobs
     asyncio.run(
         begin_unasked(store, kind, Principal("agent@north", "north", credential=credential(given, given.agent)))
@@ -249,7 +249,7 @@ def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_
     files = [("files", ("a.md", f"wait {text}".encode()))]
     job_id = call(base_url, given.agent, "POST", "/ingest", files=files).json()["job_id"]
     assert given.system.ingestor.begun.wait(PATIENCE_S)
-    given.system.stops.add("tenant", "north", by="ola", why="")
+    given.system.stops.add("tenant", "north", by="ola", reason="")
     given.system.ingestor.begun.clear()
     given.system.ingestor.let_go.set()
     wait_until(lambda: not given.system.jobs._file.read_now(attempts))
@@ -277,7 +277,7 @@ def test_an_upload_that_is_under_way_when_its_tenant_is_stopped_is_not_stored(gi
     with ThreadPoolExecutor(1) as pool:
         upload = pool.submit(httpx2.post, f"{base_url}/v1/documents", files=files, headers=headers, timeout=PATIENCE_S)
         assert given.system.ingestor.begun.wait(PATIENCE_S)
-        given.system.stops.add("tenant", "north", by="ola", why="a leak")
+        given.system.stops.add("tenant", "north", by="ola", reason="a leak")
         given.system.ingestor.let_go.set()
         refused = upload.result()
     assert (refused.status_code, refused.json()["code"]) == (503, "stopped")
@@ -340,7 +340,7 @@ def test_an_item_that_is_put_off_or_was_stopped_with_its_server_counts_no_attemp
         call(url, given.reader, "POST", "/answers", **batch("wait"))
         assert given.system.agent.started.wait(PATIENCE_S)
         assert given.system.jobs._file.read_now(attempts) == 1
-        given.system.stops.add("tenant", "north", by="ola", why="")
+        given.system.stops.add("tenant", "north", by="ola", reason="")
         wait_until(lambda: given.system.jobs._file.read_now(attempts) == 0)
         given.system.agent.started.clear()
         given.system.stops.lift("tenant", "north")
@@ -365,7 +365,7 @@ async def begin_unasked(store: JobStore, kind: Any, caller: Principal) -> None:
 def test_an_answer_under_way_is_broken_off_by_a_stop_and_given_after_it(given: World, base_url: str) -> None:
     job_id = call(base_url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
     assert given.system.agent.started.wait(PATIENCE_S)
-    given.system.stops.add("tenant", "north", by="ola", why="")
+    given.system.stops.add("tenant", "north", by="ola", reason="")
     assert given.system.agent.cancelled.wait(PATIENCE_S)
     given.system.agent.let_go.set()
     given.system.stops.lift("tenant", "north")
@@ -426,7 +426,7 @@ def test_each_item_is_done_with_the_roles_and_groups_that_the_key_has_then(given
 
 @stoppable
 def test_a_key_that_may_no_longer_write_ends_its_ingest(given: World, base_url: str) -> None:
-    given.system.stops.add("tenant", "north", by="ola", why="")
+    given.system.stops.add("tenant", "north", by="ola", reason="")
     caller = Principal("agent@north", "north", credential=credential(given, given.agent))
     asyncio.run(begin_unasked(given.system.jobs, "ingest", caller))
     edit_key(given, given.agent, roles=["reader"])

@@ -95,7 +95,7 @@ def test_a_refund_waits_for_an_approver_of_its_tenant_and_happens_once(callers: 
     assert [one["approval_id"] for one in listed] == [waiting["approval"]["approval_id"]]
     assert callers["other approver"].get("/v1/approvals").json()["approvals"] == []
 
-    yes = {"approve": True, "note": "seen"}
+    yes = {"approve": True, "reason": "seen"}
     assert callers["north"].post(path, json=yes).status_code == 403
     assert callers["other approver"].post(path, json=yes).status_code == 404
     done = callers["approver"].post(path, json=yes)

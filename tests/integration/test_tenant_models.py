@@ -160,7 +160,7 @@ async def test_a_conversation_goes_on_with_the_model_of_its_tenant_and_is_read_a
 
 async def test_a_stopped_model_stops_its_tenant_alone(opened: Opened) -> None:
     with opened() as (system, everybody, north):
-        system.stops.add("model", "of-the-north", by="op", why="a test")
+        system.stops.add("model", "of-the-north", by="op", reason="a test")
         with pytest.raises(SixplyError, match="of-the-north"):
             await ask(system, NORA)
         assert (await ask(system, ANA)).status == "answered"

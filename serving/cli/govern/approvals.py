@@ -14,7 +14,7 @@ import typer
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Json, Note, Stack, Tenant, load_stack, local
+from serving.cli.options import LOCAL, STACK, Json, Reason, Stack, Tenant, load_stack, local
 
 if TYPE_CHECKING:
     from orchestration.events import Answer
@@ -55,25 +55,25 @@ def approve(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Grant another argument; may be repeated.")
     ] = None,
-    note: Note = "",
+    reason: Reason = "",
     stack: Stack = STACK,
 ) -> None:
     """Let one of them happen, as it was asked for or with other arguments."""
-    _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=True, changes=changes or [])
+    _decide(load_stack(stack), approval, tenant=tenant, reason=reason, approve=True, changes=changes or [])
 
 
 def reject(
     approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
     tenant: Tenant = LOCAL,
-    note: Note = "",
+    reason: Reason = "",
     stack: Stack = STACK,
 ) -> None:
     """Forbid one of them."""
-    _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=False)
+    _decide(load_stack(stack), approval, tenant=tenant, reason=reason, approve=False)
 
 
 def _decide(
-    loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
+    loaded: Loaded, approval_id: str, *, tenant: str, reason: str, approve: bool, changes: Sequence[str] = ()
 ) -> None:
     """Decide as an approver and show the result. Raises Unauthenticated: SIXPLY_KEY holds no valid key."""
     from orchestration.actions import Decision
@@ -91,7 +91,7 @@ def _decide(
         async def decide() -> Answer:
             approval = await system.executor.may_decide(approval_id, approver)
             arguments = {**approval.arguments, **edits} if edits else None
-            decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
+            decision = Decision(approval_id=approval_id, approve=approve, reason=reason, arguments=arguments)
             return await answering.resume(system.agent, decision, approver)
 
         terminal.show_answer(asyncio.run(decide()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def stop(
     what: Annotated[str, typer.Argument(help="effects, all, tenant:NAME or model:NAME")],
     *,
-    why: Annotated[str, typer.Option(help="Everybody who is refused reads it.")],
+    reason: Annotated[str, typer.Option(help="Everybody who is refused reads it.")],
     stack: Stack = STACK,
 ) -> None:
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
@@ -34,14 +34,14 @@ def stop(
     try:
         switches = _open(stack)
         # before the audit is opened, which a full disk can prevent
-        switches.add(kind, name, by=by, why=why)
+        switches.add(kind, name, by=by, reason=reason)
         if switches.unwritten:
             raise switches.unwritten
     except StoreUnavailable as error:
         message = f"Nothing was stopped. {error} Meanwhile PUT /v1/stops/{what} stops the process that answers it."
         raise type(error)(message) from error
     with _audit(stack) as audit:
-        for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, why=why)):
+        for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, reason=reason)):
             terminal.show_note(sentence)
     stops(stack=stack)
 
@@ -63,7 +63,7 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
     if terminal.write_json(json, {"stops": [asdict(row) for row in rows]}):
         return
     if rows:
-        terminal.show_rows(rows, "stopped | by | since | why", "{} | {.by} | {.at} | {.why}")
+        terminal.show_rows(rows, "stopped | by | since | reason", "{} | {.by} | {.at} | {.reason}")
     else:
         terminal.show("Nothing is stopped.")
 

@@ -72,7 +72,8 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
         "limits": limits_of(settings),
         "retention": {name: days or "for good" for name, days in settings.foundation.retention.items()},
         "stops": [
-            f"{stop}: {stop.why}" for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
+            f"{stop}: {stop.reason}"
+            for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],
         "audit": audited,
         "evaluation": system_card.figures(report, before),

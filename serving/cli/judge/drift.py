@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from foundation.clock import SystemClock
+from observability.rendering import formatting
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
@@ -34,8 +35,12 @@ def drift(
         columns = ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""]
         rows = []
         for figure in report.figures.values():
-            before, now = ("" if mean is None else f"{mean:.4g}" for mean in (figure.before, figure.now))
-            interval = "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}"
+            before, now = map(formatting.figure, (figure.before, figure.now))
+            interval = (
+                ""
+                if figure.low is None
+                else " to ".join(formatting.figure(end, signed=True) for end in (figure.low, figure.high))
+            )
             rows.append((figure.words, before, now, interval, figure.n_before, figure.n_now, figure.verdict))
         terminal.show_table(columns, rows)
         out = terminal.console()

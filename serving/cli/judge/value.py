@@ -53,7 +53,8 @@ def outcome(
     verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
     *,
     minutes: Annotated[float | None, typer.Option(help="That a person spent on the case.")] = None,
-    note: Annotated[str, typer.Option(help="The text as it was sent, or why it was rejected.")] = "",
+    edit: Annotated[str, typer.Option(help="For edited: the text as it was sent.")] = "",
+    reason: Annotated[str, typer.Option(help="For rejected: what was wrong with it; or for escalated.")] = "",
     stack: Stack = STACK,
 ) -> None:
     """Record what became of an answer."""
@@ -67,7 +68,9 @@ def outcome(
                 "answer shows."
             )
         by = local("", [], None).subject
-        recorded = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
+        recorded = Outcome(
+            answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, edit or reason
+        )
         store.record(recorded)
     terminal.show(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
 

@@ -79,8 +79,8 @@ class ApprovalsView:
                         html.div(approval.reason)
                         changed = " · with other values" if approval.edited is not None else ""
                         html.div(f"by {approval.decided_by} for {approval.requested_by}{changed}").classes("dim")
-                        if approval.note:
-                            html.q(approval.note).classes("dim")
+                        if approval.decision_reason:
+                            html.q(approval.decision_reason).classes("dim")
                     html.span(self._visitor.when(approval.decided_at) if approval.decided_at else "").classes("dim")
 
 
@@ -169,7 +169,7 @@ class Card:
                         note.props["error-message"] = "Say why: whoever asked will want to know."
                         note.props["error"] = True
                         return
-                    await self._decide(approve=False, note=note.value.strip())
+                    await self._decide(approve=False, reason=note.value.strip())
 
                 act("Reject", reject, "unelevated color=negative", icon="close")
                 act("Back", self._begin_again)
@@ -185,10 +185,10 @@ class Card:
         with refill(self._body):
             self._choice()
 
-    async def _decide(self, *, approve: bool, note: str = "", arguments: Mapping[str, Any] | None = None) -> None:
+    async def _decide(self, *, approve: bool, reason: str = "", arguments: Mapping[str, Any] | None = None) -> None:
         with self._body, show_errors():
             caller = await self._visitor.caller("decide")
-            body = validate(DecisionRequest, approve=approve, note=note, arguments=arguments)
+            body = validate(DecisionRequest, approve=approve, reason=reason, arguments=arguments)
             runtime = self._visitor.runtime
             decision = Decision(approval_id=self._approval.approval_id, **body.model_dump())
             self._body.clear()

@@ -32,7 +32,7 @@ def test_a_stop_says_who_when_and_why_and_holds_in_other_processes(stops: Stops)
     """A second object has read the file before, as another process would have."""
     other = Stops(stops.path, SystemClock())
     other.demand("tenant", "north")
-    stops.add("tenant", "north", by="ola", why="their data are being moved")
+    stops.add("tenant", "north", by="ola", reason="their data are being moved")
     with pytest.raises(Stopped, match=r'All work for the tenant "north" was stopped by ola at 20.*: their data are'):
         other.demand("tenant", "north")
     other.demand("tenant", "south")
@@ -40,8 +40,8 @@ def test_a_stop_says_who_when_and_why_and_holds_in_other_processes(stops: Stops)
 
 
 def test_lifting_lets_it_work_again(stops: Stops) -> None:
-    stops.add("model", "m-1", by="ola", why="")
-    stops.add("effects", by="ola", why="")
+    stops.add("model", "m-1", by="ola", reason="")
+    stops.add("effects", by="ola", reason="")
     stops.lift("model", "m-1")
     stops.demand("model", "m-1")
     assert [str(one) for one in stops.list()] == ["effects"]
@@ -51,14 +51,14 @@ def test_lifting_lets_it_work_again(stops: Stops) -> None:
 
 @pytest.mark.parametrize("kind", ["effects", "tenant", "model"])
 def test_all_stops_everything(stops: Stops, kind: str) -> None:
-    stops.add("all", by="ola", why="")
+    stops.add("all", by="ola", reason="")
     with pytest.raises(Stopped, match="Everything was stopped"):
         stops.demand(kind, "x")  # type: ignore[arg-type]
 
 
 def test_whoever_stopped_it_first_stands(stops: Stops) -> None:
-    stops.add("effects", by="ola", why="first")
-    assert stops.add("effects", by="per", why="second").by == "ola"
+    stops.add("effects", by="ola", reason="first")
+    assert stops.add("effects", by="per", reason="second").by == "ola"
     assert len(stops.list()) == 1
 
 
@@ -71,7 +71,7 @@ def test_a_broken_file_stops_everything_and_says_so(stops: Stops, content: str) 
 
 def test_many_writers_lose_nothing(stops: Stops) -> None:
     def add(number: int) -> None:
-        Stops(stops.path, SystemClock()).add("tenant", f"t{number}", by="ola", why="")
+        Stops(stops.path, SystemClock()).add("tenant", f"t{number}", by="ola", reason="")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(24)))
@@ -80,7 +80,7 @@ def test_many_writers_lose_nothing(stops: Stops) -> None:
 
 
 def test_a_write_that_was_cut_off_leaves_the_old_file(stops: Stops) -> None:
-    stops.add("effects", by="ola", why="")
+    stops.add("effects", by="ola", reason="")
     stops.path.with_suffix(".new").write_text("{")
     os.utime(stops.path)
     assert len(stops.list()) == 1
@@ -119,14 +119,14 @@ def test_on_a_full_disk_a_stop_is_written_into_the_room_that_is_kept_and_other_p
     other = Stops(stops.path, SystemClock())
     other.demand("tenant", "north")
     for number in range(100):
-        stops.add("tenant", f"t{number}", by="ola", why="a reason of some length, as they are")
+        stops.add("tenant", f"t{number}", by="ola", reason="a reason of some length, as they are")
     assert not stops.pending
     with pytest.raises(Stopped):
         other.demand("tenant", "t99")
     stops.lift("tenant", "t99")
     other.demand("tenant", "t99")
     make_room()
-    stops.add("all", by="ola", why="")
+    stops.add("all", by="ola", reason="")
     assert len(other.list()) == 100
     assert stops.path.stat().st_size == RESERVE
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_written_is_in_force_here_and_written_when_there_is_room(
     stops: Stops, full_disk: Callable[[], None]
 ) -> None:
     other = Stops(stops.path, SystemClock())
-    assert stops.add("tenant", "north", by="ola", why="a leak").why == "a leak"
+    assert stops.add("tenant", "north", by="ola", reason="a leak").reason == "a leak"
     assert stops.pending
     with pytest.raises(Stopped, match="a leak"):
         stops.demand("tenant", "north")
@@ -143,7 +143,7 @@ def test_what_cannot_be_written_is_in_force_here_and_written_when_there_is_room(
     assert not stops.write_pending()
     assert stops.lift("tenant", "north").name == "north", "what is only in memory is lifted there"
     stops.demand("tenant", "north")
-    stops.add("tenant", "north", by="ola", why="again")
+    stops.add("tenant", "north", by="ola", reason="again")
     full_disk()
     assert isinstance(stops.unwritten, StorageFull)
     assert stops.write_pending()
@@ -159,7 +159,7 @@ def test_a_read_only_folder_lets_a_stop_hold_in_memory(stops: Stops, monkeypatch
 
     monkeypatch.setattr(os, "open", read_only)
     stops.reserve()  # logged, and no reason not to start
-    stops.add("all", by="ola", why="")
+    stops.add("all", by="ola", reason="")
     assert stops.pending
     assert not isinstance(stops.unwritten, StorageFull)
     assert "mounted read-only" in str(stops.unwritten)
@@ -171,7 +171,7 @@ def test_a_read_only_folder_lets_a_stop_hold_in_memory(stops: Stops, monkeypatch
 def test_a_stop_before_a_file_that_cannot_be_read_is_not_forgotten(stops: Stops) -> None:
     stops.path.write_text("{")
     with pytest.raises(Stopped, match="cannot be read"):
-        stops.add("tenant", "north", by="ola", why="a leak")
+        stops.add("tenant", "north", by="ola", reason="a leak")
     stops.path.write_text("[]")
     with pytest.raises(Stopped, match="a leak"):
         stops.demand("tenant", "north")

@@ -1,10 +1,14 @@
-"""What `make costs` shows."""
+"""What `make costs` shows, and how figures and money are written."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from observability.evaluation.differences import Difference
+from observability.rendering import formatting
 from observability.reports.trace_tables import totals_table
 from observability.stores.costs import Total
 
@@ -34,3 +38,16 @@ def test_days_stand_in_their_order() -> None:
 
 def test_nothing_spent_is_a_whole_of_nothing() -> None:
     assert [row[2] for row in shown([], "tenant")] == ["0.00000000"]
+
+
+def test_money_has_no_exponent_in_reports_and_in_the_api() -> None:
+    assert [formatting.figure(value) for value in (5.072e-06, 0.0, 123456.7, None)] == [
+        "0.000005072",
+        "0",
+        "123500",
+        "",
+    ]
+    difference = Difference(1e-7, 2e-7, 1e-7, 5e-8, 2e-7, 20, "usd", None, "shown")
+    assert not any("e-" in cell for cell in difference.cells)
+    total = Total("north", Decimal("4.2E-8"), 1, 0, 0.0, 1, 1)
+    assert TypeAdapter(Total).dump_python(total, mode="json")["usd"] == "0.000000042"

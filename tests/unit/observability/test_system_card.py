@@ -109,7 +109,7 @@ def test_what_is_stopped_and_what_is_gone_is_told(
     drawn: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn()
-    Stops(tmp_path / "var" / "stops.json", SystemClock()).add("effects", "", by="ada", why="a wrong refund")
+    Stops(tmp_path / "var" / "stops.json", SystemClock()).add("effects", "", by="ada", reason="a wrong refund")
     register = tmp_path / "risks.toml"
     register.write_text((ROOT / "risks.toml").read_text().replace("Stops.demand", "Stops.beg"))
     found = drawn(str(register))

@@ -124,7 +124,7 @@ async def test_every_object_is_in_the_audit_and_a_stopped_tenant_gets_none(world
     stops = Stops(world.folder / "stops.json", world.clock)
     given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
     assert [(one.run_id, one.act) for _, one in await world.audit.entries("north")] == [(given.answer_id, "answer")]
-    stops.add("tenant", "north", by="test", why="a trial")
+    stops.add("tenant", "north", by="test", reason="a trial")
     with pytest.raises(Stopped):
         await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
 

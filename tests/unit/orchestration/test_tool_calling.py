@@ -118,7 +118,7 @@ async def test_a_rejected_action_is_told_to_the_model(world: World) -> None:
         calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"})),
         "Your colleague did not approve it, so P-124 stays here.",
     )
-    decided = Decision(approval_id=events[-1].answer.approval.approval_id, approve=False, note="not today")
+    decided = Decision(approval_id=events[-1].answer.approval.approval_id, approve=False, reason="not today")
     answer = [event async for event in agent.resume(decided, LEAD)][-1].answer
     assert answer.text == "Your colleague did not approve it, so P-124 stays here."
     assert world.depot.sent == []

@@ -131,7 +131,7 @@ def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., 
 
 @pytest.mark.parametrize(
     "command",
-    [["documents"], ["keys", "add", "--subject", "a", "--tenant", "t", "--role", "reader"], ["stop", "all", "--why", "x"],
+    [["documents"], ["keys", "add", "--subject", "a", "--tenant", "t", "--role", "reader"], ["stop", "all", "--reason", "x"],
      ["corpus"], ["roi"], ["ask", "How long?"]],
 )  # fmt: skip
 def test_a_data_folder_that_cannot_be_made_is_named(
@@ -151,7 +151,7 @@ def test_the_kill_switch_works_for_a_user_without_a_name(
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
-    assert cli("stop", "all", "--why", "x").returncode == 0
+    assert cli("stop", "all", "--reason", "x").returncode == 0
     assert f"user-{os.getuid()}@terminal" in cli("stops").stdout
 
 

@@ -128,6 +128,14 @@ def truncates():
 @pytest.mark.parametrize("name", ["acme", "other"])
 def test_it(promise, name): promise()
 
+def fails(status):
+    def behave(): return status
+    return behave
+
+@pytest.mark.parametrize("name", ["acme"])
+@pytest.mark.parametrize(("behaviour", "status"), [(fails(500), 500)])
+def test_a_failure_is_an_error(behaviour, status, name): pass
+
 def test_of_the_suite_itself(): pass
 """
 
@@ -152,6 +160,7 @@ def test_each_promise_is_told_in_a_sentence_with_its_reason(tmp_path: Path) -> N
         ["acme", "reports usage", "broken", "assert usage is not None  (found: None is not None)"],
         ["acme", "closes", "broken", "it must raise KeyError here, and raised nothing: test_suite.py, line 13"],
         ["acme", "truncates", "broken", "NotImplementedError: Acme.score is not written yet"],
+        ["acme", "a failure is an error (500)", "kept", ""],
     ]
 
 
