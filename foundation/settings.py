@@ -105,7 +105,7 @@ class FoundationSettings(Section):
     data_dir: Path = Path("var")
     """Folder of all files that the system writes."""
     retention: Annotated[Days, AfterValidator(lambda given: {**RETENTION, **given})] = RETENTION
-    """Days for which each kind of data is kept. The command `retention` applies it; a project without that keeps all, and refuses this."""
+    """Days for which each kind of data is kept. The command `retention` applies it."""
     cluster: ClusterSettings = ClusterSettings()
     records: RecordsSettings = RecordsSettings()
     logging: LoggingSettings = LoggingSettings()

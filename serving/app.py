@@ -11,10 +11,10 @@ from starlette.types import ASGIApp
 
 from foundation.components import is_there, load_if_there, load_removable
 from observability.telemetry import process
-from serving.build import QUOTAS
 from serving.http import errors
 from serving.http.bodies import BodyLimits
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
+from serving.http.quotas import QuotaGate
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -32,7 +32,6 @@ ROUTES = (
     "serving.api.approvals",
     "serving.api.kill_switches",
     "serving.api.health",
-    "serving.http.metrics",
     "serving.api.docs",
     "serving.compat.openai_chat",
     "serving.compat.openai_responses",
@@ -88,8 +87,7 @@ def create_app(system: System) -> FastAPI:
         app.add_middleware(idempotency.Idempotency, store=system.idempotency)
         app.add_exception_handler(idempotency.FirstReply, idempotency.give_first_reply)
     app.add_middleware(BodyLimits, http=settings.serving.http)
-    if system.quotas:
-        app.add_middleware(load_removable(QUOTAS).QuotaGate, quotas=system.quotas)
+    app.add_middleware(QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     errors.install(app)

@@ -1,31 +1,30 @@
-"""Open the shared parts of the serving layer: the cache, and quotas, idempotency and jobs where their files exist."""
+"""Open the shared parts of the serving layer: the cache, quotas, and idempotency and jobs where their files exist."""
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, is_there, load_if_there, load_removable
+from foundation.components import Assembly, load_if_there, load_removable
 from foundation.stores.erasures import Erasures
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
+from serving.contract import Cache
+from serving.http.quotas import Quotas
 from serving.settings import ServingSettings
 
-ANSWERS, QUOTAS, SESSIONS = "serving.http.answer_cache", "serving.http.quotas", "serving.access.sessions"
+ANSWERS, SESSIONS = "serving.http.answer_cache", "serving.access.sessions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """The open parts of layer 5, without the server."""
 
-    cache: Any
-    """`serving.contract.Cache`; `None` where sessions, quotas and cached answers, which need it, were deleted."""
-    quotas: Any
-    """`serving.http.quotas.Quotas`. This and the next two are `None` where that file was deleted."""
+    cache: Cache
+    quotas: Quotas
     idempotency: Any
-    """`serving.http.idempotency.IdempotencyStore`"""
+    """`serving.http.idempotency.IdempotencyStore`. This and the next are `None` where that file was deleted."""
     jobs: Any
     """`serving.jobs.store.JobStore`"""
     answers: Any
@@ -49,17 +48,16 @@ def open_serving(
     """
     context, keep = assembly.context, assembly.keep
     data, clock = context.data_dir, context.clock
-    cache = answers = None
-    if settings.cache.use != "memory" or any(map(is_there, (ANSWERS, QUOTAS, SESSIONS))):
-        cache = assembly.part("serving.cache", settings.cache, import_module("serving.contract").Cache)
-    if getattr(settings, "answer_cache", None) and settings.answer_cache.mode != "off":
+    cache: Cache = assembly.part("serving.cache", settings.cache, Cache)
+    answers = None
+    if settings.answer_cache.mode != "off":
         answers = load_removable(ANSWERS).AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )
-    quotas, idempotency, jobs = map(load_if_there, (QUOTAS, "serving.http.idempotency", "serving.jobs.store"))
+    idempotency, jobs = map(load_if_there, ("serving.http.idempotency", "serving.jobs.store"))
     return Serving(
         cache=cache,
-        quotas=quotas and quotas.Quotas(settings.quotas, budget, cache),
+        quotas=Quotas(settings.quotas, budget, cache),
         idempotency=idempotency
         and keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock, context.records)),
         jobs=jobs and keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),

@@ -51,7 +51,7 @@ class StoreProbe:
         stores: dict[str, Callable[[], Any]] = {"audit": system.audit.probe} if system.audit else {}
         stores |= {"conversations": self._read_conversations, "costs": lambda: system.costs.of_trace("none")}
         # a cache alone is no reason: answers are made anew, and say so
-        if system.quotas and (quotas := system.settings.serving.quotas) != type(quotas)():
+        if (quotas := system.settings.serving.quotas) != type(quotas)():
             stores["cache"] = lambda: asyncio.run(system.cache.get("none", "none"))
         return stores
 
@@ -121,8 +121,7 @@ class Runtime:
 
     async def demand_left(self, principal: Principal) -> None:
         """Raises QuotaExceeded: a quota of tokens or dollars is used up. StoreUnavailable: counters are unreachable."""
-        if self.system.quotas:
-            await self.system.quotas.demand_left(principal)
+        await self.system.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work, caller: Principal) -> AsyncIterator[None]:

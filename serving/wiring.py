@@ -21,9 +21,11 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
+    from foundation.machine.manifest import Manifest
     from models.build import Models
     from models.contract import PriceSource, Reranker
     from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from observability.telemetry.setup import Telemetry
     from orchestration.contract import Agent, AgentParts
@@ -31,9 +33,13 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.prompts.files import Prompts
+    from orchestration.run.spending import SqliteSpending
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
+    from retrieval.grounding.evidence import Grounding
     from retrieval.ingest.pipeline import Ingestor
+    from serving.contract import Cache
+    from serving.http.quotas import Quotas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +47,12 @@ class System:
     """All running parts, by the name of their port. One that is typed `Any` is `None` where its file was deleted."""
 
     settings: Settings
-    manifest: Any
+    manifest: Manifest
     context: Context
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: Any
+    outcomes: OutcomeStore
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
     """Cheaper chat models, which are tried before `chat`."""
@@ -58,11 +64,11 @@ class System:
     vectors: VectorIndex
     ingestor: Ingestor
     retriever: Retriever
-    grounding: Any
+    grounding: Grounding
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     announcer: Any
-    spending: Any
+    spending: SqliteSpending
     facts: Any
     audit: Any
     stops: Any
@@ -72,8 +78,8 @@ class System:
     """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
     objects: Any
-    cache: Any
-    quotas: Any
+    cache: Cache
+    quotas: Quotas
     idempotency: Any
     jobs: Any
     erasures: Erasures
@@ -91,19 +97,17 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     context = context_of(settings)
     digests = _hash_weights_while_importing(settings, context)
 
+    from foundation.machine import manifest
     from orchestration.prompts.files import open_prompts
 
     (context.data_dir / "reports").mkdir(exist_ok=True)
     with ExitStack() as opened:
         prompts = open_prompts(settings.orchestration.prompts)
-        manifest = load_if_there("foundation.machine.manifest")
-        run = manifest and manifest.describe(
-            settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels()
-        )
+        run = manifest.describe(settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels())
         yield _open_layers(settings, Assembly(context, opened), run, prompts)
 
 
-def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
+def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts: Prompts) -> System:
     # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
     from models.pricing import identity
     from observability.build import open_observability
@@ -112,7 +116,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     from orchestration.effects.policy import Policy
     from serving.build import open_serving
 
-    context, manifest_id = assembly.context, run.manifest_id if run else ""
+    context, manifest_id = assembly.context, run.manifest_id
     switches = load_if_there("serving.access.kill_switches")
     stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
     policy, erasures = Policy(settings.orchestration.policy), Erasures(context.data_dir, context.records)
@@ -128,7 +132,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
         ledger=retrieval.ledger,
         embedder=models.query_embedder,
         policy=policy,
-        writer=f"{chat_name} {names_of_tenants} {run and run.weights} {prompts.labels()}",
+        writer=f"{chat_name} {names_of_tenants} {run.weights} {prompts.labels()}",
         erasures=erasures,
     )
     acting = open_orchestration(
@@ -156,7 +160,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
         "stops": stops,
         "policy": policy,
         "parts": parts,
-        "agent": serving.quotas.limit_agent(agent) if serving.quotas else agent,
+        "agent": serving.quotas.limit_agent(agent),
         "objects": objects and objects.Objects(parts, stops, acting.audit, models.tenants),
         "erasures": erasures,
     }
@@ -214,13 +218,12 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
             "embedder": opened["query_embedder"],
             "retriever": TracedRetriever(opened["retriever"], source=searched),
             "meter": opened["costs"],
+            "spending": opened["quotas"].limit_spending(opened["spending"]),
             "settings": settings.orchestration,
             "prompts": prompts,
             "memory": opened["answers"],
         }
     )
-    if quotas := opened["quotas"]:
-        named["spending"] = quotas.limit_spending(opened["spending"])
     if online := load_if_there("observability.evaluation.online"):
         named["scorer"] = online.OnlineScorer(opened["grounding"], opened["query_embedder"], settings.observability)
     return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
@@ -228,11 +231,11 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
 
 def _hash_weights_while_importing(settings: Settings, context: Context) -> Mapping[str, str]:
     """Return the digests of the weights. Hashing 190 MB takes as long as the imports, so both run at once."""
-    weights = load_if_there("models.weights")
+    from models import weights
+
     with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as hashing:
-        if weights:
-            named = weights.named_in(settings.models.parts, context.stack_dir)
-            digests = hashing.submit(weights.digests, named, data_dir=context.data_dir)
+        named = weights.named_in(settings.models.parts, context.stack_dir)
+        digests = hashing.submit(weights.digests, named, data_dir=context.data_dir)
         for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
             import_module(f"{layer}.build")
-        return digests.result() if weights else {}
+        return digests.result()

@@ -40,10 +40,9 @@ from retrieval.documents import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
 from retrieval.ingest.preparation import Item
 from retrieval.search.hybrid import HybridRetriever
-from serving.access.optional_settings import AnswerCacheSettings
 from serving.cli import terminal
 from serving.http.answer_cache import AnswerCache
-from serving.settings import Loaded
+from serving.settings import AnswerCacheSettings, Loaded
 
 if TYPE_CHECKING:
     from retrieval.build import Retrieval

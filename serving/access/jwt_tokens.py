@@ -18,8 +18,7 @@ from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
 from serving.access.identity import KEYS_FILE, TOKEN, KeyStore, known_roles
-from serving.access.optional_settings import JwtSettings
-from serving.settings import Settings
+from serving.settings import JwtSettings, Settings
 
 if TYPE_CHECKING:
     from jwt import PyJWK

@@ -83,7 +83,8 @@ def add(
         attributes=_attributes(attributes),
     )
     item = Item(source=source, content=file.file.read(), name=name)
-    return DocumentSummary.of(take_in(runtime.system, item, caller, partial(runtime.demand, "write", caller)))
+    scope, demand = runtime.system.policy.scope(caller), partial(runtime.demand, "write", caller)
+    return DocumentSummary.of(take_in(runtime.system.ingestor, item, scope, demand))
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])

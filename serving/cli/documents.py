@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.components import load_if_there, load_removable
+from foundation.components import load_removable
 from foundation.errors import DocumentRefused, InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
@@ -180,8 +180,9 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
 
 def _most_read(settings: Settings) -> int:
     # longer files are refused, so that no more is read of them; those kept for a retry must be whole
-    files = load_if_there("retrieval.ingest.refused_files")
-    return max(settings.retrieval.parsing.max_bytes, files.KEPT_MB * 1_000_000 if files else 0)
+    from retrieval.ingest.refused_files import KEPT_MB
+
+    return max(settings.retrieval.parsing.max_bytes, KEPT_MB * 1_000_000)
 
 
 def reindex(stack: Stack = STACK) -> None:

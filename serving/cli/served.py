@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
-from foundation.components import Assembly, load_removable
+from foundation.components import Assembly
 from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, TooLarge, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
@@ -111,10 +111,11 @@ class _Served:
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
         from retrieval.documents import Hit
+        from serving.api.search import SearchResult
 
         body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
         reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)
-        hits = load_removable("serving.api.search").SearchResult.model_validate_json(reply.content).hits
+        hits = SearchResult.model_validate_json(reply.content).hits
         stored = self.ledger.hits([hit.citation.chunk_id for hit in hits], scope, as_of=None)
         return [
             Hit(chunk=there.chunk, source=there.source, score=hit.score, ranks=hit.legs)

@@ -30,8 +30,8 @@ from orchestration.events import Answer
 from orchestration.flow.plans import Recalled
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Citation
-from serving.access.optional_settings import AnswerCacheSettings
 from serving.contract import Cache
+from serving.settings import AnswerCacheSettings
 
 # Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word.
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs

@@ -25,15 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.errors import ComponentError
 from foundation.stores.erasures import mark_of
 from foundation.types import Principal
-from orchestration.contract import Agent
+from orchestration.contract import Agent, Spending
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
 from serving.access.admission import PerPerson
-from serving.access.optional_settings import Limits, QuotaSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import QuotaExceeded, respond
+from serving.settings import Limits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
 
@@ -124,7 +124,7 @@ class Quotas:
     def limit_agent(self, agent: Agent) -> Agent:
         return QuotaAgent(agent, self)
 
-    def limit_spending(self, spending: Any) -> QuotaSpending:
+    def limit_spending(self, spending: Spending) -> QuotaSpending:
         return QuotaSpending(spending, self)
 
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
@@ -301,26 +301,24 @@ class QuotaAgent(AgentWrapper):
 
 
 class QuotaSpending:
-    """Books each call on the budgets of the day, a `SqliteSpending` (`inner`; may be `None`), and on the quotas."""
+    """Books each call on the budgets of the day (`inner`), and on the quotas."""
 
-    def __init__(self, inner: Any, quotas: Quotas) -> None:
+    def __init__(self, inner: Spending, quotas: Quotas) -> None:
         self._inner = inner
         self._quotas = quotas
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
-        held = await self._inner.reserve(principal, tokens=tokens, usd=usd) if self._inner else None
+        held = await self._inner.reserve(principal, tokens=tokens, usd=usd)
         try:
             booked = await self._quotas.reserve(principal, tokens=tokens, usd=usd)
         except BaseException:
-            if self._inner:
-                await self._inner.settle(held, tokens=0, usd=Decimal(0))
+            await self._inner.settle(held, tokens=0, usd=Decimal(0))
             raise
         return principal, held, booked
 
     async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
         principal, inner, booked = held
-        if self._inner:
-            await self._inner.settle(inner, tokens=tokens, usd=usd)
+        await self._inner.settle(inner, tokens=tokens, usd=usd)
         await self._quotas.settle(principal, booked, tokens=tokens, usd=usd)
 
 

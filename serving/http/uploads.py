@@ -9,11 +9,10 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator
 
 from foundation.errors import DocumentRefused
-from foundation.types import Principal
+from foundation.types import Scope
 from retrieval.documents import Document
-from retrieval.ingest.pipeline import Demand, demand_readable
+from retrieval.ingest.pipeline import Demand, Ingestor, demand_readable
 from retrieval.ingest.preparation import Item
-from serving.wiring import System
 
 
 class DocumentSummary(BaseModel):
@@ -41,13 +40,12 @@ def media_type_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def take_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
-    """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
+def take_in(ingestor: Ingestor, item: Item, scope: Scope, demand: Demand) -> Document:
+    """Store an upload of somebody who reads `scope`. A document that they may not read is neither replaced nor revealed. `demand` is
     called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
     Raises DocumentRefused: the file is empty, or cannot be read. Forbidden: the caller could not read the document.
     """
-    scope = system.policy.scope(caller)
     demand_readable(item.source, scope)
     if not item.content:
         raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
-    return system.ingestor.ingest_one(item, scope=scope, demand=demand)
+    return ingestor.ingest_one(item, scope=scope, demand=demand)

@@ -289,9 +289,8 @@ async def _ingest(system: System, item: JobItem, file: Path, caller: Principal, 
     def take() -> DocumentSummary:
         content = file.read_bytes()
         with system.erasures.acting_for(caller):
-            return DocumentSummary.of(
-                take_in(system, Item(source=source, content=content, name=item.name), caller, demand)
-            )
+            upload = Item(source=source, content=content, name=item.name)
+            return DocumentSummary.of(take_in(system.ingestor, upload, system.policy.scope(caller), demand))
 
     thread = asyncio.ensure_future(asyncio.to_thread(take))
     try:

@@ -24,8 +24,8 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.requests import Noun
-from serving.access.optional_settings import JobSettings
 from serving.http.errors import QuotaExceeded
+from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 

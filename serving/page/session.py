@@ -1,7 +1,7 @@
 """The visitor of an open page, and the messages and dialogs of its views."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -59,7 +59,7 @@ class Visitor:
         Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
         """
         caller = await self.caller(permission)
-        async with self.system.quotas.count_request(caller) if self.system.quotas else nullcontext():
+        async with self.system.quotas.count_request(caller):
             yield caller
 
     async def ask_zone(self) -> None:

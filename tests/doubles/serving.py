@@ -25,11 +25,13 @@ from foundation.settings import FoundationSettings
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
+from observability.stores.outcomes import OutcomeStore
 from orchestration.actions import Approval, Decision
 from orchestration.build import open_audit
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
+from orchestration.run.spending import SqliteSpending
 from retrieval.documents import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
 from retrieval.ingest.pipeline import IngestReport
@@ -285,7 +287,7 @@ class AlwaysTwelve:
         }
 
 
-REMOVABLE = ("foundation.kill_switches", "observability.stores.outcomes", "orchestration.memory.facts")
+REMOVABLE = ("foundation.kill_switches", "orchestration.memory.facts")
 """A project can be without each of them."""
 
 
@@ -299,7 +301,6 @@ class FakeSystem:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
     announcer: None = None
-    spending: None = None
     chat: object = None
     tools: tuple[BaseTool, ...] = ()
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
@@ -307,7 +308,7 @@ class FakeSystem:
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.settings.orchestration.policy)
-        switches, outcomes, facts = map(load_if_there, REMOVABLE)
+        switches, facts = map(load_if_there, REMOVABLE)
         self.stops: Any = SimpleNamespace(demand=lambda *_: None)
         if switches:
             self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
@@ -319,7 +320,10 @@ class FakeSystem:
         self.erasures = Erasures(folder)
         self.costs = CostLedger(folder / "costs.sqlite")
         self.costs.record(charge())
-        self.outcomes = outcomes and outcomes.OutcomeStore(folder / "outcomes.sqlite")
+        self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
+        self.spending = SqliteSpending(
+            folder / "spending.sqlite", self.settings.orchestration.budget, self.context.clock
+        )
         opened = ExitStack()
         CLOSE.append(weakref.finalize(self, opened.close))
         self._open_shared(opened)
@@ -327,7 +331,7 @@ class FakeSystem:
         self.facts = facts and facts.SqliteFacts(
             folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}"
         )
-        for store in filter(None, (self.audit, self.costs, self.outcomes, self.facts)):
+        for store in filter(None, (self.audit, self.costs, self.outcomes, self.spending, self.facts)):
             opened.callback(store.close)
 
     def _open_shared(self, opened: ExitStack) -> None:

@@ -26,7 +26,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from foundation.clock import SystemClock
-from foundation.components import is_there
 from serving.access.identity import KeyStore
 from serving.api import feedback
 from serving.settings import load
@@ -124,7 +123,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    return stacks.stack(folder, DESK + MORE + (QUOTA if is_there("serving.http.quotas") else ""))
+    return stacks.stack(folder, DESK + MORE + QUOTA)
 
 
 @contextmanager

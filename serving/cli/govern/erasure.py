@@ -134,17 +134,16 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
+    from orchestration.run import spending
+    from retrieval.ingest import refused_files
 
     parts = [(port.partition("[")[0], part) for port, part in configured_parts(settings)]
     by_part = {
         f'[{port}] use = "{part.use}"': components.stores_of(port, part) for port, part in parts if port in KEEPING
     }
-    removable = (
-        "retrieval.ingest.refused_files", "serving.jobs.store", "serving.http.idempotency", "orchestration.run.spending",
-    )  # fmt: skip
+    removable = ("serving.jobs.store", "serving.http.idempotency")
     fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
-    fixed += [approvals.STORE, outcomes.STORE, facts.STORE]
-    fixed += [spans.STORE, _REPORTS]
+    fixed += [refused_files.STORE, spending.STORE, approvals.STORE, outcomes.STORE, facts.STORE, spans.STORE, _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was
     last: list[Store] = [effect_log.STORE, costs.STORE, audit.STORE, *_without_people(settings)]
@@ -157,8 +156,7 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
 
     files = [KEYS_FILE, "stops.json", erasures.FILE]
     beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
-    jwt = getattr(settings.serving, "jwt", None)  # without tokens there is no such section
-    jwks = [str(jwt.jwks_file)] if jwt and jwt.jwks_file else []
+    jwks = [str(settings.serving.jwt.jwks_file)] if settings.serving.jwt.jwks_file else []
     return (
         Store(
             name="switches",

@@ -16,8 +16,7 @@ from observability.settings import ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
 from serving import settings
-from serving.access.optional_settings import CLAIMS
-from serving.settings import Loaded, Settings, context_of, load
+from serving.settings import CLAIMS, Loaded, Settings, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
 

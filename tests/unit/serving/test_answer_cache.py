@@ -23,10 +23,10 @@ from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
-from serving.access.optional_settings import AnswerCacheSettings
 from serving.caches.memory import MemoryCache
 from serving.http import answer_cache
 from serving.http.answer_cache import AnswerCache, same_details
+from serving.settings import AnswerCacheSettings
 
 QUESTION = "How long does the moon lamp run?"
 TEXT = "The moon lamp runs for nine hours."

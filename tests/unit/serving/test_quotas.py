@@ -21,11 +21,10 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings
-from serving.access.optional_settings import QuotaSettings
 from serving.caches.memory import MemoryCache
 from serving.contract import Cache
 from serving.http.quotas import AT_ONCE, QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
-from serving.settings import load
+from serving.settings import QuotaSettings, load
 from tests import services
 from tests.doubles.orchestration import ManualClock, World
 

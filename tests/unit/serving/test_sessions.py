@@ -16,9 +16,9 @@ from serving.access import jwt_tokens
 from serving.access.admission import PerPerson
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
-from serving.access.optional_settings import JwtSettings
 from serving.access.sessions import PARTITION, Sessions, too_many_pages
 from serving.caches.memory import MemoryCache
+from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))

@@ -17,9 +17,8 @@ from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
 from serving.access import jwt_tokens
 from serving.access.identity import KeyStore, open_callers
-from serving.access.optional_settings import JwtSettings
 from serving.cli.doctor import check_start
-from serving.settings import Loaded, ServingSettings, Settings, load
+from serving.settings import JwtSettings, Loaded, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
 
