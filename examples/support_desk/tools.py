@@ -4,6 +4,8 @@ Each acts for the tenant of the caller, whom the executor puts into the Runnable
 tenant. Amounts come from the database, never from the conversation. What belongs to others looks like nothing.
 """
 
+import atexit
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -16,6 +18,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.components import Context
+from foundation.errors import InvalidSetting
 from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.registry import Person
@@ -187,8 +190,39 @@ class Desk:
             database.close()  # rolls back what was not committed
 
 
+# Claims of this process, and the locks of the files that they stand for
+_HELD: list[tuple[Any, Any]] = []
+
+
+def _refuse_second_file(path: Path, records: Any) -> None:
+    """Raises InvalidSetting: a replica that shares our records has orders of its own, so that one could be refunded by each."""
+    if not (claim := getattr(records, "claim", None)):
+        return
+    claimed = claim("orders of the support desk")
+    free, lock = claimed.__enter__(), path.with_name(f"{path.name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shared = False
+    except BlockingIOError:  # whoever has the claim has our file, too: a worker or a command on this machine
+        shared = True
+    if free:
+        atexit.register(claimed.__exit__, None, None, None)
+        _HELD.append((claimed, lock))
+        return
+    lock.close()
+    claimed.__exit__(None, None, None)
+    if not shared:
+        raise InvalidSetting(
+            f"The support desk of the example keeps its orders in a file of each replica, here {path}, and another replica is "
+            "running with a file of its own: an order could be refunded by each. Take examples.support_desk.tools out of "
+            "[[orchestration.tools]], or run one replica. Tools of your own ask a system that all replicas share."
+        )
+
+
 def build(options: Options, context: Context) -> list[BaseTool]:
-    desk = Desk(context.data_dir / options.database, context)
+    path = context.data_dir / options.database
+    _refuse_second_file(path, context.records)
+    desk = Desk(path, context)
     return [
         _tool(
             desk.find_order,

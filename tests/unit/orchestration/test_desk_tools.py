@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.tools import BaseTool, ToolException
 
+from examples.support_desk.tools import Options, build
 from foundation.components import Context, load
+from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.calls import UnfitArguments, check_arguments
@@ -138,3 +142,31 @@ async def test_two_first_uses_at_once_make_one_whole_database(desk: dict[str, Ba
     texts = await asyncio.gather(*(use(desk["find_order"], order_id="QM-10042") for _ in range(8)))
     assert len(set(texts)) == 1
     assert rows(data_dir, "SELECT count(*) FROM orders") == [(30,)]
+
+
+class Records:
+    """What replicas share: one process holds a name."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        free = name not in self.held
+        self.held |= {name}
+        yield free
+
+
+def test_a_second_replica_with_orders_of_its_own_does_not_start(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    records: Any = Records()
+    for _ in range(2):  # a second worker of the same machine, on the same file
+        assert build(Options(), Context(data_dir=here, records=records))
+    with pytest.raises(InvalidSetting, match="an order could be refunded by each"):
+        build(Options(), Context(data_dir=there, records=records))
+    assert build(Options(database=here / "desk.sqlite"), Context(data_dir=there, records=records)), (
+        "a file that both reach"
+    )
+    assert build(Options(), Context(data_dir=there)), "which shares nothing with anybody"
