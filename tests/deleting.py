@@ -11,9 +11,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ALL = "all"
 OPTIONAL: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
-OPTIONAL.pop(
-    "setup", None
-)  # it fetches the weights, without which nothing that is left could be tested on a fresh machine
 EXAMPLE = OPTIONAL["example"]["paths"][0] if "example" in OPTIONAL else "examples"
 TOOLS = f'[[orchestration.tools]]\nuse = "{EXAMPLE.replace("/", ".")}.tools:build"\n\n'
 

@@ -18,6 +18,7 @@ from lab.project.choices import Choices, read_optional, read_presets
 
 CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
 STARTED = (
+    "foundation.machine.install",
     "serving.app",
     "serving.cli.__main__",
     "serving.cli.make",

@@ -54,7 +54,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     _write_start(tree / START, folder, choices, origin)
     for name in preset.get("drop", []):
         _remove(folder / name)
-    packages, lines = _packages_and_lines(tree, left_out, modules, folder)
+    packages, lines = _packages_and_lines(tree, left_out, modules, preset, folder)
     _edit(
         folder / "pyproject.toml",
         lambda text: _rename_project(_without_packages(_without_lines(text, lines), packages), choices, commit, origin),
@@ -82,11 +82,11 @@ def _paths_to_remove(
 
 
 def _packages_and_lines(
-    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], folder: Path
+    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], preset: Mapping[str, Any], folder: Path
 ) -> tuple[list[str], list[str]]:
     """Packages of the tree that the project in the folder needs no more, and patterns of lines of its pyproject.toml."""
     sections = [section for name, section in read_optional(tree).items() if name in left_out]
-    packages = [package for section in sections for package in section.get("dependencies", [])]
+    packages = [package for section in (*sections, preset) for package in section.get("dependencies", [])]
     packages += packages_without(tree, modules, folder)
     if packages:  # some are there for another one alone, and say so
         alone = rf'"([\w.-]+)[\[<>=~!].*# (?:{"|".join(map(re.escape, packages))}) needs it'
