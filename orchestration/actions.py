@@ -18,6 +18,9 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 class ToolMetadata(TypedDict, total=False):
     """A tool's description of itself, with cautious defaults. Other keys are refused: a misspelt `check_rules` would check nothing."""
 
+    sample: Mapping[str, Any]
+    """A valid call for `make contracts`: `{"tenant": "north", "arguments": {"order": "N-1"}}`; the tenant "*": all are told the same.
+    Tests make this call, several times, on a data folder of their own."""
     effect: bool
     """Whether the tool changes something. Default: True."""
     idempotent: bool

@@ -20,6 +20,8 @@ log = logging.getLogger("sixply.orchestration")
 
 
 class Options(Section):
+    rounds: int = Field(default=30, ge=2, le=100)
+    """Most calls of the chat model for one request, by `tool_calling`."""
     tool_calling: dict[str, Any] = Field(default_factory=dict)
     """Options of `tool_calling`, where it is chosen; likewise `graph`."""
     graph: dict[str, Any] = Field(default_factory=dict)
@@ -28,7 +30,11 @@ class Options(Section):
 def build(options: Options, context: AgentParts) -> Agent:
     if "tool_calling" not in (context.chat.profile or {}):
         log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
-    use, chosen = ("tool_calling", options.tool_calling) if calls_tools(context.chat) else ("graph", options.graph)
+    use, chosen = (
+        ("tool_calling", {"rounds": options.rounds} | options.tool_calling)
+        if calls_tools(context.chat)
+        else ("graph", options.graph)
+    )
     if use not in available("orchestration.agent"):
         raise InvalidSetting(
             f"The chat model {identity(context.chat)[1]} calls {'' if use == 'tool_calling' else 'no '}tools, and the agent for that, "

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.tools import BaseTool, ToolException
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel
 
 from foundation.components import Context, load
-from foundation.types import Principal
+from foundation.types import EVERY_TENANT, Principal
 from serving.settings import load as read
 from tests import services
 from tests.conftest import MADE
@@ -35,7 +37,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "recall_facts": {},
     "refund": {"order_id": "QM-10017", "reason": "arrived broken"},
 }
-"""One valid call for each tool, by the customer below. Of a tool of your own none is known, and it is not called."""
+"""One valid call for each tool, by the customer below. A tool of your own names one in its metadata, `sample`; else it is not called."""
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))
 STRANGER = Principal(subject="tove", tenant="bexley-schools", roles=frozenset({"agent"}))
@@ -43,7 +45,21 @@ STRANGER = Principal(subject="tove", tenant="bexley-schools", roles=frozenset({"
 Check = Callable[[BaseTool, Mapping[str, Any]], None]
 
 
-def call(tool: BaseTool, arguments: Mapping[str, Any], principal: Principal | None = CUSTOMER, key: str = "k-1") -> Any:
+def sample_of(tool: BaseTool) -> Mapping[str, Any] | None:
+    known = {"tenant": CUSTOMER.tenant, "arguments": ARGUMENTS[tool.name]} if tool.name in ARGUMENTS else None
+    sample: Mapping[str, Any] | None = (tool.metadata or {}).get("sample", known)
+    return sample
+
+
+def caller_of(tool: BaseTool) -> Principal:
+    return replace(CUSTOMER, tenant=(sample_of(tool) or {}).get("tenant", CUSTOMER.tenant))
+
+
+def tells_all_the_same(tool: BaseTool) -> bool:
+    return caller_of(tool).tenant == EVERY_TENANT
+
+
+def call(tool: BaseTool, arguments: Mapping[str, Any], principal: Principal | None, key: str = "k-1") -> Any:
     request = {"type": "tool_call", "id": key, "name": tool.name, "args": dict(arguments)}
     known = {"principal": principal, "idempotency_key": key, "approved_by": "rufus"} if principal else {}
     return asyncio.run(tool.ainvoke(request, {"configurable": known}))
@@ -53,7 +69,7 @@ def its_arguments_can_be_checked(tool: BaseTool, arguments: Mapping[str, Any]) -
     schema = tool.tool_call_schema
     assert isinstance(schema, type)
     assert issubclass(schema, BaseModel)
-    if tool.name in ARGUMENTS:
+    if sample_of(tool):
         schema.model_validate(dict(arguments))
 
 
@@ -75,25 +91,33 @@ def it_can_be_found_by_what_people_say(tool: BaseTool, arguments: Mapping[str, A
 
 
 def it_answers_in_a_sentence_and_in_data(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
-    message = call(tool, arguments)
+    message = call(tool, arguments, caller_of(tool))
     assert message.text.rstrip()
     assert isinstance(message.artifact, dict)
 
 
 def nobody_is_nobody(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    if tells_all_the_same(tool):
+        return
     with pytest.raises(ToolException):
         call(tool, arguments, principal=None)
 
 
 def another_tenant_sees_nothing_of_it(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
+    if tells_all_the_same(tool):
+        return
     if "order_id" not in arguments:
-        ours, theirs = call(tool, arguments).text, call(tool, arguments, STRANGER, "k-2").text
+        ours = call(tool, arguments, caller_of(tool)).text
+        try:
+            theirs = call(tool, arguments, STRANGER, "k-2").text
+        except ToolException:
+            return
         assert not set(ours.splitlines()[1:]) & set(theirs.splitlines()[1:])
         return
     with pytest.raises(ToolException) as refused:
         call(tool, arguments, STRANGER)
     with pytest.raises(ToolException) as unknown:
-        call(tool, {**arguments, "order_id": "QM-99999"})
+        call(tool, {**arguments, "order_id": "QM-99999"}, caller_of(tool))
     assert str(refused.value).replace(arguments["order_id"], "") == str(unknown.value).replace("QM-99999", "")
 
 
@@ -101,7 +125,7 @@ def the_same_key_acts_once(tool: BaseTool, arguments: Mapping[str, Any]) -> None
     """What `idempotent` promises: the executor may call again when it does not know how the first call ended."""
     if not (tool.metadata or {}).get("idempotent") or not (tool.metadata or {}).get("effect"):
         return
-    first, second = call(tool, arguments), call(tool, arguments)
+    first, second = (call(tool, arguments, caller_of(tool)) for _ in range(2))
     assert (first.text, first.artifact) == (second.text, second.artifact)
 
 
@@ -132,16 +156,19 @@ def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("part", PARTS)
 def test_every_tool_keeps(part: str, check: Check, watched: under_test.Watch, data_dir: Path) -> None:
-    tools = [name for name in tools_of(part, data_dir) if name in ARGUMENTS or check in UNCALLED]
-    uncalled = ", ".join(tools_of(part, data_dir).keys() - tools)
+    samples = {name: sample_of(tool) for name, tool in tools_of(part, data_dir).items()}
+    tools = [name for name, sample in samples.items() if sample or check in UNCALLED]
+    uncalled = ", ".join(sorted(samples.keys() - tools))
     assert MADE or under_test.NAMED or not uncalled, f"add a valid call of {uncalled} to ARGUMENTS above"
     for name in tools:
         tool = tools_of(part, data_dir / name)[name]
-        check(watched(SECTION, tool), ARGUMENTS.get(name, {}))
+        check(watched(SECTION, tool), (samples[name] or {}).get("arguments", {}))
     # only in a made project or under `make contracts NAME=`, as the assertion above demands: nobody but the owner of a tool knows a valid
     # call of it, and the tools that have one were tried before this line
     if uncalled:
-        pytest.skip(f"not claimed: no valid call of {uncalled} is known here, {services.YOURS}")
+        pytest.skip(
+            f'not claimed: no valid call of {uncalled} is known: name one in its metadata, "sample", {services.YOURS}'
+        )
 
 
 @pytest.mark.parametrize(
@@ -151,3 +178,29 @@ def test_a_broken_tool_is_caught(fault: Callable[[Path], BaseTool], caught_by: s
     check = next(check for check in CHECKS if check.__name__ == caught_by)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(fault(data_dir), {"order_id": "QM-10042"})
+
+
+def test_a_tool_of_ones_own_is_called_as_its_sample_says(data_dir: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def look(crossing: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+        asked.append((crossing, config["configurable"]["principal"].tenant))
+        return f"{crossing} leaves at noon.", {"crossing": crossing}
+
+    sample = {"tenant": "harbour", "arguments": {"crossing": "C-104"}}
+    tool = StructuredTool.from_function(
+        look, description="When a crossing leaves.", response_format="content_and_artifact", metadata={"sample": sample}
+    )
+    it_answers_in_a_sentence_and_in_data(tool, sample["arguments"])  # type: ignore[arg-type]
+    assert asked == [("C-104", "harbour")]
+    with pytest.raises(AssertionError):  # everybody is told of the ferry, and it did not say so
+        another_tenant_sees_nothing_of_it(_tells_two_lines(sample), sample["arguments"])  # type: ignore[arg-type]
+    another_tenant_sees_nothing_of_it(_tells_two_lines(sample | {"tenant": "*"}), sample["arguments"])  # type: ignore[arg-type]
+
+
+def _tells_two_lines(sample: Mapping[str, Any]) -> BaseTool:
+    def look(crossing: str) -> tuple[str, dict[str, Any]]:
+        return f"{crossing}:\nIt leaves at noon.", {}
+
+    about: dict[str, Any] = {"description": "Looks.", "metadata": {"sample": sample}}
+    return StructuredTool.from_function(look, response_format="content_and_artifact", **about)

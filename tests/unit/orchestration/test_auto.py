@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from models.chat.scripted import ScriptedChat
 from orchestration.agents import auto
 from tests.doubles.orchestration import World
 from tests.doubles.strong import strong
+
+STACK = (Path(__file__).parents[3] / "stack.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -51,3 +55,12 @@ async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_w
     world.chat = ScriptedChat(replies=("Hello.",))
     assert type(world.agent("auto")).__name__ == "GraphAgent"
     assert "make model-check" in caplog.text
+
+
+def test_rounds_may_stand_beside_auto_as_its_comment_in_stack_toml_offers(world: World) -> None:
+    offered = re.search(r'\[orchestration\.agent\]\nuse = "auto".*?\n# (rounds = \d+)', STACK, re.DOTALL)
+    assert offered
+    world.chat = strong("Hello.")
+    assert type(world.agent("auto", **tomllib.loads(offered[1]))).__name__ == "ToolCallingAgent"
+    with pytest.raises(InvalidSetting, match="rounds"):
+        world.agent("auto", rounds=1)

@@ -27,14 +27,18 @@ def build(options: Options, _: Context) -> list[BaseTool]:
             raise ToolException(f"{arguments['room']} does not seat {arguments['people']}.")
         return f"Book {arguments['room']} for {arguments['people']} people of {principal.tenant}."
 
-    def book_room(room: str, people: int) -> str:
-        return f"{room} is booked for {people}."  # yours: a database or a service
+    def book_room(room: str, people: int) -> tuple[str, dict[str, Any]]:
+        # yours: a database or a service. The words are for people and the model, the data for programs
+        return f"{room} is booked for {people}.", {"room": room, "people": people}
 
     examples = ["Please book room R-14 for 5 people", "Reserve R-12 for four of us", "We need R-14 for 12"]
     metadata = {
+        "effect": True,  # it changes something, so a person approves it, and it happens once
         "preview": preview,
         "arguments": {"people": "amount"},
         "examples": examples,
         "not_requests": ["How do I book a room?"],
+        "sample": {"tenant": "*", "arguments": {"room": "R-12", "people": 4}},  # make contracts calls it so
     }
-    return [StructuredTool.from_function(book_room, description="Book a room.", args_schema=Booking, metadata=metadata)]
+    about: dict[str, Any] = {"description": "Book a room.", "args_schema": Booking, "metadata": metadata}
+    return [StructuredTool.from_function(book_room, response_format="content_and_artifact", **about)]
