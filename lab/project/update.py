@@ -26,7 +26,7 @@ from lab.project.git import author_for, commit_all, unpack
 from lab.project.prove import prove
 from serving.cli import terminal
 from serving.cli.main import run
-from serving.cli.project.update import git
+from serving.cli.project.update import TAKING, git
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDERER = "serving.cli.project.render"
@@ -84,11 +84,20 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
         with _checked_out(root, commit, Path(name) / "merged") as folder:
             passed = prove(folder, project.choices.package, check, root / "weights", was=root)
         if passed:
-            git(root, "merge", "--quiet", "--ff-only", commit)
+            take(root, commit)
             out.print(f"Updated to {merge.commit[:12]}. To undo it: git reset --hard {before[:12]}")
         else:
             out.print("The update was not taken; this project is as it was.")
     return passed
+
+
+def take(root: Path, commit: str) -> None:
+    """Move the project to the commit. `TAKING` names it meanwhile, as git writes the files before it moves the branch."""
+    git(root, "update-ref", TAKING, commit)
+    try:
+        git(root, "merge", "--quiet", "--ff-only", commit)
+    finally:
+        git(root, "update-ref", "-d", TAKING)
 
 
 def read_project(folder: Path) -> Project:

@@ -6,9 +6,12 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
+import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -267,3 +270,55 @@ def test_an_erasure_that_is_killed_lets_the_person_do_nothing_until_it_has_ended
         ["erase", "--user", ZOE.subject, "--tenant", ZOE.tenant], fresh, check_killed=check_killed, check=check
     )
     latest[0].run_well("audit-verify")
+
+
+def test_a_first_start_that_is_killed_makes_stores_that_the_next_start_opens(tmp_path: Path) -> None:
+    def fresh() -> Home:
+        shutil.rmtree(tmp_path / "killed", ignore_errors=True)
+        return Home(tmp_path / "killed")
+
+    def check(home: Home) -> None:
+        assert home.stored() == {}
+        assert home.count(*CONVERSATIONS) >= 1
+
+    kill_again_and_again(["ask", "How long is it?"], fresh, check_killed=lambda _: None, check=check)
+
+
+PAGE = (ROOT / "docs" / "durability.md").read_text(encoding="utf-8")
+BACKUP = textwrap.dedent(re.search(r"^    mkdir -p backup.*?(?=^\n)", PAGE, re.MULTILINE | re.DOTALL)[0])  # type: ignore[index]
+RESTORE = "mkdir -p restored && cp backup/* restored/"
+
+
+def run_shell(command: str, folder: Path, kill_after_s: float | None = None) -> int:
+    """The exit status of a command of the shell; it is killed with all that it has started."""
+    process = subprocess.Popen(["sh", "-ec", command], cwd=folder, start_new_session=True)
+    try:
+        return process.wait(kill_after_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+
+def test_a_backup_and_a_restore_that_are_killed_are_whole_when_they_are_run_again(first: Home, tmp_path: Path) -> None:
+    dice, kills, takes_s = random.Random(13), {BACKUP: 0, RESTORE: 0}, {}
+    audited, talks, whole = first.count(*AUDIT), first.count(*CONVERSATIONS), first.stored()
+
+    def check(home: Home) -> None:
+        shutil.rmtree(home.data)
+        (home.folder / "restored").replace(home.data)
+        home.run_well("audit-verify")
+        assert (home.count(*AUDIT), home.count(*CONVERSATIONS), home.stored()) == (audited, talks, whole)
+
+    for number in range(ATTEMPTS):
+        home = Home.like(first, tmp_path / "killed")
+        for command in (BACKUP, RESTORE):
+            began = time.monotonic()
+            killed = run_shell(command, home.folder, dice.uniform(0, takes_s[command]) if number else None)
+            if not number:
+                takes_s[command] = time.monotonic() - began
+            kills[command] += killed == -signal.SIGKILL
+            assert run_shell(command, home.folder) == 0
+        check(home)
+        if min(kills.values()) >= KILLS:
+            return
+    pytest.fail(f"only {kills} kills came before the end of the command")

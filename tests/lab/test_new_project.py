@@ -730,6 +730,39 @@ def test_an_update_that_is_stopped_leaves_nothing_behind(project: Path, tmp_path
     assert (git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain")) == (before, "")
 
 
+def test_an_update_that_is_killed_while_it_is_taken_says_how_to_end_it_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # git asks this hook when the files are written and the branch has not moved yet
+    root, hook = tmp_path, tmp_path / ".git" / "hooks" / "reference-transaction"
+    git(root, "init", "--quiet")
+    (root / "pyproject.toml").write_text('[tool.sixply]\nbase = "0"\norigin = "nowhere"\n')
+    before = commit_all(root, "Ours")
+    (root / "stack.toml").write_text("# new\n")
+    after = commit_all(root, "The update")
+    git(root, "reset", "--quiet", "--hard", before)
+    kill = 'case "$(cat)" in *" HEAD"*) [ "$1" = prepared ] && kill -9 0;; esac; exit 0'
+    hook.write_text(f"#!/bin/sh\n{kill}\n")
+    hook.chmod(0o755)
+    script = "import sys; from pathlib import Path; from lab.project.update import take; take(Path(sys.argv[1]), sys.argv[2])"
+    taking = subprocess.Popen([sys.executable, "-c", script, str(root), after], cwd=ROOT, start_new_session=True)
+    assert taking.wait() == -signal.SIGKILL
+    assert git(root, "log", "--format=%H").splitlines() == [before]
+    hook.unlink()
+    monkeypatch.setattr(update, "ROOT", root)
+    with pytest.raises(Conflict, match="was killed while it was taken") as refused:
+        update.update()
+    for name in (root / ".git").glob("**/*.lock"):
+        name.unlink()
+    ends = re.findall(r"git (reset --hard \w+|update-ref -d \S+)", str(refused.value))
+    git(root, *ends[0].split())
+    git(root, *ends[-1].split())
+    assert (git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")) == (after, "")
+    assert (root / "stack.toml").read_text() == "# new\n"
+    with pytest.raises(InvalidRequest):  # of the template that is nowhere, and no more of the one before
+        update.update()
+
+
 def test_an_update_that_breaks_the_project_is_not_taken(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (project.parent / "template" / "serving" / "later.py").write_text("import os\n")
     commit_all(project.parent / "template", "Never linted")

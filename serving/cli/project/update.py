@@ -19,6 +19,8 @@ from serving.cli.options import Paid
 ROOT = Path(__file__).resolve().parents[3]
 # Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before
 UPDATER = "lab.project.update"
+# Names the commit of an update while it is taken, which stays behind where that is killed
+TAKING = "refs/sixply/taking"
 # Seconds in which it may stop by itself
 GRACE_S = 3
 
@@ -44,6 +46,14 @@ def update(
         raise InvalidRequest(
             "pyproject.toml has no [tool.sixply], so this is the template itself or a copy without a record of what it came from. "
             "In a clone of the template: git pull. make new writes a project that can be updated."
+        )
+    if (taken := git(ROOT, "for-each-ref", "--format=%(objectname)", TAKING)) and git(
+        ROOT, "rev-parse", "HEAD"
+    ) != taken:
+        raise Conflict(
+            f"The last update was killed while it was taken, so some files are the update's. It was proved, and nothing is lost. Look at "
+            f"git status; then finish it with git reset --hard {taken[:12]}, or go back with git reset --hard HEAD, and forget it with "
+            f"git update-ref -d {TAKING}. Where git says that a .lock file exists, remove it first."
         )
     if changed := git(ROOT, "status", "--porcelain"):
         raise Conflict(
