@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_of
+from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_of, served_tenant
 
 # Most cached texts: about 40 MB with 384 dimensions, including short texts
 REMEMBERED = 20_000
@@ -20,7 +20,8 @@ class RememberingEmbedder(ArrayEmbeddings):
         self.inner = inner
         self.model_name = name_of(inner)
         self._limit = limit
-        self._cache: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
+        self._cache: OrderedDict[tuple[str | None, str, str], Vectors] = OrderedDict()
+        """By tenant, kind and text: how long a question takes, and what it costs, must not tell that another tenant asked it."""
         self._lock = threading.Lock()
         if callable(tokens := getattr(inner, "embed_tokens", None)):
             self.embed_tokens = tokens  # not cached: token vectors take too much memory
@@ -36,14 +37,15 @@ class RememberingEmbedder(ArrayEmbeddings):
     def _recall(self, kind: str, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
         if not texts:
             return compute([])
+        tenant = served_tenant.get()
         with self._lock:
-            vectors = {text: self._cache[kind, text] for text in texts if (kind, text) in self._cache}
+            vectors = {text: self._cache[key] for text in texts if (key := (tenant, kind, text)) in self._cache}
         if fresh := [text for text in dict.fromkeys(texts) if text not in vectors]:
             vectors |= dict(zip(fresh, compute(fresh), strict=True))
         with self._lock:
             for text in texts:
-                self._cache[kind, text] = vectors[text]
-                self._cache.move_to_end((kind, text))
+                self._cache[tenant, kind, text] = vectors[text]
+                self._cache.move_to_end((tenant, kind, text))
             while len(self._cache) > self._limit:
                 self._cache.popitem(last=False)
         return np.stack([vectors[text] for text in texts])

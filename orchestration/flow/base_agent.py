@@ -14,6 +14,7 @@ from foundation.machine.deadline import in_thread
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
+from models.embedding import on_behalf_of
 from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
@@ -184,7 +185,7 @@ class DurableAgent(ABC):
                 steps=[Step(**step) for step in state.get("steps") or []],
                 plan=Plan(**state["plan"]) if state.get("plan") else None,
             )
-            with running(run):
+            with running(run), on_behalf_of(run.principal.tenant):
                 await self._drive(begin, state, run)
 
         return stream_from(produce)

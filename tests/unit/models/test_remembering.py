@@ -11,7 +11,7 @@ from foundation import components
 from foundation.components import Context
 from foundation.errors import UpstreamDown
 from foundation.settings import Part
-from models.embedding import embed, embed_query
+from models.embedding import embed, embed_query, on_behalf_of
 from models.encoders.remembering import RememberingEmbedder
 
 
@@ -37,6 +37,15 @@ def test_a_text_that_was_embedded_lately_is_not_embedded_again() -> None:
     embed(embedder, ["a", "b"])
     embed(embedder, ["b", "c", "b"])
     assert inner.seen == ["a", "b", "c"]
+
+
+def test_a_tenant_does_not_learn_from_the_time_or_the_price_that_another_asked_the_same() -> None:
+    inner = Counting()
+    embedder = RememberingEmbedder(inner)
+    for tenant in ("north", "south", "north"):
+        with on_behalf_of(tenant):
+            embed_query(embedder, "Who leaves in May?")
+    assert inner.seen == ["query: Who leaves in May?"] * 2
 
 
 def test_vectors_are_those_of_the_inner_embedder_in_the_order_asked_for() -> None:
