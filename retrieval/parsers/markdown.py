@@ -17,7 +17,7 @@ _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".md", ".markdown"), f"markdown {5 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".md", ".markdown"), f"markdown {6 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -71,7 +71,7 @@ class _Walk:
         if self._rows is not None:
             self._rows[-1].append(text)
         elif opening.type == "heading_open":
-            self._draft.add("heading", text, level=int(opening.tag[1]))
+            self._draft.add("heading", without_attributes(text), level=int(opening.tag[1]))
         elif self._numbers:
             # Other steps may refer to the number of an ordered list's item
             number = self._numbers[-1] if self._item_begins else None
@@ -81,6 +81,18 @@ class _Walk:
             self._draft.add("item", text if number is None else f"{number}. {text}")
         else:
             self._draft.add("paragraph", text)
+
+
+def without_attributes(heading: str) -> str:
+    """Take off the attributes that site generators read behind a heading, by the rule of Markdown's attribute lists.
+
+    >>> without_attributes("CORS { #cors .wide data-x=1 }"), without_attributes("The set {a, b}")
+    ('CORS', 'The set {a, b}')
+    """
+    words, brace, within = heading.rstrip().rpartition("{")
+    attributes = within.removesuffix("}").removeprefix(":").split()
+    is_list = within.endswith("}") and all(one[0] in "#." or "=" in one for one in attributes)
+    return words.rstrip() if brace and attributes and is_list and words.strip() else heading
 
 
 def without_markup(html: str) -> str:

@@ -1,6 +1,7 @@
 """Plain text: paragraphs between blank lines, list items, and headings that are underlined or in capitals."""
 
 import re
+from email.parser import HeaderParser
 from pathlib import PurePath
 
 from retrieval.documents import Parsed, ParseLimits
@@ -12,20 +13,27 @@ _UNDERLINE = re.compile(r"\s*(?:([=\-~^#*])\1{2,}|([\"'`+])\2{3,})\s*")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {5 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {6 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     """Parse a text. In `.log` every line is a paragraph; otherwise lines that were wrapped at a margin are joined."""
-    log = PurePath(draft.name).suffix.lower() == ".log"
-    for stanza in re.split(r"\n\s*\n", clean(decode(content, draft.name))):
+    suffix = PurePath(draft.name).suffix.lower()
+    log, text = suffix == ".log", clean(decode(content, draft.name))
+    for stanza in re.split(r"\n\s*\n", text):
         lines = [line for line in stanza.split("\n") if line.strip()]
         if log:
             for line in lines:
                 draft.add("paragraph", line)
         else:
             _add(draft, lines)
-    return draft.finish()
+    return draft.finish(title=_title_field(text) if suffix == ".rst" else None)
+
+
+def _title_field(text: str) -> str | None:
+    """Return the title that a document names in the fields above its text: `Title:` as in a PEP, or `:Title:`."""
+    fields = "\n".join(line.removeprefix(":") for line in text.lstrip().partition("\n\n")[0].split("\n"))
+    return HeaderParser().parsestr(fields).get("Title")
 
 
 def _add(draft: Draft, lines: list[str]) -> None:

@@ -318,10 +318,10 @@ OUTPUTS = {
     "eml 5": "89876d8a8acb8b63",
     "html 12": "d1d6472e42d551e3",
     "json 4": "f14e103ab7d5e9bc",
-    "markdown 5": "8dfdc99ae1f827be",
+    "markdown 6": "8dfdc99ae1f827be",
     "pdf 4": "6d130658095437b2",
     "pptx 7": "35d27bf5ffd8556b",
-    "text 5": "534e94374f7ded5a",
+    "text 6": "534e94374f7ded5a",
     "xlsx 9": "5c6c3ff8913dbaa6",
 }
 """What each version of a parser makes of the samples of its suffixes."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.parsers.markdown import without_markup
+from retrieval.documents import ParseLimits
+from retrieval.parsers.markdown import build, without_markup
 
 
 class Watched(str):  # noqa: SLOT000 - it remembers a number
@@ -35,3 +36,16 @@ def test_markup_is_found_in_a_few_passes_however_much_of_it_is_open(piece: str, 
 @given(st.lists(st.sampled_from(["<", "<!--", "-->", ">", "-", "!", "a", " b\n"])).map("".join))
 def test_markup_is_what_an_expression_takes_for_it(text: str) -> None:
     assert without_markup(text) == re.sub(r"<!--.*?-->|<[^>]*>", " ", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ("CORS { #cors }", "CORS"),
+        ("CORS {: .wide #cors}", "CORS"),
+        ("The set {a, b}", "The set {a, b}"),
+        ("{ #x }", "{ #x }"),
+    ],
+)
+def test_a_heading_goes_without_the_attributes_of_site_generators(heading: str, title: str) -> None:
+    assert build(ParseLimits()).parse(f"# {heading}\n\nWords.\n".encode(), "a.md").title == title
