@@ -108,8 +108,11 @@ def new(
     only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
     keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
     check: Annotated[
-        Literal["0", "1", "all"],
-        typer.Option(help="1: guards, contracts, a first answer; all: its tests as well; 0: nothing."),
+        Literal["0", "1", "all", "own"],
+        typer.Option(
+            help="1: guards, contracts, a first answer; all: its tests as well; own: its README, guards and tests in its own "
+            "environment, as its owner has it; 0: nothing."
+        ),
     ] = "1",
     paid: Paid = False,
 ) -> None:

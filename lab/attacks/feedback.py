@@ -37,7 +37,7 @@ def read_and_overwrite(victim: Victim) -> Tried:
 def _let_everybody_judge() -> None:
     from serving.api import feedback
 
-    feedback._judges = lambda _: True
+    feedback._judges = lambda caller: True  # noqa: ARG005 - named as what it replaces
 
 
 ATTACKS = (

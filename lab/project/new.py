@@ -13,6 +13,7 @@ from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.first_hour import try_first_hour
 from lab.project.git import commit_all, succeeds, unpack
 from lab.project.prove import prove
 from lab.project.prune import left_out_of, needs_of, parts_of
@@ -37,7 +38,10 @@ def make_project(target: Path, choices: Choices, check: str) -> bool:
     out = terminal.console()
     out.print(f"{terminal.line(choices.title)} stands in {terminal.line(target)}, made from {commit[:12]}.")
     out.print(f"It has {count_lines(target):,} lines in the six layers, of {count_lines(ROOT):,} here.")
-    passed = prove(target, choices.package, check, ROOT / "weights")
+    if check == "own":
+        passed = try_first_hour(target, choices.package)
+    else:
+        passed = prove(target, choices.package, check, ROOT / "weights")
     if passed:
         out.print(f"Next: cd {terminal.line(target)} && make setup, and its README.md.")
     return passed

@@ -20,6 +20,8 @@ from serving.parts.paid_calls import PROMISE as PAID
 ANSWERS_ARE_COMPARED = "its answers before and after are compared"
 NO_SCORE_FELL = "no score fell"
 CONTRACTS_ARE_KEPT = "its parts keep their contracts"
+EXCUSED = (CONTRACTS_ARE_KEPT, NO_SCORE_FELL)
+"""Checks that tell apart what an update broke and what was broken before."""
 PYTHON = [sys.executable, "-m"]
 GATE, CONTRACTS = "serving/cli/judge/gate.py", "serving/parts/contract_tests.py"
 SWAP_WORKER = "serving/cli/judge/swap_worker.py"
@@ -49,10 +51,10 @@ def prove(project: Path, package: str, level: str, weights: Path, *, was: Path |
             told = paid_calls(done.stdout) if about == CONTRACTS_ARE_KEPT and terminal.is_asked() else ""
             if told and typer.confirm(f"  {told}. Make them?", err=True):
                 done = _run(project, [*command, "--paid"], data)
-            excuse = _excuse(about, done.stdout, was, data) if done.returncode else ""
+            excuse = _excuse(about, done.stdout, was, data, command) if done.returncode else ""
             compares = about == ANSWERS_ARE_COMPARED  # it shows what an update changes; the gate decides
             failed = done.returncode and not (excuse or compares)
-            no_verdict = compares and done.returncode not in {0, 1, 2}
+            no_verdict = compares and done.returncode not in {0, 1}
             mark = "✗" if failed or no_verdict else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
             if about == CONTRACTS_ARE_KEPT and (told := paid_calls(done.stdout)):
@@ -65,8 +67,14 @@ def prove(project: Path, package: str, level: str, weights: Path, *, was: Path |
                 out.print("    That blocks no update. What it changes in quality, time and money is not known.")
             if failed:
                 broken = broken_promises(done.stdout) if about == CONTRACTS_ARE_KEPT else {}
-                said = "\n".join(f"{': '.join(promise)}: {why}" for promise, why in broken.items())
-                out.print(terminal.plain(said or (done.stdout + done.stderr)[-3000:]))
+                lines = [f"{': '.join(promise)}: {why}" for promise, why in broken.items()]
+                if about == NO_SCORE_FELL:
+                    lines = [
+                        f"fell further than is allowed: {name}" for name in sorted(scores_that_fell(done.stdout) or ())
+                    ]
+                out.print(terminal.plain("\n".join(lines) or (done.stdout + done.stderr)[-3000:]))
+                if was is not None and about not in EXCUSED and _run(was, command, data).returncode:
+                    out.print("That failed before the update, too, so the update is not the cause. Mend it here first.")
                 out.print(terminal.plain(f"That ran in {project}: {' '.join(command)}"))
                 return False
     return True
@@ -80,12 +88,12 @@ def first_question(project: Path, package: str) -> str | None:
     return str(questions[0]) if questions else None
 
 
-def only_floors_are_broken(verdict: str) -> bool:
-    """Whether the gate's JSON says that no figure fell below the baseline: floors that were not met before block no update."""
+def scores_that_fell(verdict: str) -> set[str] | None:
+    """The figures that fell below the baseline, as the gate's JSON says it; `None` where that is none but an error."""
     try:
-        return bool(json.loads(verdict)["blocked_by"] == [])
-    except (ValueError, KeyError, TypeError):  # the gate was no verdict but an error
-        return False
+        return set(json.loads(verdict)["blocked_by"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def broken_promises(verdict: str) -> dict[tuple[str, str, str], str]:
@@ -106,10 +114,15 @@ def paid_calls(verdict: str) -> str:
     return "; ".join(f"[{it['port']}] {it['adapter']}: {it['reason']}" for it in promises if it["promise"] == PAID)
 
 
-def _excuse(about: str, verdict: str, was: Path | None, data: str) -> str:
+def _excuse(about: str, verdict: str, was: Path | None, data: str, gate: list[str]) -> str:
     """Why a check that failed blocks nothing; empty where it does."""
-    if about == NO_SCORE_FELL and only_floors_are_broken(verdict):
-        return "a floor of outcomes.toml is not met: make gate says which"
+    if about == NO_SCORE_FELL and (fell := scores_that_fell(verdict)) is not None:
+        if not fell:  # floors that were not met before block no update
+            return "a floor of outcomes.toml is not met: make gate says which"
+        if was is None:
+            return ""
+        fell_before = scores_that_fell(_run(was, gate, data).stdout) or set()
+        return "" if fell - fell_before else f"what fell had fallen before the update: {', '.join(sorted(fell))}"
     broken = broken_promises(verdict) if about == CONTRACTS_ARE_KEPT else {}
     if was is None or not broken:
         return ""
@@ -127,14 +140,14 @@ def _commands(
     if level == "0":
         return
     python = PYTHON
-    # before what takes minutes: after an update stack.toml may have a setting that is gone
+    # before what takes minutes: after an update stack.toml may have a setting that is gone, or an option that a part refuses
     yield "stack.toml is understood", [*python, "serving.cli", "keys"]
+    yield "the API starts", [sys.executable, "-c", STARTS]
     yield "lint", [*python, "ruff", "check", "--no-cache", "--quiet", "."]
     yield "format", [*python, "ruff", "format", "--no-cache", "--check", "--quiet", "."]
     yield "types", [*python, "mypy"]
     yield "layers", [str(Path(sys.executable).with_name("lint-imports"))]
     yield "every test that is left can be collected", [*python, "pytest", "--collect-only", "-qq"]
-    yield "the API starts", [sys.executable, "-c", STARTS]
     if (project / CONTRACTS).exists():
         yield CONTRACTS_ARE_KEPT, [*python, "serving.cli", "contracts", "--json", "-"]
     if question := first_question(project, package):

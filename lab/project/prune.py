@@ -248,7 +248,10 @@ def packages_without(tree: Path, modules: Collection[str], left: Path) -> list[s
     )
     unused = [package for package in run if _is_among(package, _distributions(gone) | named)]
     unused += [package for package in develop if _is_among(package, of_tests)]
-    return [package for package in unused if not _is_among(package, used)]
+    unused = [package for package in unused if not _is_among(package, used)]
+    # what another package imports at run time says so in its line, and goes with that package
+    needed_by = dict(re.findall(r'"([\w.-]+)[\[<>=~!].*# ([\w.-]+) needs it', text))
+    return [package for package in unused if needed_by.get(package, package) in unused]
 
 
 def _distributions(files: Iterable[Path], *, inner: bool = True) -> set[str]:

@@ -159,7 +159,9 @@ def unlink_dead(text: str, folder: Path) -> str:
 
 def _write_start(start: Path, folder: Path, choices: Choices, origin: str) -> None:
     """What stands in START, and over it what stands in its folder of the preset."""
-    values = {"name": choices.name, "package": choices.package, "title": choices.title, "origin": origin}
+    # a folder of the machine that wrote the project is no link for anybody else
+    template = f"[Sixply]({origin})" if re.match(r"https?://", origin) else "Sixply"
+    values = {"name": choices.name, "package": choices.package, "title": choices.title, "template": template}
     for common in (True, False):
         for path in filter(Path.is_file, (start if common else start / PRESETS / str(choices.only)).rglob("*")):
             name = path.relative_to(start)

@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        return {"worse": 1, "undecided": 2}.get(self.verdict, 0)
+        return int(self.verdict == "worse")
 
 
 def as_baseline(side: Side) -> dict[str, Any]:

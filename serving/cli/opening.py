@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, available, load_if_there, load_removable
+from foundation.components import Assembly, available, load_removable
 from foundation.errors import StoreInUse
 from foundation.settings import Part
+from serving.cli.address import Address, find_address
 from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
@@ -16,17 +17,14 @@ if TYPE_CHECKING:
     from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger
-    from serving.cli.address import Address
     from serving.wiring import System
 
-SERVED, ADDRESS = "serving.cli.served", "serving.cli.address"
+SERVED = "serving.cli.served"
 
 
 def find_server(settings: Settings) -> Address | None:
     """Return the address of the server that runs on these settings' data folder, or `None`."""
-    module = load_if_there(ADDRESS)
-    address: Address | None = module and module.find_address(settings.foundation.data_dir)
-    return address
+    return find_address(settings.foundation.data_dir)
 
 
 @contextmanager

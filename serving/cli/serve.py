@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from foundation.clock import SystemClock
 from foundation.components import is_there, load_if_there, load_removable
 from serving.cli import terminal
+from serving.cli.address import Address, announce_address
 from serving.cli.options import LOCAL, STACK, Stack, load_stack, local
 from serving.settings import Loaded
 
@@ -67,13 +68,8 @@ def serve_api(loaded: Loaded) -> None:
 
 
 def _told_to_commands(loaded: Loaded, port: int) -> AbstractContextManager[None]:
-    from serving.cli.opening import ADDRESS
-
-    if (address := load_if_there(ADDRESS)) is None:
-        return nullcontext()
-    where = address.Address(port, str(loaded.path.resolve()), loaded.answers_by())
-    told: AbstractContextManager[None] = address.announce_address(loaded.settings.foundation.data_dir, where)
-    return told
+    where = Address(port, str(loaded.path.resolve()), loaded.answers_by())
+    return announce_address(loaded.settings.foundation.data_dir, where)
 
 
 def _invite(system: System, callers: KeyStore, owner: Principal, key: str, url: str) -> None:

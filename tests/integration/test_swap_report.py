@@ -115,7 +115,7 @@ def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(
     swap = tmp_path / "b.toml"
     swap.write_text("[retrieval.rankin]\ntop_k = 3\n")
     ran = CliRunner().invoke(main.app, ["swap-report", str(stack), str(swap), "--data", str(data)])
-    assert ran.exit_code == 3, "1 and 2 are verdicts"
+    assert ran.exit_code == 3, "1 is a verdict"
     assert 'Did you mean "ranking"' in " ".join(ran.output.split())
 
 

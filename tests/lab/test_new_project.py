@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
-from lab.project import new, prove, prune
+from lab.project import first_hour, new, prove, prune
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import author_for, commit_all, succeeds
 from lab.project.new import check_name, check_parts
@@ -95,6 +95,8 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
     assert {path.name for path in (smallest / "acme_desk").iterdir()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
     }  # fmt: skip
+    told = [file for file in git(smallest, "ls-files").splitlines() if str(upstream) in (smallest / file).read_text()]
+    assert told == ["pyproject.toml"], "make update looks there; nobody else can follow a path of this machine"
     assert git(smallest, "status", "--porcelain") == ""
     assert len(git(smallest, "log", "--format=%h").split()) == 1
 
@@ -178,6 +180,7 @@ def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_go
     """
     gone = declared(upstream) - declared(smallest)
     assert {"pypdf", "python-docx", "xllamacpp", "lxml-html-clean"} <= gone
+    assert "python-multipart" in declared(smallest), "no module of it imports that, but FastAPI does"
     groups = tomllib.loads((smallest / "pyproject.toml").read_text())["dependency-groups"]
     develop = {wanted.partition(">")[0] for wanted in groups["dev"]}
     assert {"ruff", "mypy", "pytest", "hypothesis"} <= develop
@@ -863,6 +866,60 @@ def test_what_was_broken_before_an_update_blocks_it_not_and_what_breaks_is_said(
     assert ("p: x: b: why" in said) is not holds
 
 
+@pytest.mark.parametrize(("fell_before", "holds"), [(["recall"], True), (["other"], False)])
+def test_a_score_that_had_fallen_before_an_update_blocks_it_not(
+    fell_before: list[str],
+    holds: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(project: Path, *_: object) -> subprocess.CompletedProcess[str]:
+        fell = ["recall"] if project == tmp_path else fell_before
+        return subprocess.CompletedProcess([], 1, json.dumps({"blocked_by": fell}), "")
+
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.NO_SCORE_FELL, ["gate"])])
+    monkeypatch.setattr(prove, "_run", run)
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path / "was") is holds
+    said = capsys.readouterr().out
+    assert ("had fallen before the update: recall" in said) is holds
+    assert ("fell further than is allowed: recall" in said) is not holds
+    assert "blocked_by" not in said, "people read sentences"
+
+
+@pytest.mark.parametrize("was_broken", [True, False])
+def test_a_check_that_failed_before_an_update_is_not_said_to_be_its_fault(
+    was_broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(project: Path, *_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], int(project == tmp_path or was_broken), "unknown option", "")
+
+    monkeypatch.setattr(prove, "_commands", lambda *_: [("the API starts", ["start"])])
+    monkeypatch.setattr(prove, "_run", run)
+    assert not prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path / "was")
+    assert ("failed before the update, too" in capsys.readouterr().out) is was_broken
+
+
+def test_the_lines_of_a_readme_are_read_as_a_shell_reads_them(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        '# Acme\n\n    make setup   # packages\n    make ask Q="Who is it?"\n\nAnd `make update`.\n\n    make later\n'
+    )
+    assert list(first_hour._lines_of(readme)) == [["make", "setup"], ["make", "ask", "Q=Who is it?"]]
+
+
+def test_a_project_that_is_tried_alone_sees_nothing_of_the_environment_that_tries_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    monkeypatch.setenv("SIXPLY_STACK", "ours.toml")
+    monkeypatch.setenv("PATH", os.pathsep.join([ours, "/usr/bin"]))
+    seen = first_hour._environment_of(tmp_path)
+    assert seen.keys().isdisjoint({"PYTHONPATH", "SIXPLY_STACK", "VIRTUAL_ENV"})
+    assert seen["PATH"] == "/usr/bin"
+
+
 def test_comments_of_stack_toml_offer_no_adapter_that_was_left_out(tmp_path: Path) -> None:
     (tmp_path / "retrieval/vectors").mkdir(parents=True)
     (tmp_path / "retrieval/vectors/memory.py").touch()
@@ -921,11 +978,11 @@ def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before
 def test_a_comparison_is_shown_and_blocks_no_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = [sys.executable, "-c", "print('undecided: too few'); raise SystemExit(2)"]
+    said = [sys.executable, "-c", "print('worse: by a tenth'); raise SystemExit(1)"]
     monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.ANSWERS_ARE_COMPARED, said)])
     assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path)
     shown = capsys.readouterr().out
-    assert "undecided: too few" in shown
+    assert "worse: by a tenth" in shown
     assert f"✓ {prove.ANSWERS_ARE_COMPARED}" in shown
 
 

@@ -50,7 +50,7 @@ def swap_report(
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
+    """The same questions through two systems: what a swap changes. fails if it is worse (1) or did not run (3)."""
     try:
         code = report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html, checkout=checkout)
     except SixplyError as error:

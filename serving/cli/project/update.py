@@ -70,7 +70,7 @@ def update(
                 "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
             ) from error
         if git(upstream, "rev-parse", "HEAD") == base:
-            terminal.show(f"Up to date: the template is still at {base[:12]}.")
+            terminal.show(f"Up to date: the template at {origin} is still at {base[:12]}.")
             return
         options = [f"--check={check}", *(["--dry"] if dry else []), *([f"--prefer={prefer}"] if prefer else [])]
         environment = os.environ | {"PYTHONPATH": str(upstream)} | ({"PAID": "1"} if paid else {})
