@@ -79,7 +79,7 @@ class Price:
 
     usd: Decimal | None
     basis: str
-    """Source of the price: `genai-prices 0.2.3`, `local compute 0.10 USD/h`, `no price known`."""
+    """Source of the price: `genai-prices 0.2.3`, `local compute 0.10 USD/h`, `No price is set for your-model`."""
 
 
 @runtime_checkable

@@ -89,6 +89,8 @@ class Answer(Noun):
     usage: Usage = Usage()
     cost_usd: Usd | None = None
     """Cost in US dollars; `None`: at least one call has no price."""
+    cost_notes: tuple[str, ...] = ()
+    """Why the cost is unknown, for operators."""
     seconds: float = 0.0
     first_token_s: float | None = None
     """Seconds from the question to the chat model's first word; an agent that checks first shows it later."""

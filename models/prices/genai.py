@@ -70,7 +70,7 @@ def _remote(call: Call) -> Price:
     try:
         price = genai_prices.calc_price(usage, call.model, provider_id=call.provider, genai_request_timestamp=call.at)
     except LookupError:
-        return Price(usd=None, basis=f'no price known for "{call.model}" of "{call.provider}"')
+        return Price(usd=None, basis=f"No price is set for {call.model}")
     except ValueError as error:  # counts that contradict each other, such as more cached tokens than tokens
         return Price(usd=None, basis=f"{call.model} reported a usage that cannot be priced: {error}")
     return Price(usd=price.total_price, basis=f"genai-prices {genai_prices.__version__}")

@@ -248,6 +248,7 @@ class DurableAgent(ABC):
             degraded=tuple(run.degraded),
             usage=run.usage,
             cost_usd=run.cost_usd,
+            cost_notes=tuple(dict.fromkeys(run.cost_notes)),
             seconds=run.seconds,
             first_token_s=run.first_token_s,
             trace_id=trace_id(),

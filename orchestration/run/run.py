@@ -83,6 +83,8 @@ class Run:
     emit: Callable[[Event], None]
     steps: list[Step] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
+    cost_notes: list[str] = field(default_factory=list)
+    """Why calls of the chat model have no cost."""
     unsupported: list[Unsupported] = field(default_factory=list)
     drafts: list[DraftOutcome] = field(default_factory=list)
     prompts: dict[str, str] = field(default_factory=dict)
@@ -294,7 +296,7 @@ class Run:
         spent.tokens += _tokens_of(call)
         spent.usd = None if spent.usd is None or price.usd is None else spent.usd + price.usd
         if price.usd is None:
-            self.note(f"a call of {call.model} has no known price")
+            self.cost_notes.append(f"{price.basis}, so its cost is unknown.")
         basis = price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off"
         await self.record("chat", call.provider, **charge_details(call, Price(price.usd, basis)))
 

@@ -115,6 +115,8 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     out.print()
     for worse in answer.degraded:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")
+    for unknown in answer.cost_notes:
+        out.print(f"[dim]{plain(unknown)}[/]")
     if answer.as_of:
         out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
     facts = [answer.status, HOW[answer.path], format_price(answer.cost_usd), f"{answer.seconds:.2f} s"]

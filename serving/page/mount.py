@@ -56,6 +56,7 @@ def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
 
     shell.define()
     belonging.guard_messages()
+    app.config.quasar_config["loadingBar"]["skipHijack"] = True  # its bar has no name for a screen reader
     owner = FastAPI(openapi_url=None)
     # added first, so it is innermost and sees HTML before compression
     app.add_middleware(BaseHTTPMiddleware, dispatch=give_policy)

@@ -6,6 +6,7 @@ to be seen.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -21,6 +22,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -42,7 +44,19 @@ MORE = """
 compose = "extractive"
 [[observability.exporters]]
 use = "sqlite"
+[observability]
+golden_set = "golden"
 """
+GOLDEN = [
+    {"id": f"g{number}", "question": question, "kind": "answerable", "tenant": tenant, "gold_documents": [document],
+     "answers": ["nine"], "answerable": True}
+    for number, (question, tenant, document) in enumerate((
+        ("Which lamp is the birch tenant's?", "birch", "moon.md"),
+        ("What does the board say?", "alder-clinics", "not-taken-in.md"),
+        ("How long does the moon lamp run at night?", "alder-clinics", "moon.md"),
+        ("Is the moon lamp dark after ten hours?", "alder-clinics", "moon.md"),
+    ))
+]  # fmt: skip
 SILENT = """
 [models.resilience]
 gap_s = 600
@@ -107,6 +121,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     issuer.publish("ec")
     with stack.open("a") as file:
         file.write(f'[serving.jwt]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
+    golden = stack.with_name("golden") / "golden.jsonl"
+    golden.parent.mkdir()
+    golden.write_text("\n".join(map(json.dumps, GOLDEN)), encoding="utf-8")
     keys = KeyStore.of(load(stack).settings, SystemClock())
 
     def key(*roles: str) -> str:
@@ -211,6 +228,12 @@ def ask(page: Page, question: str, status: str = "Answered") -> Any:
     return turn
 
 
+def broken_rules(page: Page, within: str = "html") -> list[str]:
+    """Rules of WCAG 2.2 AA, and of good practice, that axe-core finds broken, each with its first place."""
+    found = Axe().run(page, context=within, options={"resultTypes": ["violations"]})
+    return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found.response["violations"]]
+
+
 def open_view(page: Page, name: str) -> Any:
     page.get_by_role("navigation").get_by_role("button", name=name).click()
     return page.get_by_role("region", name=name)
@@ -236,7 +259,8 @@ def test_an_answer_comes_with_a_source_that_opens_at_the_span(page: Page, served
     expect(turn).to_contain_text("nine hours")
     turn.get_by_role("button", name="Source 1").first.click()
     source = page.get_by_role("dialog")
-    expect(source.get_by_role("heading", name="Moon lamp")).to_be_visible()
+    expect(source.get_by_role("heading", name="Moon lamp", level=2)).to_be_visible()
+    expect(source.get_by_role("heading", name="Moon lamp", level=3)).to_be_visible()  # of the document itself
     expect(source.locator("mark")).to_have_text(FACT)
     expect(source.locator("mark")).to_be_in_viewport()
 
@@ -327,6 +351,17 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     headers = {"Authorization": f"Bearer {key}"}
     left = httpx2.get(f"{served.url}/v1/conversations", headers=headers, timeout=WAIT_S).json()["conversations"]
     assert [one["question"] for one in left] == ["Please refund order QM-10015"]
+
+
+def test_questions_to_begin_with_are_the_persons_own_tenants_and_of_documents_they_may_read(
+    page: Page, served: Served
+) -> None:
+    sign_in(page, served.reader)
+    examples = page.get_by_role("list", name="Examples").get_by_role("listitem")
+    expect(examples).to_have_text(["How long does the moon lamp run at night?"])
+    examples.get_by_role("button").click()
+    expect(page.get_by_role("heading", name="How long does the moon lamp run at night?", level=1)).to_be_attached()
+    expect(page.get_by_role("article").get_by_role("status").first).to_have_text("Answered")
 
 
 def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:
@@ -432,6 +467,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling_and_everything_has_a_name_a
     turn = ask(page, "How long does the moon lamp run?")
     turn.get_by_role("button", name="Source 1").first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
+    assert broken_rules(page, ".q-dialog") == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("button", name="Ask").last).to_be_in_viewport(ratio=1)
@@ -450,6 +486,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling_and_everything_has_a_name_a
             page.emulate_media(color_scheme=colours)  # which the page follows
             expect(page.locator("body")).to_have_class(re.compile(f"body--{colours}"))
             assert page.evaluate(PALE) == [], name
+            assert broken_rules(page) == [], name
     page.get_by_role("button", name="Earlier").click()
     earlier = page.get_by_role("complementary", name="Earlier conversations")
     expect(earlier.get_by_role("button", name="Close the list")).to_be_focused()

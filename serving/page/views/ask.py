@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 from nicegui import background_tasks, html, ui
 
@@ -11,8 +12,9 @@ from orchestration.requests import AnswerRequest
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
 from serving.http.streams import explain, follow
-from serving.page.session import Visitor, act, trace
+from serving.page.session import Visitor, act, refill, trace
 from serving.page.views.conversations import Earlier
+from serving.page.views.examples import example_questions
 from serving.page.views.exchange import Exchange
 from serving.page.views.source import SourcePanel
 
@@ -52,6 +54,7 @@ class AskView:
 
     async def refresh(self) -> None:
         self._question.run_method("focus")
+        await self._offer_examples()
         await self._earlier.refresh(self._thread_id)
 
     def _greet(self) -> None:
@@ -62,6 +65,19 @@ class AskView:
             html.p("Every sentence of an answer comes with the passage that it rests on. Open it and check.")
             if self._visitor.may("write"):
                 html.p("What answers are made from stands under Documents, and you can add to it.")
+            self._examples = html.ul().classes("examples").props('aria-label="Examples"')
+
+    async def _offer_examples(self) -> None:
+        if self._empty.is_deleted:
+            return
+        system, caller = self._visitor.system, await self._visitor.caller()
+        folder = system.settings.observability.golden_set
+        scope = system.policy.scope(caller)
+        questions = await asyncio.to_thread(example_questions, folder, system.ledger, scope)
+        with refill(self._examples):
+            for question in questions:
+                with html.li():
+                    act(question, partial(self._begin, question), "outline")
 
     def _ask(self) -> None:
         question = (self._question.value or "").strip()
@@ -73,6 +89,7 @@ class AskView:
         if self._running is not None:
             return
         self._empty.set_visibility(False)
+        self._name(self._title.text or question)
         self._halt.set_visibility(True)
         self._send.set_visibility(False)
         self._running = background_tasks.create(self._run(question), name="ask")
@@ -93,7 +110,6 @@ class AskView:
                 if exchange.thread_id is not None and not exchange.is_gone:
                     self._thread_id = exchange.thread_id
                     self._new.set_visibility(True)
-                    self._name(self._title.text or question)
                     background_tasks.create(self._earlier.refresh(self._thread_id), name="earlier conversations")
 
     async def _answer(self, question: str, exchange: Exchange) -> None:
@@ -144,6 +160,7 @@ class AskView:
     async def _begin_anew(self) -> None:
         self._clear(None)
         self._greet()
+        await self._offer_examples()
         await self._earlier.refresh(None)
 
     def _clear(self, thread_id: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from nicegui import html, ui
 
 from observability.stores.outcomes import Outcome
-from orchestration.events import Event, Step, Turn
+from orchestration.events import Answer, Event, Step, Turn
 from retrieval.documents import Citation
 from serving.api.conversations import require_conversations
 from serving.cli.terminal import near_titles
@@ -76,7 +76,7 @@ class Exchange:
             both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
             waits = answer.approval.approval_id if answer.approval else None
             turn = Turn(**both, at=self._visitor.system.context.clock.now(), approval_id=waits)
-            self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
+            self._show(turn, Making.of(answer, self._visitor), remarks=self._remarks(answer))
             self._look_at("start")
 
     def show_again(self, thread_id: str, turn: Turn, feedback: Outcome | None = None) -> None:
@@ -120,7 +120,7 @@ class Exchange:
         self._look_at("end")
 
     def _show(
-        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), feedback: Outcome | None = None
+        self, turn: Turn, making: Making, *, remarks: tuple[str, ...] = (), feedback: Outcome | None = None
     ) -> None:
         self._drawing.cancel()
         self._status.text = WORDS[turn.status]
@@ -137,7 +137,7 @@ class Exchange:
         with refill(self._rest):
             if turn.as_of is not None:
                 html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
-            for worse in degraded:
+            for worse in remarks:
                 html.p(worse).classes("warning")
             if turn.citations:
                 self._sources(turn)
@@ -149,6 +149,10 @@ class Exchange:
             else:
                 FeedbackBar(turn.answer_id, turn.text, self._visitor).build(feedback)
             making.build()
+
+    def _remarks(self, answer: Answer) -> tuple[str, ...]:
+        # whoever asks can do nothing about a price that is not set
+        return (*answer.degraded, *(answer.cost_notes if self._visitor.may("operate") else ()))
 
     def _offer(self, turn: Turn) -> None:
         with html.div().classes("choices"):

@@ -1,16 +1,22 @@
-"""A cited document, opened at the cited span."""
+"""A cited document as a page with its headings, lists and tables, opened at the cited span."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
 
 from nicegui import html, ui
 
 from foundation.types import Principal
-from retrieval.documents import Citation
+from retrieval.documents import Block, Citation
 from serving.api import documents
 from serving.api.documents import DocumentText
 from serving.page.session import Visitor, act, refill, show_errors
 
 AROUND = 3000
+# elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level
+ELEMENTS = {"heading": html.h3, "paragraph": html.p, "item": html.li, "row": html.div, "code": html.pre}
+KINDS = dict.fromkeys(ELEMENTS, html.div) | {"item": html.ul}
 
 
 class SourcePanel:
@@ -45,14 +51,14 @@ class SourcePanel:
             self._document_id, self._marked = document_id, marked
             self._window = (max(0, marked[0] - AROUND), marked[1] + AROUND)
             caller = await self._visitor.caller()
-            shown = await self._part(caller)
+            shown, blocks = await self._part(caller)
             quoted = shown.text[marked[0] - shown.start : marked[1] - shown.start]
             self._title.text = shown.document.title or shown.document.uri
             self._place.text = place or shown.document.uri
             changed = quoted != quote
             self._warning.text = "The document has changed since; this is its text now." if changed else ""
             self._warning.set_visibility(changed)
-            self._fill(shown)
+            self._fill(shown, blocks)
             self._dialog.open()
             ui.run_javascript(
                 f"setTimeout(() => document.getElementById('{self._text.html_id}')?.querySelector('mark')"
@@ -62,22 +68,58 @@ class SourcePanel:
     async def _more(self, before: int, after: int) -> None:
         with show_errors():
             self._window = (max(0, self._window[0] - before), self._window[1] + after)
-            self._fill(await self._part(await self._visitor.caller()))
+            self._fill(*await self._part(await self._visitor.caller()))
 
-    async def _part(self, caller: Principal) -> DocumentText:
+    async def _part(self, caller: Principal) -> tuple[DocumentText, list[Block]]:
+        return await asyncio.to_thread(self._read, caller)
+
+    def _read(self, caller: Principal) -> tuple[DocumentText, list[Block]]:
         start, end = self._window
-        where = (self._document_id, caller, self._visitor.runtime)
-        return await asyncio.to_thread(documents.read, *where, start=start, end=end)
+        shown = documents.read(
+            self._document_id, caller, self._visitor.runtime, start=start, end=end
+        )  # checks the right
+        entry = self._visitor.system.ledger.entry(self._document_id)
+        # it may have been replaced in between
+        same = entry is not None and entry.parsed.text[shown.start : shown.end] == shown.text
+        blocks = entry.parsed.blocks if entry is not None and same else ()
+        return shown, [block for block in blocks if block.end > shown.start and block.start < shown.end]
 
-    def _fill(self, shown: DocumentText) -> None:
-        start, end = (min(max(at - shown.start, 0), len(shown.text)) for at in self._marked)
+    def _fill(self, shown: DocumentText, blocks: Sequence[Block]) -> None:
         with refill(self._text):
             if shown.start:
                 act("Earlier text", lambda: self._more(AROUND, 0))
-            with html.div().classes("verbatim"):
-                html.span(shown.text[:start])
-                if end > start:
-                    html.mark(shown.text[start:end])
-                html.span(shown.text[end:])
+            with html.div().classes("paper"):
+                self._show_blocks(shown, blocks)
             if shown.end < shown.document.characters:
                 act("Later text", lambda: self._more(0, AROUND))
+
+    def _show_blocks(self, shown: DocumentText, blocks: Sequence[Block]) -> None:
+        page = None
+        for kind, alike in groupby(fill_gaps(shown, blocks), key=lambda block: block.kind):
+            with KINDS[kind]().classes(f"of-{kind}"):
+                for block in alike:
+                    if block.page not in (None, page):
+                        page = block.page
+                        html.span(f"Page {page}").classes("page")
+                    self._show_block(block, shown)
+
+    def _show_block(self, block: Block, shown: DocumentText) -> None:
+        edges = [block.start, *(min(max(at, block.start), block.end) for at in self._marked), block.end]
+        before, marked, after = (shown.text[at - shown.start : to - shown.start] for at, to in pairwise(edges))
+        with ELEMENTS[block.kind]().classes(f"level-{block.level}" if block.level else ""):
+            html.span(before)
+            if marked:
+                html.mark(marked)
+            html.span(after)
+
+
+def fill_gaps(shown: DocumentText, blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the blocks of the shown text, cut at its ends, and what stands between two of them as paragraphs."""
+    at = shown.start
+    for block in [*blocks, Block("paragraph", shown.end, shown.end)]:
+        start, end = max(block.start, shown.start), min(block.end, shown.end)
+        if shown.text[at - shown.start : start - shown.start].strip():
+            yield Block("paragraph", at, start)
+        if end > start:
+            yield replace(block, start=start, end=end)
+        at = end
