@@ -25,6 +25,8 @@ from foundation.stores.registry import Store
 from foundation.stores.sqlite_file import Open, SqliteFile
 
 Built = TypeVar("Built")
+# Types of pydantic's errors for text where a table or a list belongs
+WRITTEN_AS_JSON = ("dict_type", "mapping_type", "model_type", "list_type", "tuple_type", "set_type", "frozen_set_type")
 
 # Section of stack.toml -> folder of its adapters. Parsers are chosen by file type, not by a section.
 PORTS = {
@@ -200,7 +202,9 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
         key, why, hint = find_mistake(error, options, beside=Part.model_fields)
         if hint is not None:
             raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
-        raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {why}.') from error
+        wants_json = isinstance(part.options.get(key), str) and error.errors()[0]["type"] in WRITTEN_AS_JSON
+        how = """ In a variable it is JSON, such as '{"key": true}' or '["one", "two"]'.""" if wants_json else ""
+        raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {why}.{how}') from error
 
 
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:

@@ -1,6 +1,7 @@
 """Settings from `stack.toml`, its profile and the environment: merged, checked and frozen, with the origin of each.
 
 SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
+SIXPLY__MODELS__CHAT__PROFILE='{"tool_calling": true}'   tables and lists are JSON
 SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
 """
 
@@ -9,11 +10,12 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -273,13 +275,24 @@ def _environment(root: type[BaseModel]) -> dict[str, Any]:
             right = PREFIX + "__".join(_split_keys(words[1:], root)).upper()
             raise UnknownSetting(f"{name} sets nothing: two underscores stand between the keys. Say {right}.")
     try:
-        return EnvSettingsSource(root, env_prefix=PREFIX, env_nested_delimiter="__")()  # type: ignore[arg-type]  # it reads fields alone
+        given = EnvSettingsSource(root, env_prefix=PREFIX, env_nested_delimiter="__")()  # type: ignore[arg-type]  # it reads fields alone
+        return {name: _read_json(value) for name, value in given.items()}
     except SettingsError as error:
         names = ", ".join(sorted(name for name in os.environ if name.startswith(PREFIX)))
         raise InvalidSetting(
             f"A variable holds no JSON where a table or a list belongs, one of {names}: {error.__cause__}. Correct it, or set "
             f"each key by itself: {PREFIX}MODELS__CHAT__USE=..."
         ) from error
+
+
+def _read_json(value: Any) -> Any:
+    """Read tables and lists that are written as JSON where only a part knows the type, in its options; other text stays."""
+    if isinstance(value, Mapping):
+        return {name: _read_json(inner) for name, inner in value.items()}
+    with suppress(ValueError):
+        if isinstance(value, str) and isinstance(read := from_json(value), dict | list):
+            return read
+    return value
 
 
 def _split_keys(words: list[str], section: Any) -> list[str]:

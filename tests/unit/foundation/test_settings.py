@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from foundation import components
+from foundation.components import checked_options
 from foundation.errors import InvalidSetting, MissingDependency, UnknownSetting
 from foundation.settings import CODE, RETENTION, flatten, make_data_dir
 from foundation.types import Principal
@@ -399,3 +400,20 @@ def test_a_data_folder_that_is_empty_is_closed_and_one_of_others_left_as_it_is(t
 def test_a_number_that_is_none_is_refused(stack, value):
     with pytest.raises(InvalidSetting, match=r'"serving\.http\.grace_s" .*finite number'):
         stack(f"[serving.http]\ngrace_s = {value}")
+
+
+def test_tables_and_lists_of_a_parts_options_are_json_in_a_variable(stack, monkeypatch):
+    chat = {
+        "USE": "openai_compatible",
+        "MODEL": "[x]",
+        "PROFILE": '{"tool_calling": true}',
+        "EXTRA": '{"stop": ["a", "b"]}',
+    }
+    for name, value in chat.items():
+        monkeypatch.setenv(f"SIXPLY__MODELS__CHAT__{name}", value)
+    part = stack("").settings.models.chat
+    assert part.options == {"model": "[x]", "profile": {"tool_calling": True}, "extra": {"stop": ["a", "b"]}}
+    assert checked_options("models.chat", part)
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT__PROFILE", "{tool_calling: true}")
+    with pytest.raises(InvalidSetting, match=r'option "profile" .* In a variable it is JSON, such as'):
+        checked_options("models.chat", stack("").settings.models.chat)
