@@ -40,7 +40,9 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
             yield system
     else:
         _demand_same_settings(loaded, address)
-        with load_removable(SERVED).ask_server(loaded.settings, address.port, roles) as system:
+        asking = f"A command beside the server on port {address.port} (stop it first, or use its API)"
+        served = load_removable(SERVED, asking=asking)
+        with served.ask_server(loaded.settings, address.port, roles) as system:
             yield system
 
 
