@@ -127,9 +127,14 @@ class Stops:
 
     def add(self, kind: Kind, name: str = "", *, by: str, reason: str) -> Stop:
         """Add a stop and return it, or the existing one. It is in force even where it cannot be written."""
+        self.hold(kind, name, by=by, reason=reason)
+        self.write_pending()
+        return self.find(kind, name)
+
+    def hold(self, kind: Kind, name: str = "", *, by: str, reason: str) -> Stop:
+        """Put a stop in force in this process, without writing it, and return it or the existing one."""
         new = Stop(kind, name, by, reason, self._clock.now().isoformat(timespec="seconds"))
         self._pending.setdefault((kind, name), new)
-        self.write_pending()
         return self.find(kind, name)
 
     def lift(self, kind: Kind, name: str = "") -> Stop:

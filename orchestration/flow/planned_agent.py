@@ -283,7 +283,8 @@ class PlannedAgent(DurableAgent):
             text, citations = render(draft, evidence, grounding)
             open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
             quote = as_result("answered", "budget", text, draft.path, citations)
-            results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
+            # nothing was found where even the weakest evidence is enough
+            results |= {step_id: quote for step_id in open_steps[:1] if text.strip() and step_id not in results}
         combined = combine_results(run.plan, results) if run.plan and results else None
         if combined and combined["status"] == "answered":
             return {**combined, "stop_reason": "budget"}

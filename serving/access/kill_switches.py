@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sixply.serving")
 
 AGAIN_S = 1.0
+# Most seconds that whoever stops something waits until others know of it
+TELLING_S = 2.0
 IN_MEMORY = (
     "It is in force in the process that answered, and is written as soon as that can be done. Until then no other process knows of it, "
     "and a restart forgets it. {advice}, then send it again."
@@ -45,14 +47,24 @@ async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
     works in this process only, because others cannot be told.
     """
-    done = await asyncio.to_thread(stops.add, kind, name, by=by, reason=reason)
-    stops.unrecorded.append((done, by))
-    recorded = await settle(stops, audit)
+    stops.unrecorded.append((stops.hold(kind, name, by=by, reason=reason), by))
+    settling = asyncio.create_task(settle(stops, audit))
+    await asyncio.wait({settling}, timeout=TELLING_S)
+    if not settling.done():  # a database that is frozen says nothing at all; the writing goes on
+        settling.add_done_callback(_log_failure)
+        public = IN_MEMORY.format(advice="Make the database answer")
+        raise StoreUnavailable(f"The stop was not written within {TELLING_S:g} s.", public=public)
+    recorded = settling.result()
     if error := stops.unwritten:
         full = isinstance(error, StorageFull)
         advice = "Free some space on the disk" if full else "Make the data folder writable, or the database answer"
         raise type(error)(str(error), public=IN_MEMORY.format(advice=advice))
     return [] if recorded else [UNRECORDED]
+
+
+def _log_failure(settling: asyncio.Task[bool]) -> None:
+    if not settling.cancelled() and (error := settling.exception()):
+        log.error("a stop could not be written: %s", error)
 
 
 async def settle(stops: Stops, audit: SqliteAudit) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel, Field
 
 from foundation.clock import SystemClock
-from foundation.errors import Stopped, StorageFull
+from foundation.errors import Stopped, StorageFull, StoreUnavailable
 from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity
@@ -27,6 +28,7 @@ from orchestration.answers.objects import Objects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from serving.access import kill_switches
 from serving.access.kill_switches import StoppableAgent, tend_records
 from serving.app import create_app
 from tests.doubles import serving
@@ -286,3 +288,21 @@ async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_holds_h
     monkeypatch.undo()
     assert (await api.put("/v1/stops/tenant:south", json={"reason": "x"}, headers=headers)).json()["notes"] == []
     assert [stop.reason for stop in Stops(world.system.stops.path, SystemClock()).list()] == ["a leak"]
+
+
+async def test_who_stops_something_is_answered_while_a_frozen_database_is_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kill_switches, "TELLING_S", 0.01)
+    answers, write = threading.Event(), world.stops.write_pending
+    monkeypatch.setattr(world.stops, "write_pending", lambda: answers.wait(60) and write())
+    with pytest.raises(StoreUnavailable) as told:
+        await kill_switches.stop(world.stops, world.audit, "effects", "", by="ola", reason="frozen")
+    assert "in force in the process that answered" in told.value.public
+    assert [stop.reason for stop in world.stops.list()] == ["frozen"]
+    assert world.stops.pending
+    answers.set()
+    async with asyncio.timeout(60):
+        while world.stops.pending or world.stops.unrecorded:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    assert [stop.reason for stop in Stops(world.stops.path, world.clock).list()] == ["frozen"]

@@ -24,6 +24,7 @@ from foundation.errors import (
 )
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
+from orchestration.answers.compose import Draft
 from orchestration.events import Answer
 from orchestration.flow.document_steps import DISCARDED
 from orchestration.flow.plans import Recalled
@@ -335,6 +336,16 @@ async def test_a_callers_own_money_limit_holds(world: World) -> None:
     world.chat = chat
     given = await asked(world, max_usd=0)
     assert (given.stop_reason, chat.seen) == ("budget", [])
+
+
+@pytest.mark.parametrize("max_usd", [0.0, -0.0, 1e-300])
+async def test_an_answer_without_a_word_is_a_failure_of_the_budget(
+    world: World, max_usd: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.flow.planned_agent.draft_extractive", lambda *_: Draft("extractive", ()))
+    given = await asked(world, max_usd=max_usd)
+    assert (given.status, given.stop_reason) == ("failed", "budget")
+    assert "No answer was found before that." in given.text
 
 
 async def test_one_conversation_does_one_thing_at_a_time(world: World) -> None:
