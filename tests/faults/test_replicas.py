@@ -22,6 +22,7 @@ from foundation.stores.erasures import Erasures, mark_of
 from foundation.stores.shared_records import SharedRecords, SharedTables
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
+from orchestration.effects.approvals import SAME_REQUEST
 from orchestration.effects.claiming import ClaimingAgent
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
@@ -110,6 +111,8 @@ async def test_two_replicas_that_approve_at_once_make_one_effect(replica_of: Rep
     worlds = [replica_of("here"), replica_of("there")]
     agents = [world.agent() for world in worlds]
     for n in range(AT_ONCE):
+        for world in worlds:
+            world.clock.time += SAME_REQUEST  # else it is the request of the round before
         waiting = await answer(agents[n % 2], SEND, NORTH)
         decisions = [resume(agent, decision_on(waiting), LEAD) for agent in agents for _ in range(2)]
         outcomes = await asyncio.gather(*decisions, return_exceptions=True)
@@ -120,6 +123,8 @@ async def test_two_replicas_that_approve_at_once_make_one_effect(replica_of: Rep
 async def test_of_an_approval_and_a_rejection_at_once_one_counts(replica_of: Replica) -> None:
     worlds = [replica_of("here"), replica_of("there")]
     for _ in range(AT_ONCE):
+        for world in worlds:
+            world.clock.time += SAME_REQUEST
         waiting = await answer(worlds[0].agent(), SEND, NORTH)
         before = sum(len(world.depot.sent) for world in worlds)
         decisions = (resume(world.agent(), decision_on(waiting, approve=not n), LEAD) for n, world in enumerate(worlds))
