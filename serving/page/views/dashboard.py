@@ -180,9 +180,8 @@ def _worth(report: ValueReport) -> None:
     net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
     with html.div().classes("tiles"):
         if net.value is None:
-            Tile("Net value a month").show(
-                "Unknown", f"{net.amount}: the contract decides from {report.contract.decision.min_outcomes} on."
-            )
+            why = "" if report.outcomes else "Nobody has recorded what became of an answer. "
+            Tile("Net value a month").show("Unknown", f"{why}{net.amount} by the contract.")
         else:
             Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
         of = f"of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
