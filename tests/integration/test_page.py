@@ -231,7 +231,10 @@ def ask(page: Page, question: str, status: str = "Answered") -> Any:
 def broken_rules(page: Page, within: str = "html") -> list[str]:
     """Rules of WCAG 2.2 AA, and of good practice, that axe-core finds broken, each with its first place."""
     found = Axe().run(page, context=within, options={"resultTypes": ["violations"]})
-    return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found.response["violations"]]
+    return [
+        f"{rule['id']}: {rule['nodes'][0]['html'][:200]}: {rule['nodes'][0].get('failureSummary')}"
+        for rule in found.response["violations"]
+    ]
 
 
 def open_view(page: Page, name: str) -> Any:
@@ -362,6 +365,24 @@ def test_questions_to_begin_with_are_the_persons_own_tenants_and_of_documents_th
     examples.get_by_role("button").click()
     expect(page.get_by_role("heading", name="How long does the moon lamp run at night?", level=1)).to_be_attached()
     expect(page.get_by_role("article").get_by_role("status").first).to_have_text("Answered")
+
+
+@pytest.mark.parametrize("context", [{"reduced_motion": "reduce"}], indirect=True)
+def test_a_file_is_added_beside_the_question_and_asked_about(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    page.get_by_role("button", name="Add a file").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("It becomes a document of your tenant.")
+    comet = b"# Comet lamp\n\nThe comet lamp needs eleven volts.\n"
+    page.locator("input[type=file]").set_input_files({"name": "comet.md", "mimeType": "text/markdown", "buffer": comet})
+    expect(dialog.get_by_role("status").filter(has_text="1 of 1")).to_be_visible()
+    # axe takes the backdrop below the dialog for the ground of its buttons; PALE looks at what they stand in
+    assert [rule for rule in broken_rules(page, ".q-dialog") if not rule.startswith("color-contrast")] == []
+    assert page.evaluate(PALE) == []
+    dialog.get_by_role("button", name="Done").click()
+    expect(dialog).to_have_count(0)
+    turn = ask(page, "How many volts does the comet lamp need?")
+    expect(turn.get_by_role("button", name="Source 1: Comet lamp").first).to_be_visible()
 
 
 def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from orchestration.requests import AnswerRequest
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
 from serving.http.streams import explain, follow
-from serving.page.session import Visitor, act, refill, trace
+from serving.page.session import Visitor, act, refill, say, trace
 from serving.page.views.conversations import Earlier
+from serving.page.views.documents import Upload
 from serving.page.views.examples import example_questions
 from serving.page.views.exchange import Exchange
 from serving.page.views.source import SourcePanel
@@ -44,6 +45,8 @@ class AskView:
                     with html.div().classes("acts"):
                         html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
                         self._earlier.opener()
+                        if self._visitor.may("write"):
+                            act("Add a file", self._files().open, icon="attach_file")
                         self._new = act("New conversation", self._begin_anew)
                         self._halt = act("Stop", self._stop, "outline", icon="stop")
                         self._send = act("Ask", self._ask, "unelevated", icon="send")
@@ -51,6 +54,20 @@ class AskView:
         self._name("")
         self._new.set_visibility(False)
         ui.context.client.on_delete(self._stop)
+
+    def _files(self) -> ui.dialog:
+        """Build the dialog that takes files to ask about."""
+        with ui.dialog().props('aria-label="Add a file"') as dialog, html.div().classes("card attach"):
+            html.h2("Add a file to ask about")
+            html.p(
+                "It becomes a document of your tenant. Whoever you let read it can find it, until it is deleted under Documents."
+            ).classes("dim")
+            Upload(self._visitor, self._say_taken).build()
+            act("Done", dialog.close, "unelevated")
+        return dialog
+
+    async def _say_taken(self) -> None:
+        say("Read. Close this and ask.")
 
     async def refresh(self) -> None:
         self._question.run_method("focus")
