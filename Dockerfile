@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/var/cache/pip,sharing=locked \
         python -m venv .venv && .venv/bin/python -m pip install --require-hashes --no-deps -r requirements.lock \
         && .venv/bin/python -m pip install --no-deps --no-build-isolation -e . \
         && .venv/bin/uv pip install -c requirements-dev.lock -e ".[${WITH}]"; fi' \
-    && .venv/bin/python -m compileall -q foundation models retrieval orchestration serving observability examples \
+    && .venv/bin/python -m compileall -q foundation models retrieval orchestration serving observability extensions examples \
     && .venv/bin/python -m serving.cli --help >/dev/null
 
 FROM ${PYTHON}

@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 
 from examples.small_system import VISITOR, ask, small_system
+from extensions.audit.verification import verify_audit
 from foundation.errors import SixplyError
 from foundation.types import Principal
 from serving.access.kill_switches import lift, stop
-from serving.cli.govern.audit import verify_audit
 from serving.cli.govern.erasure import erase
 
 READER = Principal("jon", tenant=VISITOR.tenant, roles=frozenset({"reader"}))
@@ -22,7 +22,7 @@ def forget(person: Principal, folder: Path) -> None:
     """Run the command `sixply erase`, which loads no model and needs the data folder only."""
     with tempfile.TemporaryDirectory() as desk:
         stack, report = Path(desk, "stack.toml"), Path(desk, "report.json")
-        stack.write_text(f'[foundation]\ndata_dir = "{folder}"\n', encoding="utf-8")
+        stack.write_text(f'extensions = ["audit"]\n[foundation]\ndata_dir = "{folder}"\n', encoding="utf-8")
         with redirect_stdout(StringIO()):  # its tables, which say the same at length
             erase(user=person.subject, tenant=person.tenant, json=report, stack=stack)
         rows = json.loads(report.read_text(encoding="utf-8"))["erased"]
@@ -53,13 +53,13 @@ def main() -> None:
                     f"policy     {person.subject} and confidential documents: {verdict} by {ruling.rule}. {ruling.why}"
                 )
             print(f"before     {ask(system, 'What does a bicycle cost?').text}")
-            switches, record, tenant = system.stops, system.audit, VISITOR.tenant
-            asyncio.run(stop(switches, record, "tenant", tenant, by="lena", reason="the fares are being corrected"))
+            switches, recorders, tenant = system.stops, system.recorders, VISITOR.tenant
+            asyncio.run(stop(switches, recorders, "tenant", tenant, by="lena", reason="the fares are being corrected"))
             try:
                 ask(system, "What does a bicycle cost?")
             except SixplyError as error:
                 print(f"stopped    {error}")
-            asyncio.run(lift(switches, record, "tenant", tenant, by="lena"))
+            asyncio.run(lift(switches, recorders, "tenant", tenant, by="lena"))
             print(f"lifted     {ask(system, 'What does a bicycle cost?').text}")
             audit = verify_audit(system.context.data_dir)
             print(f"audit      {audit.records} records, {'whole' if audit.ok else 'NOT whole'}")

@@ -71,7 +71,7 @@ class Stops:
         self.unwritten: StoreUnavailable | None = None
         """The error of the last attempt to write; `None`: it succeeded."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
-        """Stops that are in force and not in the audit yet, with their authors; see serving/access/kill_switches.py."""
+        """Stops that are in force and not recorded yet, with their authors; see serving/access/kill_switches.py."""
 
     def list(self) -> tuple[Stop, ...]:
         """Return the stops in force, oldest first. Raises Stopped: the file cannot be read."""

@@ -9,7 +9,7 @@ import logging
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -268,7 +268,8 @@ def _environment(root: type[BaseModel]) -> dict[str, Any]:
     ]
     if unknown:
         layer = unknown[0].removeprefix(PREFIX).split("__")[0].lower()
-        raise UnknownSetting(f'{unknown[0]} names no layer: "{layer}". {did_you_mean(layer, root.model_fields)}')
+        hint = _explain_unknown(root, layer) or did_you_mean(layer, root.model_fields)
+        raise UnknownSetting(f'{unknown[0]} names no layer: "{layer}". {hint}')
     for name in os.environ:
         words = [word for word in name.lower().split("_") if word]
         if not name.startswith(PREFIX) and words[:1] == ["sixply"] and words[1:2] and words[1] in root.model_fields:
@@ -347,5 +348,13 @@ def find_mistake(
     fields = {**dict.fromkeys(beside), **_fields_of(root)} if len(where) == 1 else _fields_of(root)
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
-    hint = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
+    hint = None
+    if first["type"] == "extra_forbidden":
+        hint = _explain_unknown(root, where[0]) or did_you_mean(where[-1], fields)
     return ".".join(where), "it is needed and not set" if first["type"] == "missing" else first["msg"], hint
+
+
+def _explain_unknown(root: type[BaseModel], section: str) -> str:
+    """Return what `root` itself says of a section that it does not have; empty where it says nothing."""
+    explain: Callable[[str], str] = getattr(root, "explain_unknown", lambda _: "")
+    return explain(section)

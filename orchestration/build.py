@@ -1,15 +1,13 @@
-"""Open the parts of layer 4: tools, approvals, the audit, the executor, checkpoints, and the agent."""
+"""Open the parts of layer 4: tools, approvals, the executor, checkpoints, and the agent."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from foundation.clock import Clock
 from foundation.components import Assembly, load_if_there, load_removable
 from foundation.settings import Part
 from models.contract import BaseChatModel
@@ -19,6 +17,7 @@ from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.effects.records import Recorders
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings
@@ -36,8 +35,7 @@ class Orchestration:
     approvals: SqliteApprovals
     announcer: Any
     """`orchestration.effects.announcing.Announcer`; `None` without a notifier."""
-    audit: Any
-    """`orchestration.effects.audit.SqliteAudit`; `None` where that module was deleted."""
+    recorders: Recorders
     executor: Executor
     spending: SqliteSpending
     checkpoints: BaseCheckpointSaver[Any]
@@ -47,15 +45,10 @@ def open_orchestration(
     settings: OrchestrationSettings,
     assembly: Assembly,
     *,
-    model: str,
-    manifest_id: str,
+    recorders: Recorders,
     stops: Any = None,
-    tenant_models: Mapping[str, str] | None = None,
 ) -> Orchestration:
-    """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened.
-
-    Each audit record names the chat model, or that of the tenant from `tenant_models`, and `manifest_id`.
-    """
+    """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened."""
     data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
     memory = load_if_there("orchestration.memory.facts")
@@ -80,20 +73,18 @@ def open_orchestration(
         if announcer:
             announcer.announce(approval)
 
-    audited = {"model": model, "manifest_id": manifest_id, "tenant_models": tenant_models}
-    audit = assembly.keep(open_audit(data, clock, **audited))
     return Orchestration(
         tools=tools,
         facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock, records=records)),
         approvals=approvals,
         announcer=announcer,
-        audit=audit,
+        recorders=recorders,
         executor=Executor(
             tools=tools,
             policy=settings.policy,
             approvals=approvals,
             effects=assembly.keep(SqliteEffects(data / "effects.sqlite", records)),
-            audit=audit,
+            recorders=recorders,
             clock=clock,
             stops=stops,
             announce=announce,
@@ -101,12 +92,6 @@ def open_orchestration(
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock, records)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
     )
-
-
-def open_audit(data_dir: Path, clock: Clock, **running: Any) -> Any:
-    """Open the audit of a data folder; `None` where its file was deleted."""
-    module = load_if_there("orchestration.effects.audit")
-    return module and module.SqliteAudit(data_dir / "audit.sqlite", clock, **running)
 
 
 def open_agent(

@@ -84,7 +84,7 @@ class Plan(Noun):
     """The route and steps by which a request is met, made from the person's words alone.
 
     `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing was asked) end the run at once; only a `refuse` with a
-    step goes to the executor, which records the refusal in the audit.
+    step goes to the executor, which has the refusal recorded.
     """
 
     route: Route

@@ -1,15 +1,18 @@
 """The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and `page/`."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.components import is_there, load_if_there, load_removable
+from foundation.errors import InvalidSetting
 from observability.telemetry import process
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -93,13 +96,26 @@ def create_app(system: System) -> FastAPI:
     errors.install(app)
     for module in filter(is_there, ROUTES):
         app.include_router(import_module(module).router)
+    for router in system.hooks.routers:
+        app.include_router(router)
+    _demand_one_route_each(app)
     return app
+
+
+def _demand_one_route_each(app: FastAPI) -> None:
+    """Raises InvalidSetting: two routes answer the same request, of which one would never be reached."""
+    routes = iter_route_contexts(app.routes)
+    answered = Counter(f"{method} {route.path}" for route in routes for method in route.methods or ())
+    if twice := [request for request, times in answered.items() if times > 1]:
+        raise InvalidSetting(f"There are two routes {twice[0]}. Turn off one of the extensions that bring them.")
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
     switches = load_if_there("serving.access.kill_switches")
-    tended = switches.tend_records(runtime.system.stops, runtime.system.audit) if switches else nullcontext()
-    async with tended, runtime.jobs.open() if runtime.jobs else nullcontext():
+    tended = switches.tend_records(runtime.system.stops, runtime.system.recorders) if switches else nullcontext()
+    async with tended, runtime.jobs.open() if runtime.jobs else nullcontext(), AsyncExitStack() as opened:
+        for lifespan in runtime.system.hooks.lifespans:
+            await opened.enter_async_context(lifespan(runtime))
         yield

@@ -48,7 +48,7 @@ class StoreProbe:
 
     def _stores(self) -> Mapping[str, Callable[[], Any]]:
         system = self._system
-        stores: dict[str, Callable[[], Any]] = {"audit": system.audit.probe} if system.audit else {}
+        stores = dict(system.hooks.ready)
         stores |= {"conversations": self._read_conversations, "costs": lambda: system.costs.of_trace("none")}
         # a cache alone is no reason: answers are made anew, and say so
         if (quotas := system.settings.serving.quotas) != type(quotas)():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model, model_validator
 
-from foundation import names
+from foundation import extensions, names
 from foundation.components import Context, is_there, load_if_there, load_removable
+from foundation.errors import InvalidSetting
 from foundation.output.credentials import mask_values
 from foundation.settings import (
     BESIDE_STACK,
@@ -155,7 +157,9 @@ class ServingSettings(Section):
 
 
 class Settings(Section):
-    """The sections of all six layers. Build it with `load`, which records the origin of each value."""
+    """The sections of all six layers, and by `with_sections` those of extensions. Build it with `load`, which records the
+    origin of each value.
+    """
 
     # a removable module -> the settings and sections that it alone reads
     read_by: ClassVar[Mapping[str, str]] = {
@@ -172,12 +176,34 @@ class Settings(Section):
     }
 
     _folder: Path = PrivateAttr(default=Path())
+    extensions: tuple[str, ...] = ()
+    """Which extensions are on: `make extensions` lists all."""
     foundation: FoundationSettings = FoundationSettings()
     models: ModelsSettings = ModelsSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     orchestration: OrchestrationSettings = OrchestrationSettings()
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+
+    @classmethod
+    def explain_unknown(cls, key: str) -> str:
+        """Return what to do about the section of an extension that is off or has no settings; else an empty text."""
+        name = key.partition(".")[0]
+        if name in cls.model_fields or name not in extensions.installed():
+            return ""
+        if not extensions.find(name).settings:
+            return f'The extension "{name}" has no settings. Take the section out.'
+        return f'The extension "{name}" is off. Turn it on: make add NAME={name}. Or take the section out.'
+
+
+@cache
+def with_sections(names: tuple[str, ...]) -> type[Settings]:
+    """Return the settings with the sections of these extensions. Raises UnknownPart, InvalidSetting: one cannot be turned on."""
+    found = {name: extension.settings for name, extension in extensions.turn_on(names).items() if extension.settings}
+    if taken := sorted(found.keys() & Settings.model_fields.keys()):
+        raise InvalidSetting(f'An extension is named "{taken[0]}", as a section of the core is. Rename its folder.')
+    kinds = {name: extensions.resolve(kind) for name, kind in found.items()}
+    return create_model("Settings", __base__=Settings, **{name: (kind, kind()) for name, kind in kinds.items()})  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -217,7 +243,9 @@ def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
     """Read, merge and validate the configuration. Raises as `read_settings`; MissingDependency: nobody would read a setting."""
-    settings, origins = read_settings(Settings, path, profile=profile, overrides=overrides)
+    names = (overrides or {}).get("extensions", extensions.read_names(path, profile))
+    kind = with_sections(tuple(names))
+    settings, origins = read_settings(kind, path, profile=profile, overrides=overrides)
     for module, places in Settings.read_by.items():
         sections = tuple(f"{place}." for place in places.split())
         for key, origin in origins.items():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.effects.approvals import SqliteApprovals
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
+    from orchestration.effects.records import Recorders
     from orchestration.prompts.files import Prompts
     from orchestration.run.spending import SqliteSpending
     from retrieval.build import Retrieval
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from retrieval.grounding.evidence import Grounding
     from retrieval.ingest.pipeline import Ingestor
     from serving.contract import Cache
+    from serving.hooks import Hooks
     from serving.http.quotas import Quotas
 
 
@@ -70,7 +72,7 @@ class System:
     announcer: Any
     spending: SqliteSpending
     facts: Any
-    audit: Any
+    recorders: Recorders
     stops: Any
     policy: Policy
     executor: Executor
@@ -83,6 +85,7 @@ class System:
     idempotency: Any
     jobs: Any
     erasures: Erasures
+    hooks: Hooks
 
 
 @contextmanager
@@ -108,14 +111,16 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
 
 def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts: Prompts) -> System:
-    # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
+    # each with the parts of those before it
     from models.pricing import identity
     from observability.build import open_observability
-    from observability.telemetry.instrument import CountedAgent
     from orchestration.build import open_agent, open_orchestration
     from orchestration.effects.policy import Policy
+    from orchestration.effects.records import Recorders
     from serving.build import open_serving
+    from serving.hooks import plug_in
 
+    hooks = plug_in(settings, assembly)
     context, manifest_id = assembly.context, run.manifest_id
     switches = load_if_there("serving.access.kill_switches")
     stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
@@ -135,24 +140,13 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         writer=f"{chat_name} {names_of_tenants} {run.weights} {prompts.labels()}",
         erasures=erasures,
     )
-    acting = open_orchestration(
-        settings.orchestration,
-        assembly,
-        stops=stops,
-        model=chat_name,
-        tenant_models=names_of_tenants,
-        manifest_id=manifest_id,
-    )
+    recorders = Recorders(hooks.recorders, model=chat_name, manifest_id=manifest_id, tenant_models=names_of_tenants)
+    acting = open_orchestration(settings.orchestration, assembly, stops=stops, recorders=recorders)
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
-    if settings.foundation.records.use != "sqlite":
-        claiming = load_removable("orchestration.effects.claiming")
-        agent = claiming.ClaimingAgent(agent, acting.approvals, assembly.keep(context.records))
-    agent = switches.StoppableAgent(agent, stops) if switches else agent
-    objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
-    agent = CountedAgent(audit.AuditedAgent(agent, acting.audit) if audit else agent)
+    objects = load_if_there("orchestration.answers.objects")
     opened |= {
         "settings": settings,
         "manifest": run,
@@ -160,11 +154,31 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         "stops": stops,
         "policy": policy,
         "parts": parts,
-        "agent": serving.quotas.limit_agent(agent),
-        "objects": objects and objects.Objects(parts, stops, acting.audit, models.tenants),
+        "objects": objects and objects.Objects(parts, stops, recorders, models.tenants),
         "erasures": erasures,
+        "hooks": hooks,
     }
+    opened["agent"] = _wrap_agent(agent, hooks, opened)
     return System(**{field.name: opened[field.name] for field in fields(System)})
+
+
+def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
+    from observability.telemetry.instrument import CountedAgent
+    from orchestration.effects.records import RecordedAgent
+    from serving.hooks import Around
+
+    settings, context = opened["settings"], hooks.context
+    if settings.foundation.records.use != "sqlite":
+        claiming, records = load_removable("orchestration.effects.claiming"), hooks.keep(context.records)
+        hooks.agents[Around.CLAIM] = lambda inner: claiming.ClaimingAgent(inner, opened["approvals"], records)
+    if switches := load_if_there("serving.access.kill_switches"):
+        hooks.agents[Around.STOP] = lambda inner: switches.StoppableAgent(inner, opened["stops"])
+    hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, opened["recorders"])
+    hooks.agents[Around.COUNT] = CountedAgent
+    hooks.agents[Around.LIMIT] = opened["quotas"].limit_agent
+    for place in sorted(hooks.agents):
+        agent = hooks.agents[place](agent)
+    return agent
 
 
 def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy, costs: CostLedger) -> Models:

@@ -4,7 +4,7 @@ Every part that stores something declares a `Store`: how a person is erased from
 one, and an erasure reports every file of the data folder that none claims. An adapter has `stores(options)` beside its `build`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,6 +31,8 @@ class Person:
 
 # (data folder, person) -> number of erased items
 Erase = Callable[[Path, Person], int]
+# (data folder, person) -> the ids of each of their answers and its trace
+RunsOf = Callable[[Path, Principal], Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,10 @@ class Store:
     erased: str = ""
     stays: str = ""
     erase: Erase | None = None
+    runs_of: RunsOf | None = None
+    """Where other stores hold a person's answers by their ids alone, and this one knows whose they were."""
+    manifests: Callable[[Path], set[str]] | None = None
+    """The ids of the run manifests that it names in a data folder: `retention` leaves those."""
 
     def __post_init__(self) -> None:
         if not self.stays and (self.erase is None or not self.erased):

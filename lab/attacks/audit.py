@@ -78,7 +78,7 @@ def _copy(victim: Victim, name: str) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """What `make audit-verify` says."""
-    from serving.cli.govern.audit import verify_audit
+    from extensions.audit.verification import verify_audit
 
     return verify_audit(folder / "var").ok
 
@@ -110,9 +110,9 @@ def _roll_back(data: Path, earlier: Path) -> None:
 
 
 def _carry_no_head() -> None:
-    from orchestration.effects import audit
+    from extensions.audit import log
 
-    audit.annotate = lambda *_: None  # type: ignore[attr-defined]
+    log.annotate = lambda *_: None  # type: ignore[attr-defined]
 
 
 ATTACKS = (

@@ -26,6 +26,7 @@ import psutil
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError
+from foundation.extensions import installed
 from serving.access.identity import KeyStore
 from serving.settings import load
 
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
 TIMEOUT_S = 60.0
 STACK = """
+extensions = {extensions}
 [foundation]
 data_dir = "{data}"
 threads = 1
@@ -183,7 +185,9 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
     data = folder / "var"
     data.mkdir(parents=True, exist_ok=True)
     path = folder / "stack.toml"
-    path.write_text(_merge(STACK.format(data=data, root=ROOT), stack), encoding="utf-8")
+    path.write_text(
+        _merge(STACK.format(data=data, root=ROOT, extensions=json.dumps(installed())), stack), encoding="utf-8"
+    )
     keys = KeyStore.of(load(path).settings, SystemClock())
     keys.create(subject="nobody", tenant="nowhere", roles=["reader"])  # a server without a key refuses to start
     victim = Victim(folder, "", psutil.Process(_fork(folder, reopen)), keys)

@@ -15,6 +15,7 @@ from foundation import names
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT, Principal, Scope
 from lab.bench.figures import format_share, show_figures, standalone
+from orchestration.effects.records import Record
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
@@ -199,6 +200,12 @@ def bench_attacks(
 
     modes = attacks.MODES[:1] if agent else attacks.MODES
     with empty_system(configure, _in_the_hands_of_a_double(agent)) as (system, stack), terminal.progress() as progress:
+        records: list[Record] = []
+
+        async def keep(record: Record) -> None:
+            records.append(record)
+
+        system.hooks.recorders.append(keep)
 
         async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
             if mode == "unguarded":
@@ -208,12 +215,11 @@ def bench_attacks(
                 )
                 reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
                 return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
-            before = len(await system.audit.entries(tenant))
+            before = len(records)
             request = AnswerRequest(question=question, compose="generative" if mode == "model" else None)
             given = await answering.answer(system.agent, request, Principal("bench", tenant, frozenset({"agent"})))
-            entries = (await system.audit.entries(tenant))[before:]
             said = without_markers(given.text, (citation.marker for citation in given.citations))
-            tried = [entry for _, entry in entries if entry.act == "tool"]
+            tried = [record for record in records[before:] if record.act == "tool"]
             if agent:
                 acting = {
                     tool.name for tool in system.parts.executor.tools if (tool.metadata or {}).get("effect", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,8 +46,22 @@ class Choices:
 
 
 def read_optional(tree: Path) -> dict[str, dict[str, Any]]:
-    """The optional parts of a tree, as optional.toml says them."""
-    return tomllib.loads((tree / "optional.toml").read_text(encoding="utf-8"))
+    """The optional parts of a tree, as optional.toml says them, and its extensions."""
+    listed: dict[str, dict[str, Any]] = tomllib.loads((tree / "optional.toml").read_text(encoding="utf-8"))
+    return listed | {file.parent.name: _section_of(file) for file in sorted(tree.glob("extensions/*/__init__.py"))}
+
+
+def _section_of(file: Path) -> dict[str, Any]:
+    """What goes with an extension, from its folder and from what it declares."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    needs = [ast.literal_eval(each.value) for call in calls for each in call.keywords if each.arg == "requires"]
+    name = file.parent.name
+    return {
+        "paths": [f"extensions/{name}"],
+        "docs": [f"docs/extensions/{name}.md"],
+        "tests": [f"tests/extensions/{name}"],
+        "needs": [other for requires in needs for other in requires],
+    }
 
 
 def read_presets(tree: Path) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,17 @@ from typing import Any
 
 from lab.project.choices import Choices, read_optional, read_presets
 
-CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
+CODE = (
+    "foundation",
+    "models",
+    "retrieval",
+    "orchestration",
+    "serving",
+    "observability",
+    "extensions",
+    "examples",
+    "lab",
+)
 STARTED = (
     "foundation.machine.install",
     "serving.app",
@@ -24,6 +34,7 @@ STARTED = (
     "serving.cli.make",
     "serving.cli.project.update",
     "examples",
+    "extensions",
 )
 """Modules that are started by their names, in every project."""
 LOADED = {

@@ -8,6 +8,7 @@ asks nobody: no git, no network.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -103,6 +104,7 @@ def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSe
     _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices, page="page" not in left_out))
     _edit(folder / "stack.toml", lambda text: _without_offers(text, tree, folder))
+    _edit(folder / "stack.toml", lambda text: _turn_on(text, folder))
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_extras(text, folder))
@@ -234,6 +236,16 @@ def _name_own(text: str, choices: Choices, *, page: bool) -> str:
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
     own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'
     return text.replace("[[observability.exporters]]", own + "[[observability.exporters]]")
+
+
+def _turn_on(text: str, folder: Path) -> str:
+    """Its stack.toml with the extensions that it has on; in one of a preset, which lists none, those that were kept beside it."""
+    there = sorted(file.parent.name for file in folder.glob("extensions/*/__init__.py"))
+    listed = tomllib.loads(text).get("extensions")
+    names = there if listed is None else [name for name in listed if name in there]
+    text = re.sub(r"^extensions = .*\n\n", "", text, flags=re.MULTILINE)
+    head, section, rest = text.partition("\n[")
+    return f"{head.rstrip()}\nextensions = {json.dumps(names)}\n{section}{rest}" if names else text
 
 
 def _without_offers(text: str, tree: Path, folder: Path) -> str:

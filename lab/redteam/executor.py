@@ -20,13 +20,14 @@ from typing import Any, Protocol
 
 from langchain_core.tools import BaseTool
 
+from extensions.audit.log import SqliteAudit
 from foundation.clock import SystemClock
 from foundation.types import Principal
 from orchestration.actions import Decision, Origin, ToolOutcome
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.effects.records import Recorders
 from orchestration.settings import PolicySettings
 
 CHILD = Path(__file__).with_name("agentdojo_replay.py")
@@ -397,8 +398,11 @@ def open_executor(tools: Sequence[BaseTool], policy: PolicySettings, folder: Pat
     approvals = SqliteApprovals(folder / "approvals.sqlite", clock)
     effects = SqliteEffects(folder / "effects.sqlite")
     audit = SqliteAudit(folder / "audit.sqlite", clock)
+    recorders = Recorders([audit.record])
     try:
-        yield Executor(tools=tools, policy=policy, approvals=approvals, effects=effects, audit=audit, clock=clock)
+        yield Executor(
+            tools=tools, policy=policy, approvals=approvals, effects=effects, recorders=recorders, clock=clock
+        )
     finally:
         for store in (approvals, effects, audit):
             store.close()

@@ -90,7 +90,7 @@ class Player:
                 policy=policy,
                 approvals=system.approvals,
                 effects=effects,
-                audit=system.audit,
+                recorders=system.recorders,
                 clock=system.context.clock,
                 stops=system.stops,
             )

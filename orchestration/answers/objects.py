@@ -24,7 +24,7 @@ from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts
-from orchestration.effects.audit import SqliteAudit, record_of_answer
+from orchestration.effects.records import Recorders, record_of_answer
 from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
 from orchestration.language.patterns import check_schema, find_mistake
@@ -90,13 +90,13 @@ class ObjectAnswer(Generic[Object]):
 
 
 class Objects:
-    """Makes objects under the kill switches, and records each in the audit."""
+    """Makes objects under the kill switches, and has each recorded."""
 
     def __init__(
-        self, parts: AgentParts, stops: Stops, audit: SqliteAudit, tenants: Mapping[str, BaseChatModel] | None = None
+        self, parts: AgentParts, stops: Stops, recorders: Recorders, tenants: Mapping[str, BaseChatModel] | None = None
     ) -> None:
         """`tenants` are the chat models of tenants that have their own."""
-        self._parts, self._stops, self._audit, self._tenants = parts, stops, audit, tenants or {}
+        self._parts, self._stops, self._recorders, self._tenants = parts, stops, recorders, tenants or {}
 
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None
@@ -122,7 +122,7 @@ class Objects:
         budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
         run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
         answer = await unless_stopped(_answer_as(schema, fields, question, text, run), demand)
-        await self._audit.record(**record_of_answer(answer, principal))
+        await self._recorders.record(**record_of_answer(answer, principal))
         return answer
 
 

@@ -1,1 +1,1 @@
-"""Tool calls: policy, approvals, execution, the effect log and the audit."""
+"""Tool calls: policy, approvals, execution, the effect log and what is recorded."""

@@ -1,4 +1,4 @@
-"""Decisions on approvals, as the policy allows them, and their records in the audit."""
+"""Decisions on approvals, as the policy allows them, and their records."""
 
 import asyncio
 from typing import Any
@@ -12,6 +12,7 @@ from orchestration.actions import Approval, Decision
 from orchestration.calls import RULES, Denial, UnfitArguments, check_in_time, metadata_of
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.policy import Policy
+from orchestration.effects.records import Recorders
 
 
 class Decisions:
@@ -20,7 +21,7 @@ class Decisions:
     _tools: dict[str, BaseTool]
     policy: Policy
     approvals: SqliteApprovals
-    _audit: Any  # `orchestration.effects.audit.SqliteAudit`; `None` where that file was deleted
+    _recorders: Recorders
     _stops: Any  # `foundation.kill_switches.Stops`, or `None`
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
@@ -54,8 +55,7 @@ class Decisions:
     async def _record(self, approval: Approval, **entry: Any) -> None:
         # an approval does not know its run, so the record names the conversation; the call's own record names the run
         entry |= {"tenant": approval.tenant, "tool": approval.tool, "approval_id": approval.approval_id}
-        if self._audit:
-            await self._audit.record(act="decision", run_id=approval.thread_id, **entry)
+        await self._recorders.record(act="decision", run_id=approval.thread_id, **entry)
 
     async def _record_refusal(self, approval: Approval, principal: Principal, reason: Denial, rule: str) -> None:
         entry = {"reason": reason, "rule": rule, "arguments_hash": approval.arguments_hash}

@@ -1,8 +1,8 @@
 """The executor: the only code that calls tools.
 
 It checks the caller, the arguments, the permission (an effect needs an approval of exactly this call or, where the policy
-lists it in `effects_without_approval`, arguments traced to the person's own words) and repetition. Where orchestration/effects/audit.py is
-there, every call, refusal and decision is in the audit before its outcome is returned.
+lists it in `effects_without_approval`, arguments traced to the person's own words) and repetition. Every call, refusal and decision is
+recorded before its outcome is returned.
 
 A tool reads its caller from the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
 `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
@@ -51,6 +51,7 @@ from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooMa
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
+from orchestration.effects.records import Recorders
 from orchestration.effects.values import list_reasons_to_ask
 from orchestration.settings import PolicySettings
 
@@ -71,7 +72,7 @@ class Executor(Decisions):
         policy: PolicySettings,
         approvals: SqliteApprovals,
         effects: SqliteEffects,
-        audit: Any,
+        recorders: Recorders,
         clock: Clock,
         stops: Any = None,
         announce: Callable[[Approval], None] = lambda _: None,
@@ -85,7 +86,7 @@ class Executor(Decisions):
         for tool in tools:
             demand_described(tool)
         self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
-        self.approvals, self._effects, self._audit = approvals, effects, audit
+        self.approvals, self._effects, self._recorders = approvals, effects, recorders
         self._clock, self._stops, self._announce = clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
         # weak references: a lock is dropped when no call with its key is running
@@ -347,19 +348,18 @@ class Executor(Decisions):
         self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
     ) -> ToolOutcome:
         approval = outcome.approval
-        if self._audit:
-            await self._audit.record(
-                tenant=principal.tenant,
-                subject=principal.subject,
-                run_id=run_id,
-                tool=outcome.tool,
-                arguments_hash=hashed,
-                outcome=outcome.status,
-                reason=outcome.reason,
-                rule=outcome.rule,
-                approval_id=approval and approval.approval_id,
-                decided_by=approval and approval.decided_by,
-            )
+        await self._recorders.record(
+            tenant=principal.tenant,
+            subject=principal.subject,
+            run_id=run_id,
+            tool=outcome.tool,
+            arguments_hash=hashed,
+            outcome=outcome.status,
+            reason=outcome.reason,
+            rule=outcome.rule,
+            approval_id=approval and approval.approval_id,
+            decided_by=approval and approval.decided_by,
+        )
         return outcome
 
 

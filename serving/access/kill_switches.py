@@ -1,4 +1,4 @@
-"""Kill switches that take effect at once, end runs, and are recorded in the audit, even where the disk fails at first."""
+"""Kill switches that take effect at once, end runs, and are recorded, even where the disk fails at first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestration.run.answering import error_event, stream_from
 from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
-    from orchestration.effects.audit import SqliteAudit
+    from orchestration.effects.records import Recorders
 
 log = logging.getLogger("sixply.serving")
 
@@ -29,10 +29,8 @@ IN_MEMORY = (
     "It is in force in the process that answered, and is written as soon as that can be done. Until then no other process knows of it, "
     "and a restart forgets it. {advice}, then send it again."
 )
-UNRECORDED = (
-    "It is in force, in every process. The audit could not be written; its record follows as soon as it can be."
-)
-# Tenant of audit records that concern all tenants
+UNRECORDED = "It is in force, in every process. It could not be recorded; its record follows as soon as it can be."
+# Tenant of records that concern all tenants
 NOBODY = "-"
 
 
@@ -42,13 +40,13 @@ def open_stops(context: Context) -> Stops:
     return stops
 
 
-async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, reason: str) -> list[str]:
-    """Throw a kill switch, then record it in the audit: stopping must not wait for a record. Return a sentence for each
+async def stop(stops: Stops, recorders: Recorders, kind: Kind, name: str, *, by: str, reason: str) -> list[str]:
+    """Throw a kill switch, then have it recorded: stopping must not wait for a record. Return a sentence for each
     thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
     works in this process only, because others cannot be told.
     """
     stops.unrecorded.append((stops.hold(kind, name, by=by, reason=reason), by))
-    settling = asyncio.create_task(settle(stops, audit))
+    settling = asyncio.create_task(settle(stops, recorders))
     await asyncio.wait({settling}, timeout=TELLING_S)
     if not settling.done():  # a database that is frozen says nothing at all; the writing goes on
         settling.add_done_callback(_log_failure)
@@ -67,22 +65,22 @@ def _log_failure(settling: asyncio.Task[bool]) -> None:
         log.error("a stop could not be written: %s", error)
 
 
-async def settle(stops: Stops, audit: SqliteAudit) -> bool:
-    """Write the pending kill switches and audit records. Return whether everything is written."""
+async def settle(stops: Stops, recorders: Recorders) -> bool:
+    """Write the pending kill switches and their records. Return whether everything is written."""
     await asyncio.to_thread(stops.write_pending)
     while stops.unrecorded:
         switch, by = stops.unrecorded.popleft()
         try:
-            await audit.record(**_record_of(switch, "stopped", by=by))
+            await recorders.record(**_record_of(switch, "stopped", by=by))
         except StoreUnavailable:
-            log.exception("a stop is not in the audit yet")
+            log.exception("a stop is not recorded yet")
             stops.unrecorded.appendleft((switch, by))
             return False
     return not stops.pending
 
 
 @asynccontextmanager
-async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
+async def tend_records(stops: Stops, recorders: Recorders) -> AsyncIterator[None]:
     """Retry pending writes of kill switches while the context is open."""
 
     async def tend() -> None:
@@ -90,7 +88,7 @@ async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
             await asyncio.sleep(AGAIN_S)
             if stops.pending or stops.unrecorded:
                 with suppress(Stopped):  # the file cannot be read: everything is stopped
-                    await settle(stops, audit)
+                    await settle(stops, recorders)
 
     task = asyncio.create_task(tend())
     try:
@@ -99,11 +97,11 @@ async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str) -> Stop:
-    """Record in the audit, then lift the switch. Raises NotFound: nothing is stopped under this name. StorageFull,
+async def lift(stops: Stops, recorders: Recorders, kind: Kind, name: str, *, by: str) -> Stop:
+    """Have it recorded, then lift the switch. Raises NotFound: nothing is stopped under this name. StorageFull,
     StoreUnavailable: it stays stopped, because lifting cannot be recorded.
     """
-    await audit.record(**_record_of(stops.find(kind, name), "lifted", by=by))
+    await recorders.record(**_record_of(stops.find(kind, name), "lifted", by=by))
     return await asyncio.to_thread(stops.lift, kind, name)
 
 

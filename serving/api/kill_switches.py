@@ -40,7 +40,7 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
     """
     kind, name = parse(what)
     system = runtime.system
-    notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, reason=body.reason)
+    notes = await kill_switches.stop(system.stops, system.recorders, kind, name, by=caller.subject, reason=body.reason)
     return StopList(stops=list(system.stops.list()), notes=notes)
 
 
@@ -48,5 +48,5 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
 async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
     """Lift a kill switch."""
     kind, name = parse(what)
-    await kill_switches.lift(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject)
+    await kill_switches.lift(runtime.system.stops, runtime.system.recorders, kind, name, by=caller.subject)
     return StopList(stops=list(runtime.system.stops.list()))

@@ -3,19 +3,24 @@
 import os
 import sys
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from foundation import extensions
 from foundation.components import is_there
-from foundation.errors import SixplyError
+from foundation.errors import InvalidRequest, InvalidSetting, SixplyError
 from foundation.machine import process
 from foundation.machine.process import catch_stop_signals
 
-# Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out.
+# Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out, and those of
+# extensions follow.
 COMMANDS = {
     "Start here": {
         "demo": ("examples.support_desk.command:demo", "All six layers at work on real models, about a minute."),
@@ -53,7 +58,6 @@ COMMANDS = {
         "config": ("serving.cli.doctor:config", "Every value in force and where it came from; secrets masked."),
     },
     "Records and personal data": {
-        "audit-verify": ("serving.cli.govern.audit:audit_verify", "Is the audit whole?"),
         "system-card": ("serving.cli.govern.system_card:system_card", "What runs, what it may do."),
         "facts": ("serving.cli.govern.facts:app", "What is remembered of a person."),
         "erase": ("serving.cli.govern.erasure:erase", "Erase everything that one person said, asked and was told."),
@@ -80,8 +84,43 @@ COMMANDS = {
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter."),
         "contracts": ("serving.parts.contract_tests:contracts", "Test which promises of its port a part keeps."),
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
+        "extensions": ("serving.parts.extensions:extensions", "Every extension: on or off, and what for."),
+        "add": ("serving.parts.extensions:add", "Turn an extension on, with those that it requires."),
+        "remove": ("serving.parts.extensions:remove", "Turn an extension off."),
+        "extension": ("serving.parts.extensions:extension", "Write a new extension, its test and its page."),
     },
 }
+
+
+def named_stack() -> Path:
+    """Return the stack that the command line or make names, before either is parsed."""
+    words = sys.argv[1:]
+    given = [word.removeprefix("--stack=") for word in words if word.startswith("--stack=")]
+    given += [after for word, after in pairwise(words) if word == "--stack"]
+    of_make = os.environ.get("STACK", "")  # other programs have one, too
+    exported = of_make if of_make.endswith(".toml") else os.environ.get("SIXPLY_STACK", "stack.toml")
+    return Path(given[0] if given else exported)
+
+
+def list_commands(names_on: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return the commands of the core and of these extensions. Raises InvalidSetting: two have one name."""
+    groups = {
+        title: {name: entry for name, entry in group.items() if is_there(entry[0].partition(":")[0])}
+        for title, group in COMMANDS.items()
+    }
+    names = {name for group in groups.values() for name in group}
+    for extension in names_on:
+        declared: Sequence[extensions.Command] = ()
+        with suppress(SixplyError):  # whoever reads the settings is told of it
+            declared = extensions.find(extension).commands
+        for command in declared:
+            if command.name in names:
+                raise InvalidSetting(
+                    f'There are two commands "{command.name}", one of them of the extension "{extension}". Rename it.'
+                )
+            names.add(command.name)
+            groups.setdefault(command.group, {})[command.name] = (command.call, command.about)
+    return groups
 
 
 class _Commands(UserDict[str, Any]):
@@ -102,14 +141,19 @@ class _Commands(UserDict[str, Any]):
 class _Group(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        places = {name: place for group in COMMANDS.values() for name, (place, _) in group.items()}
-        self.commands = _Commands({name: place for name, place in places.items() if is_there(place.partition(":")[0])})
+        self.groups = list_commands(extensions.read_names(named_stack()))
+        self.commands = _Commands({name: place for group in self.groups.values() for name, (place, _) in group.items()})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click calls it so
-        for title, group in COMMANDS.items():
-            if lines := [(name, line) for name, (_, line) in group.items() if name in self.commands]:
+        for title, group in self.groups.items():
+            if group:
                 with formatter.section(title):
-                    formatter.write_dl(lines)
+                    formatter.write_dl([(name, line) for name, (_, line) in group.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and (off := extensions.explain_unknown_command(args[0])):
+            raise InvalidRequest(off)
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(

@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from foundation import extensions
 from foundation.errors import InvalidRequest, suggest
 from serving.cli import main as product
 
@@ -45,6 +46,8 @@ def find_command(name: str, programs: Sequence[str], rules: Sequence[str] = ()) 
         if name in commands:
             return commands[name], program
         groups.append([*commands])
+    if off := extensions.explain_unknown_command(name):
+        raise InvalidRequest(off)
     # the first program is the product's: its commands and the rules are suggested before those of the others
     meant = suggest(name, [*groups[0], *groups[1]], *groups[2:])
     raise InvalidRequest(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.components import Assembly, available, load_removable
 from foundation.errors import StoreInUse
 from foundation.settings import Part
+from foundation.types import LAYERS
 from serving.cli.address import Address, find_address
 from serving.settings import Loaded, Settings, context_of
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
+    from orchestration.effects.records import Recorders
     from retrieval.contract import DocumentLedger
+    from serving.hooks import Hooks
     from serving.wiring import System
 
 SERVED = "serving.cli.served"
@@ -68,10 +71,28 @@ def open_parts(settings: Settings) -> Iterator[Assembly]:
         yield Assembly(context_of(settings), opened)
 
 
+@contextmanager
+def open_hooks(settings: Settings) -> Iterator[Hooks]:
+    """Yield the hooks of the extensions that are on, without a system. Raises as `plug_in`."""
+    from serving.hooks import plug_in
+
+    with open_parts(settings) as parts:
+        yield plug_in(settings, parts)
+
+
+@contextmanager
+def open_recorders(settings: Settings) -> Iterator[Recorders]:
+    """Yield what records an act of the person at the terminal."""
+    from orchestration.effects.records import Recorders
+
+    with open_hooks(settings) as hooks:
+        yield Recorders(hooks.recorders)
+
+
 def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
     """Yield every part with its port, such as `models.chat`; one of a list or of a tenant as `models.chat[0]`."""
-    for layer, section in settings:
-        for name, value in section:
+    for layer in LAYERS:
+        for name, value in getattr(settings, layer):
             port = "models.chat" if layer == "models" and name in ("fallbacks", "cheaper") else f"{layer}.{name}"
             if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
                 yield port, value

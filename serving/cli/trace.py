@@ -5,10 +5,9 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from foundation.components import load_if_there
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
-from serving.cli.opening import open_costs, open_outcomes, open_spans
+from serving.cli.opening import open_costs, open_hooks, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, load_stack
 
 
@@ -17,8 +16,9 @@ def trace(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """One request's spans, its bill by layer, and what the audit has of it."""
+    """One request's spans, its bill by layer, and what extensions know of it."""
     from observability.reports import layer_bill, trace_tables
+    from serving.hooks import Place
 
     settings = load_stack(stack).settings
     store = open_spans(settings)
@@ -31,22 +31,17 @@ def trace(
     with open_costs(settings) as costs:
         charges = list(costs.of_trace(spans[0].trace_id))
     bill = layer_bill.layer_bill(spans, charges)
-    log = load_if_there("orchestration.effects.audit")
-    records = log.of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id) if log else []
-    audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
-    if not terminal.write_json(
-        json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
-    ):
+    with open_hooks(settings) as hooks:
+        panels = [(panel, panel.read(spans[0].trace_id)) for panel in hooks.panels if panel.place is Place.TRACE]
+    known = {panel.name: rows for panel, rows in panels}
+    if not terminal.write_json(json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans]} | known):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
         terminal.show(layer_bill.bill_table(bill))
-        if records:
-            terminal.show("")
-            columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]
-            rows = [
-                (at[:19], it.act, it.tool, it.outcome, it.reason, it.subject, it.decided_by or "") for at, it in records
-            ]
-            terminal.show_table(columns, rows)
+        for panel, rows in panels:
+            if rows:
+                terminal.show("")
+                terminal.show_table(panel.columns, map(panel.cells, rows))
 
 
 def costs(

@@ -23,7 +23,7 @@ from foundation.components import PORTS
 from tests.tree import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "examples")
+PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions", "examples")
 PARSERS = "retrieval.parsers"
 FILES = {
     package: sorted(

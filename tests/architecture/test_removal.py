@@ -24,7 +24,7 @@ from tests.conftest import MADE
 from tests.tree import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "examples")
+PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions", "examples")
 
 ALL_PARTS = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
 OPTIONAL = {

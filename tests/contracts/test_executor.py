@@ -37,9 +37,9 @@ async def approved(executor: Executor, arguments: dict[str, Any] = SEND, **chang
     return await executor.decide(Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
 
 
-async def audited(world: World) -> list[Any]:
-    """The tenant's records, the oldest first; none in a project without the audit."""
-    return [record for _, record in await world.audit.entries("north")] if world.audit else []
+def recorded(world: World) -> list[Any]:
+    """The tenant's records, the oldest first."""
+    return [record for record in world.records if record.tenant == "north"]
 
 
 async def a_read_tool_is_called_for_the_caller(world: World, executor: Executor) -> None:
@@ -186,8 +186,8 @@ async def an_approver_may_grant_other_arguments_and_those_are_what_runs(world: W
     outcomes = [await call(executor, "send_parcel", SEND, approval=approval) for _ in range(2)]
     assert {outcome.content for outcome in outcomes} == {"Parcel P-124 has been sent."}
     assert [parcel for parcel, _ in world.depot.sent] == ["P-124"]
-    hashes = [record.arguments_hash for record in await audited(world)]
-    assert hashes == [approval.arguments_hash, *[approval.edited_hash] * 3] or world.audit is None
+    hashes = [record.arguments_hash for record in recorded(world)]
+    assert hashes == [approval.arguments_hash, *[approval.edited_hash] * 3]
 
 
 async def an_edit_that_the_tool_does_not_take_decides_nothing(world: World, executor: Executor) -> None:
@@ -234,7 +234,7 @@ async def nobody_approves_their_own(world: World, executor: Executor) -> None:
     decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
     with pytest.raises(Forbidden, match="four_eyes"):
         await executor.decide(decision, both)
-    assert [record.rule for record in await audited(world)][-1:] == ["four_eyes"] or world.audit is None
+    assert [record.rule for record in recorded(world)][-1:] == ["four_eyes"]
     alone = await world.approvals.decide(decision, NORTH)
     outcome = await call(executor, "send_parcel", SEND, approval=alone)
     assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "own", "four_eyes")
@@ -255,8 +255,7 @@ async def one_of_two_simultaneous_decisions_wins(world: World, executor: Executo
     assert await world.approvals.pending("north") == []
 
 
-@pytest.mark.needs("orchestration.effects.audit")
-async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor: Executor) -> None:
+async def every_call_refusal_and_decision_is_recorded(world: World, executor: Executor) -> None:
     await call(executor, "find_parcel", {"parcel_id": "P-123"})
     await call(executor, "find_parcel", {"parcel_id": "nonsense"})
     await call(executor, "send_parcel", SEND, principal=READER)
@@ -265,7 +264,7 @@ async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor
     assert waiting.approval is not None
     with pytest.raises(Forbidden):
         await executor.decide(Decision(approval_id=waiting.approval.approval_id, approve=True), NORTH)
-    records = await audited(world)
+    records = recorded(world)
     assert [(record.tool, record.outcome, record.reason, record.rule) for record in records] == [
         ("find_parcel", "done", "", ""),
         ("find_parcel", "failed", "arguments", ""),
@@ -350,7 +349,7 @@ async def what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked(world:
     assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "forbidden", "handbook:7")
     assert "Nothing is sent to the moon." in outcome.content
     assert await world.approvals.pending("north") == []
-    assert [record.rule for record in await audited(world)] == ["handbook:7"] or world.audit is None
+    assert [record.rule for record in recorded(world)] == ["handbook:7"]
     assert (await call(executor, "send_parcel", SEND)).status == "waiting"
 
 
@@ -404,7 +403,7 @@ CHECKS: list[Check] = [
     nobody_approves_their_own,
     whoever_approves_is_told_what_the_person_did_not_say,
     one_of_two_simultaneous_decisions_wins,
-    every_call_refusal_and_decision_is_in_the_audit,
+    every_call_refusal_and_decision_is_recorded,
 ]
 
 
@@ -448,8 +447,8 @@ async def test_what_was_left_open_is_settled_before_a_person_is_asked_and_stays_
     assert (other.reason, sent) == ("mismatch", [("P-123", 4.0)])
     late = await call(executor, "send_parcel", left_open, run_id="run-2")
     assert (late.status, late.content, late.approval) == ("failed", "It has been posted.", None)
-    hashes = {record.arguments_hash for record in await audited(world) if record.outcome == "done"}
-    assert hashes == {waiting.approval.arguments_hash} or world.audit is None
+    hashes = {record.arguments_hash for record in recorded(world) if record.outcome == "done"}
+    assert hashes == {waiting.approval.arguments_hash}
 
 
 async def test_a_policy_for_one_person_lets_them_approve_their_own(world: World) -> None:

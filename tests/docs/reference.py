@@ -17,14 +17,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from foundation import errors, names
+from foundation import errors, extensions, names
 from foundation.errors import SixplyError
 from foundation.settings import Part
 from foundation.types import LAYERS
 from observability.telemetry import metrics
 from serving.app import create_app
 from serving.cli import make
-from serving.cli.main import COMMANDS
+from serving.cli.main import list_commands
 from serving.parts.list_parts import Adapter, adapters
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
@@ -142,7 +142,7 @@ def commands_page() -> str:
             for name, (_, help_text) in commands.items()
             if name in TYPER_COMMANDS
         )
-        for group, commands in COMMANDS.items()
+        for group, commands in list_commands(extensions.installed()).items()
     )
     return "\n".join([head, *groups])
 

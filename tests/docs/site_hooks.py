@@ -32,8 +32,12 @@ def may_be_missing(path: Path) -> bool:
 
 
 def on_config(config: Any) -> Any:
-    """Leave pages that were deleted out of the navigation."""
-    config.nav = prune_nav(config.nav, Path(config.docs_dir))
+    """Leave pages that were deleted out of the navigation, and take in that of every extension."""
+    folder = Path(config.docs_dir)
+    config.nav = prune_nav(config.nav, folder)
+    pages = [f"extensions/{page.name}" for page in sorted(folder.glob("extensions/*.md")) if page.stem != "index"]
+    for entry in config.nav:
+        entry.get("Extensions", []).extend(pages)
     return config
 
 

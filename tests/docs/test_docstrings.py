@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples")
+LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "extensions", "examples")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for layer in LAYERS

@@ -12,7 +12,7 @@ from tests.make_rules import LAB, RULES
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = {"PYTHON", "TORCH"}
-LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples")
+LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "extensions", "examples")
 CODE = sorted(
     [*ROOT.glob("*.toml"), ROOT / "Makefile", *(path for one in LAYERS for path in (ROOT / one).rglob("*.py"))]
 )

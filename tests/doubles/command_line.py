@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ FACTS = {"moon": "The moon lamp runs for nine hours.", "sun": "The sun lamp weig
 
 
 def runner(
-    program: Callable[[], object], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: Callable[[], object],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    extensions: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """Run a command of the program; gives what it wrote as JSON, or its text."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("serving.cli.main._quiet", lambda: None)  # it is for a whole process
-    stack = stacks.stack(folder, MORE)
+    stack = stacks.stack(folder, MORE, extensions=extensions)
 
     def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
         extra = ["--json", "-"] if json_too else []

@@ -19,6 +19,7 @@ from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.actions import Decision
+from orchestration.effects.records import Record, Recorders
 from orchestration.requests import AnswerRequest
 from orchestration.settings import PolicySettings
 from serving.settings import Settings, context_of
@@ -38,7 +39,19 @@ def desk(
     for tool in tools:
         tool.metadata |= {"idempotent": idempotent}
     policy = PolicySettings(roles={"agent": tuple(tool.name for tool in tools)})
-    return World(folder, tools=tools, policy=policy, agents=agent, **options)
+    world = World(folder, tools=tools, policy=policy, agents=agent, **options)
+    world.recorders = Recorders([partial(_write, folder)])
+    return world
+
+
+async def _write(folder: Path, record: Record) -> None:
+    """Keep a record where the process that goes on finds those of one that was killed."""
+    with (folder / "records.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{record.model_dump_json()}\n")
+
+
+def records_in(folder: Path) -> list[Record]:
+    return [Record.model_validate_json(line) for line in (folder / "records.jsonl").read_text("utf-8").splitlines()]
 
 
 def replica(folder: Path, dsn: str, namespace: str, **options: Any) -> World:

@@ -28,11 +28,11 @@ from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
-from orchestration.build import open_audit
 from orchestration.contract import Agent, AgentParts
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.effects.records import Record, Recorders
 from orchestration.events import Charge
 from orchestration.prompts.files import Prompts, open_prompts, read_prompt
 from orchestration.settings import (
@@ -276,10 +276,14 @@ class World:
         records, options = self.shared or (SqliteFile, {})
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock, records)
         self.effects = SqliteEffects(self.folder / "effects.sqlite", records)
-        self.audit = open_audit(self.folder, self.clock)
+        self.records: list[Record] = []
+        self.recorders = Recorders([self._keep])
         self.saver = load(
             "orchestration.checkpoints", Part(use=self.checkpoints, **options), Context(data_dir=self.folder)
         )
+
+    async def _keep(self, record: Record) -> None:
+        self.records.append(record)
 
     def executor(self) -> Executor:
         return Executor(
@@ -287,7 +291,7 @@ class World:
             policy=self.policy,
             approvals=self.approvals,
             effects=self.effects,
-            audit=self.audit,
+            recorders=self.recorders,
             clock=self.clock,
             stops=self.stops,
             announce=self.announce,
@@ -330,7 +334,7 @@ class World:
         return self.wrap(agent)
 
     def close(self) -> None:
-        for part in (self.approvals, self.effects, self.audit, self.saver):
+        for part in (self.approvals, self.effects, self.saver):
             if hasattr(part, "close"):
                 part.close()
         if self.shared:

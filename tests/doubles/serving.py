@@ -27,8 +27,8 @@ from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import OutcomeStore
 from orchestration.actions import Approval, Decision
-from orchestration.build import open_audit
 from orchestration.effects.policy import Policy
+from orchestration.effects.records import Record, Recorders
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
 from orchestration.run.spending import SqliteSpending
@@ -37,7 +37,8 @@ from retrieval.filters import matches
 from retrieval.ingest.pipeline import IngestReport
 from serving.access.identity import KeyStore
 from serving.build import open_serving
-from serving.settings import HttpSettings, ServingSettings, Settings
+from serving.hooks import plug_in
+from serving.settings import HttpSettings, ServingSettings, Settings, with_sections
 from tests.doubles.opened import CLOSE
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -312,7 +313,6 @@ class FakeSystem:
         self.stops: Any = SimpleNamespace(demand=lambda *_: None)
         if switches:
             self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
-        self.audit = open_audit(self.context.data_dir, self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger, self.vectors)
         self.retriever = MemoryRetriever(self.ledger)
@@ -326,13 +326,20 @@ class FakeSystem:
         )
         opened = ExitStack()
         CLOSE.append(weakref.finalize(self, opened.close))
+        self.hooks = plug_in(self.settings, Assembly(self.context, opened))
+        self.records: list[Record] = []
+        self.hooks.recorders.append(self._keep)
+        self.recorders = Recorders(self.hooks.recorders)
         self._open_shared(opened)
         numbers = itertools.count(1)
         self.facts = facts and facts.SqliteFacts(
             folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}"
         )
-        for store in filter(None, (self.audit, self.costs, self.outcomes, self.spending, self.facts)):
+        for store in filter(None, (self.costs, self.outcomes, self.spending, self.facts)):
             opened.callback(store.close)
+
+    async def _keep(self, record: Record) -> None:
+        self.records.append(record)
 
     def _open_shared(self, opened: ExitStack) -> None:
         """The real cache, quotas, kept replies and jobs, as far as this tree has them; the first job is job-1."""
@@ -373,8 +380,11 @@ class World:
         return keys.create(subject=subject or f"{roles[0]}@north", tenant="north", roles=roles, groups=groups)
 
 
-def world(folder: Path, *, serving: dict[str, Any] | None = None, **http: Any) -> World:
-    settings = Settings(
+def world(
+    folder: Path, *, serving: dict[str, Any] | None = None, extensions: tuple[str, ...] = (), **http: Any
+) -> World:
+    settings = with_sections(extensions)(
+        extensions=extensions,
         foundation=FoundationSettings(data_dir=folder),
         serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http)), **(serving or {})),
     )

@@ -4,9 +4,12 @@ has it.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 STACK = """
+extensions = {extensions}
 [foundation]
 data_dir = "{data}"
 threads = 1
@@ -21,8 +24,10 @@ min_evidence = 0.0
 """
 
 
-def stack(folder: Path, more: str = "", *, chat: str = 'use = "scripted"') -> Path:
+def stack(folder: Path, more: str = "", *, chat: str = 'use = "scripted"', extensions: Sequence[str] = ()) -> Path:
     """Its file in `folder`, where its data lie too; `more` are further sections, `chat` the chat model's lines."""
     path = folder / "stack.toml"
-    path.write_text(STACK.format(data=folder / "var", chat=chat) + more, encoding="utf-8")
+    path.write_text(
+        STACK.format(data=folder / "var", chat=chat, extensions=json.dumps(extensions)) + more, encoding="utf-8"
+    )
     return path

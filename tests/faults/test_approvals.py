@@ -188,7 +188,7 @@ async def test_lost_checkpoints_are_reported_and_nothing_is_decided(world: World
     fresh.close()
 
 
-@pytest.mark.parametrize("file", ["approvals.sqlite", "effects.sqlite", "audit.sqlite", "checkpoints.sqlite"])
+@pytest.mark.parametrize("file", ["approvals.sqlite", "effects.sqlite", "checkpoints.sqlite"])
 async def test_a_locked_store_stops_the_effect_and_the_same_approval_works_afterwards(
     data_dir: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

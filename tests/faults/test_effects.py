@@ -24,11 +24,10 @@ from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
 from orchestration.actions import Decision
-from orchestration.effects.audit import of_trace
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
+from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk, records_in
 from tests.doubles.orchestration import NORTH, PLANNED, World
 
 DONE = "Order QM-10017 has been refunded: 178.00 USD."
@@ -167,7 +166,7 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
     went_on = [span.attribute(names.STEPS_BEFORE) for span in spans if span.name == f"invoke_agent {called}"]
     assert went_on[0] is None
     assert all(before.startswith("plan, ") and "tool" in before for before in went_on[1:])
-    records = [(one.act, one.outcome) for _, one in of_trace(data_dir / "audit.sqlite", str(waiting.trace_id))]
+    records = [(record.act, record.outcome) for record in records_in(data_dir)]
     assert ("decision", "decided") in records, "whoever decided is told, wherever the process was killed"
     assert ("tool", "done") in records
     bill = layer_bill(spans, [])

@@ -390,23 +390,28 @@ async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World
     assert [(await api.head(f"/health/{name}")).status_code for name in ("live", "ready")] == [200, 503]
 
 
-async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_be_read(
+async def test_readiness_knows_what_an_extension_cannot_write_and_what_cannot_be_read(
     given: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    probe = StoreProbe(given.system, lambda: now[0])
-    assert probe.read({})[1] == {}
+    fails = False
+
+    def write() -> None:
+        if fails:
+            broken()
 
     def broken(*_: object) -> None:
-        raise StorageFull("/secret/audit.sqlite")
+        raise StorageFull("/secret/log.sqlite")
 
-    if given.system.audit:
-        monkeypatch.setattr(given.system.audit, "probe", broken)
+    given.system.hooks.ready["log"] = write
+    probe = StoreProbe(given.system, lambda: now[0])
+    assert probe.read({})[1] == {}
+    fails = True
     monkeypatch.setattr(given.system.parts.checkpoints, "get_tuple", broken)
     monkeypatch.setattr(given.system.costs, "of_trace", broken)
     assert probe.read({})[1] == {}, "anybody may ask, so it is not looked at each time"
     now[0] = PROBED_S
-    stores = (*(("audit",) if given.system.audit else ()), "conversations", "costs")
+    stores = ("log", "conversations", "costs")
     assert probe.read({})[1] == dict.fromkeys(stores, "storage_full")
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(create_app(given.system)), base_url="http://127.0.0.1"
@@ -414,6 +419,7 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_b
         response = await api.get("/health/ready")
     assert (response.status_code, response.json()["reasons"]) == (503, [f"{store}: storage_full" for store in stores])
     monkeypatch.undo()
+    fails = False
     assert probe.read({})[1] == {}, "what is well again is seen at once"
 
 

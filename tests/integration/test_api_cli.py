@@ -47,10 +47,8 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
 
     traced = sixply("trace", answer["trace_id"][:12])
     assert traced["bill"]["total"]["adds_up"] is True
-    assert [(one["act"], one["outcome"]) for one in traced["audit"]] == [("answer", "answered")]
     told = sixply("trace", "last", json_too=False)
     assert "invoke_agent" in told
-    assert "audit (UTC)" in told
     assert sixply("traces")[0]["name"].startswith("invoke_agent")
     assert {total["key"] for total in sixply("costs", "--by", "tenant")} == {"local"}
 
@@ -325,8 +323,3 @@ def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_ow
     told = sixply("approve", approval, *person, "--set", "amount_usd=12", "--set", "reason=as agreed", json_too=False)
     assert "12.00 USD" in told
     assert sixply("approvals", *person) == []
-
-    audit = sixply("audit-verify")  # the tool twice, the refused decision, the decision, the answer twice
-    assert (audit["ok"], audit["records"], audit["problems"]) == (True, 6, [])
-    assert sixply("audit-verify", "--head", audit["head"])["ok"]
-    assert "forged" in sixply("audit-verify", "--head", f"6:{'0' * 64}", status=1, json_too=False)

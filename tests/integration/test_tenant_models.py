@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
@@ -15,6 +14,7 @@ import pytest
 from foundation import names
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.types import EVERY_TENANT, Principal
+from orchestration.effects.records import Record
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
@@ -90,12 +90,17 @@ def models_asked(provider: FaultyProvider) -> set[str]:
 
 
 async def test_each_tenant_is_answered_by_its_model_at_its_price_and_the_books_name_it(opened: Opened) -> None:
+    records: list[Record] = []
+
+    async def keep(record: Record) -> None:
+        records.append(record)
+
     with opened() as (system, everybody, north):
+        system.hooks.recorders.append(keep)
         theirs, ours = await ask(system, ANA), await ask(system, NORA)
         system.telemetry.flush()
         bills = {each.trace_id: system.costs.of_trace(each.trace_id or "") for each in (theirs, ours)}
         spans = system.spans.trace(ours.trace_id or "")
-        audit = {tenant: _models_in_audit(system, tenant) for tenant in ("south", "north")}
     assert (models_asked(everybody), models_asked(north)) == ({"for-all"}, {"of-the-north"})
     assert ours.text == SENTENCE
     assert "30 kilograms" in theirs.text
@@ -108,13 +113,8 @@ async def test_each_tenant_is_answered_by_its_model_at_its_price_and_the_books_n
     requested = {span.attribute(names.REQUEST_MODEL) for span in spans} - {None}
     assert "of-the-north" in requested
     assert "for-all" not in requested
-    assert audit == {"south": {"127.0.0.1/for-all"}, "north": {"127.0.0.1/of-the-north"}}
-
-
-def _models_in_audit(system: System, tenant: str) -> set[str]:
-    with sqlite3.connect(system.context.data_dir / "audit.sqlite") as connection:
-        rows = connection.execute("SELECT body FROM chain WHERE tenant = ?", (tenant,)).fetchall()
-    return {json.loads(body)["model"] for (body,) in rows}
+    recorded = {(record.tenant, record.model) for record in records}
+    assert recorded == {("south", "127.0.0.1/for-all"), ("north", "127.0.0.1/of-the-north")}
 
 
 async def test_what_an_agent_does_follows_from_the_model_of_the_tenant(opened: Opened) -> None:

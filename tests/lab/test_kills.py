@@ -67,7 +67,8 @@ class Home:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.data, self.stack, self.log = folder / "var", folder / "stack.toml", folder / "log"
-        text = STACK.format(data=self.data, root=ROOT) + f'[retrieval.chunker]\nuse = "{chunker}"\n' + more
+        text = STACK.format(data=self.data, root=ROOT, extensions='["audit"]')
+        text += f'[retrieval.chunker]\nuse = "{chunker}"\n' + more
         self.stack.write_text(text, encoding="utf-8")
 
     @classmethod

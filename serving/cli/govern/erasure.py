@@ -3,7 +3,7 @@
 import asyncio
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foundation import components
+from foundation import components, extensions
 from foundation.clock import Clock, SystemClock
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
@@ -20,7 +20,7 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import configured_parts, open_checkpoints, open_parts
+from serving.cli.opening import configured_parts, open_checkpoints, open_parts, open_recorders
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
 from serving.settings import Settings, context_of
 
@@ -93,7 +93,6 @@ def erase(
 
 
 async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Report:
-    from orchestration.effects.audit import SqliteAudit
     from serving.access.identity import KeyStore
 
     context, keys = context_of(settings), KeyStore.of(settings, clock)
@@ -111,28 +110,28 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         if components.is_there(ANSWER_CACHE) and settings.serving.answer_cache.mode != "off":
             what = "answers of the whole tenant, which are made again when asked for"
             rows.append(Erased("answer cache", what, await _forget_answers(settings, principal.tenant)))
-        person = await _ids_of(settings, principal, clock)
         stores, unsaid = stores_of(settings)
-        # only now: `_ids_of` reads the conversations, and the audit knows them too
+        person = await _ids_of(settings, principal, stores)
+        # only now: `_ids_of` reads the conversations
         threads = await _delete_threads(settings, principal)
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
             if shared and isinstance(store, SqliteStore) and store.name in SHARED:
                 count += store.erase_now(data, person, records)
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
-        with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
+        with open_recorders(settings) as recorders:
             reason = f"everything that was said by {principal.subject}"
             whose = {"tenant": principal.tenant, "subject": by}
-            await audit.record(act="erasure", run_id="erasure", outcome="done", reason=reason, **whose)
+            await recorders.record(act="erasure", run_id="erasure", outcome="done", reason=reason, **whose)
     files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
     unclaimed = sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
     return Report(erased=rows, unclaimed=unclaimed, unsaid=unsaid, cut_off_before=before.running)
 
 
 def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
-    """Return every store, and the parts of others that declare none."""
+    """Return every store, those of extensions too, on or off, and the parts of others that declare none."""
     from observability.stores import costs, outcomes, spans
-    from orchestration.effects import approvals, audit, effect_log
+    from orchestration.effects import approvals, effect_log
     from orchestration.memory import facts
     from orchestration.run import spending
     from retrieval.ingest import refused_files
@@ -146,8 +145,8 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     fixed += [refused_files.STORE, spending.STORE, approvals.STORE, outcomes.STORE, facts.STORE, spans.STORE, _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was
-    last: list[Store] = [effect_log.STORE, costs.STORE, audit.STORE, *_without_people(settings)]
-    stores = {(store.name, store.files): store for store in (*fixed, *of_parts, *last)}
+    last: list[Store] = [effect_log.STORE, costs.STORE, *_without_people(settings)]
+    stores = {(store.name, store.files): store for store in (*extensions.stores(), *fixed, *of_parts, *last)}
     return list(stores.values()), [name for name, stores in by_part.items() if stores is None]
 
 
@@ -207,10 +206,9 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
         return int(await components.load_removable(ANSWER_CACHE).forget(cache, tenant))
 
 
-async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Person:
+async def _ids_of(settings: Settings, principal: Principal, stores: Iterable[Store]) -> Person:
     from observability.stores import history
     from observability.stores.costs import CostLedger
-    from orchestration.effects.audit import SqliteAudit
     from orchestration.effects.effect_log import SqliteEffects
     from orchestration.memory import conversations
 
@@ -223,13 +221,10 @@ async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Per
             for turn in (await conversations.read_conversation(saver, thread))[1]:
                 answers.add(turn.answer_id)
                 traces.add(turn.trace_id or "")
-        # the audit has most of the ids; it is never erased
-        if (data / "audit.sqlite").exists():
-            audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
-            for _, record in await audit.entries(principal.tenant):
-                if record.subject == principal.subject and record.act != "erasure":
-                    answers.add(record.run_id)
-                    traces.add(record.trace_id or "")
+        for runs_of in [store.runs_of for store in stores if store.runs_of]:
+            for answer, trace in runs_of(data, principal):
+                answers.add(answer)
+                traces.add(trace)
         for records in _places(settings, data / "costs.sqlite"):
             costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite", records)))
             for answer, trace in history.runs_of(costs, principal.tenant, principal.subject):
@@ -275,7 +270,6 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
     from observability.stores import history
     from observability.stores.spans import SpanStore
     from orchestration.effects.approvals import SqliteApprovals
-    from orchestration.effects.audit import SqliteAudit
     from orchestration.memory import conversations
 
     data, limits, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
@@ -285,10 +279,10 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
             before, spans = now - timedelta(days=days), SpanStore(data / "spans.sqlite")
             count = history.erase_before(spans, int(before.timestamp() * 1e9))
             erased.append(Erased("spans", f"older than {days:g} days", count))
-            audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
-            named = history.manifests(spans) | await audit.manifests()
+            named = history.manifests(spans)
+            named = named.union(*(store.manifests(data) for store in stores_of(settings)[0] if store.manifests))
             count = manifest.prune(data / manifest.FOLDER, named, before)
-            erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
+            erased.append(Erased("manifests", "as old, and named by no span and no record", count))
         if days := limits["conversations_days"]:
             saver = opened.enter_context(open_checkpoints(settings))
             old = await conversations.untouched_since(saver, now - timedelta(days=days))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +13,9 @@ from foundation.clock import SystemClock
 from foundation.errors import StoreUnavailable
 from foundation.kill_switches import Stops, parse
 from serving.cli import terminal
+from serving.cli.opening import open_recorders
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
 from serving.settings import context_of
-
-if TYPE_CHECKING:
-    from orchestration.effects.audit import SqliteAudit
 
 
 def stop(
@@ -33,15 +30,15 @@ def stop(
     (kind, name), by = parse(what), f"{user_name()}@terminal"
     try:
         switches = _open(stack)
-        # before the audit is opened, which a full disk can prevent
+        # before the stores of extensions are opened, which a full disk can prevent
         switches.add(kind, name, by=by, reason=reason)
         if switches.unwritten:
             raise switches.unwritten
     except StoreUnavailable as error:
         message = f"Nothing was stopped. {error} Meanwhile PUT /v1/stops/{what} stops the process that answers it."
         raise type(error)(message) from error
-    with _audit(stack) as audit:
-        for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, reason=reason)):
+    with open_recorders(load_stack(stack).settings) as recorders:
+        for sentence in asyncio.run(kill_switches.stop(switches, recorders, kind, name, by=by, reason=reason)):
             terminal.show_note(sentence)
     stops(stack=stack)
 
@@ -51,8 +48,8 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
     from serving.access import kill_switches
 
     switches, named = _open(stack), parse(what)
-    with _audit(stack) as audit:
-        asyncio.run(kill_switches.lift(switches, audit, *named, by=f"{user_name()}@terminal"))
+    with open_recorders(load_stack(stack).settings) as recorders:
+        asyncio.run(kill_switches.lift(switches, recorders, *named, by=f"{user_name()}@terminal"))
     stops(stack=stack)
 
 
@@ -71,9 +68,3 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
 def _open(stack: Path) -> Stops:
     context = context_of(load_stack(stack).settings)
     return Stops(context.data_dir / "stops.json", SystemClock(), context.records)
-
-
-def _audit(stack: Path) -> closing[SqliteAudit]:
-    from orchestration.effects.audit import SqliteAudit
-
-    return closing(SqliteAudit(load_stack(stack).settings.foundation.data_dir / "audit.sqlite", SystemClock()))

@@ -18,7 +18,7 @@ from foundation.types import Principal
 from orchestration.settings import EVERYBODY
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
-from serving.cli.opening import build_ledger, configured_parts, open_parts
+from serving.cli.opening import build_ledger, configured_parts, open_hooks, open_parts
 from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
 from serving.settings import Loaded, Settings, context_of
@@ -48,7 +48,7 @@ def system_card(
 def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from models import weights
     from observability.governance import risk_register, system_card
-    from serving.cli.govern.audit import verify_audit
+    from serving.hooks import Place
 
     settings = loaded.settings
     named = weights.named_in(settings.models.parts, context_of(settings).stack_dir)
@@ -58,10 +58,10 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     report = jsons.loads(last.read_text(encoding="utf-8")) if last.is_file() else None
     before = jsons.loads(baseline.read_text(encoding="utf-8"))["rows"] if baseline.is_file() else []
     risks = risk_register.load_register(register)
-    audited: dict[str, Any] = {"records": 0}
-    if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
-        verified = verify_audit(path.parent)
-        audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
+    with open_hooks(settings) as hooks:
+        of_extensions: dict[str, Mapping[str, Any]] = {
+            panel.name: panel.read("")[0] for panel in hooks.panels if panel.place is Place.SYSTEM
+        }
     return {
         "system": {name: getattr(run, name) for name in SYSTEM}
         | {f"library {name}": version for name, version in run.libraries.items()},
@@ -75,7 +75,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
             f"{stop}: {stop.reason}"
             for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],
-        "audit": audited,
+        "extensions": of_extensions,
         "evaluation": system_card.figures(report, before),
         "evaluated": f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC):%Y-%m-%d %H:%M}."
         if report
@@ -128,9 +128,10 @@ def _show(card: Mapping[str, Any]) -> None:
         terminal.show(f"\n[bold]{title}[/]")
         terminal.show_table(columns.split(" | "), rows)
 
-    for name in ("system", "data", "rules", "limits", "retention", "audit"):
-        facts = card[name].items()
-        show_section(name, " | ", [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in facts])
+    facts = {name: card[name] for name in ("system", "data", "rules", "limits", "retention")} | card["extensions"]
+    for name, known in facts.items():
+        rows = [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in known.items()]
+        show_section(name, " | ", rows)
     show_section("models", "port | part | model", [(row["port"], row["part"], row["model"]) for row in card["models"]])
     tools = [
         (

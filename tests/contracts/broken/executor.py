@@ -102,7 +102,7 @@ class TreatsUndeclaredToolsAsHarmless(Executor):
         return await super()._carry_out(call, approval)
 
 
-class ForgetsTheAudit(Executor):
+class ForgetsTheRecord(Executor):
     async def _record_outcome(
         self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
     ) -> ToolOutcome:
@@ -162,5 +162,5 @@ BROKEN: dict[type[Executor], str] = {
     RunsInCircles: "a_run_makes_a_limited_number_of_calls",
     TriesAgain: "an_effect_that_did_not_end_in_time_is_never_tried_again",
     AsksAboutTheForbidden: "what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked",
-    ForgetsTheAudit: "every_call_refusal_and_decision_is_in_the_audit",
+    ForgetsTheRecord: "every_call_refusal_and_decision_is_recorded",
 }

@@ -104,7 +104,16 @@ def test_a_store_that_does_not_say_how_it_erases_cannot_be_declared() -> None:
 
 def test_sqlite_is_opened_in_one_place_and_by_a_store(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
-    layers = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "examples")
+    layers = (
+        "foundation",
+        "models",
+        "retrieval",
+        "orchestration",
+        "observability",
+        "serving",
+        "extensions",
+        "examples",
+    )
     reads_only = ("mode=ro", ":memory:")
     tampers = root / "examples" / "govern_it.py"  # as somebody who owns the machine could, to show that it is found
     lines = [

@@ -71,7 +71,7 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
     assert found["ok"] is (GONE == [])
     assert found["models"][0] == {"port": "chat", "part": "openai_compatible", "model": "<b>big</b>"}
     assert found["retention"] == {"spans_days": 30, "conversations_days": 12, "approvals_days": "for good"}
-    assert (found["limits"]["budget.usd"], found["data"]["documents"], found["audit"]) == (0.5, 0, {"records": 0})
+    assert (found["limits"]["budget.usd"], found["data"]["documents"]) == (0.5, 0)
     tools = {one["name"]: (one["effect"], one["roles"], one["approval"]) for one in found["tools"]}
     assert tools == {
         "remember": (True, ["clerk"], "unless in the person's own words"),

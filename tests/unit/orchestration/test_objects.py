@@ -53,7 +53,7 @@ def world(data_dir: Path) -> Iterator[World]:
 
 
 def making(world: World) -> Objects:
-    return Objects(world.parts(), Stops(world.folder / "stops.json", world.clock), world.audit)
+    return Objects(world.parts(), Stops(world.folder / "stops.json", world.clock), world.recorders)
 
 
 async def test_what_the_text_states_is_read_and_no_model_is_asked(world: World) -> None:
@@ -123,7 +123,7 @@ async def test_documents_that_do_not_say_it_or_may_not_be_read_are_a_failure(wor
 async def test_every_object_is_in_the_audit_and_a_stopped_tenant_gets_none(world: World) -> None:
     stops = Stops(world.folder / "stops.json", world.clock)
     given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
-    assert [(one.run_id, one.act) for _, one in await world.audit.entries("north")] == [(given.answer_id, "answer")]
+    assert [(record.run_id, record.act) for record in world.records] == [(given.answer_id, "answer")]
     stops.add("tenant", "north", by="test", reason="a trial")
     with pytest.raises(Stopped):
         await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)

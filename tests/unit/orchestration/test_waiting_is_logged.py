@@ -13,6 +13,7 @@ from foundation.components import Assembly, Context, available
 from foundation.settings import Part
 from orchestration.actions import ApprovalNotice
 from orchestration.build import open_orchestration
+from orchestration.effects.records import Recorders
 from orchestration.settings import OrchestrationSettings, PolicySettings
 from tests.doubles.orchestration import NORTH, Depot
 
@@ -43,13 +44,13 @@ async def test_an_approval_that_waits_is_one_line_of_the_log_that_no_name_can_br
         settings = OrchestrationSettings(
             policy=policy, notifier=notifier, approval_link="https://desk.example.com/#/approvals/{approval_id}"
         )
-        acting = open_orchestration(settings, assembly, model="m", manifest_id="m-1")
+        acting = open_orchestration(settings, assembly, recorders=Recorders())
         executor = acting.executor.__class__(
             tools=Depot().tools(),
             policy=policy,
             approvals=acting.approvals,
             effects=acting.executor._effects,
-            audit=acting.audit,
+            recorders=acting.recorders,
             clock=assembly.context.clock,
             announce=acting.executor._announce,
         )

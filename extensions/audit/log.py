@@ -26,13 +26,9 @@ from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.json_file import JsonFile
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
-from foundation.tracing import annotate, trace_id
+from foundation.tracing import annotate
 from foundation.types import Principal
-from orchestration.actions import Approval
-from orchestration.contract import Agent
-from orchestration.events import Answer, Event, Status
-from orchestration.requests import Noun
-from orchestration.run.wrapping import AgentWrapper
+from orchestration.effects.records import Record
 
 # The hash before the first record
 BEGINNING = "0" * 64
@@ -55,15 +51,32 @@ CREATE TABLE IF NOT EXISTS probe (number INTEGER PRIMARY KEY, at TEXT NOT NULL) 
 CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
+FILE = "audit.sqlite"
+log = logging.getLogger(__name__)
+
+
+def _runs_of(data_dir: Path, principal: Principal) -> Iterator[tuple[str, str]]:
+    wanted = "body ->> '$.tenant' = ? AND body ->> '$.subject' = ? AND body ->> '$.act' <> 'erasure'"
+    query = f"SELECT body ->> '$.run_id', coalesce(body ->> '$.trace_id', '') FROM chain WHERE {wanted}"  # noqa: S608 - own words
+    yield from _select(data_dir / FILE, query, principal.tenant, principal.subject)
+
+
+def _manifests(data_dir: Path) -> set[str]:
+    named = _select(data_dir / FILE, "SELECT DISTINCT body ->> '$.manifest_id' FROM chain")
+    return {manifest_id for (manifest_id,) in named if manifest_id}
+
+
 STORE = SqliteStore(
     name="audit",
-    file="audit.sqlite",
+    file=FILE,
     files=("audit.head", "audit.lock", "audit.new"),
     schema=SCHEMA,
     stays="who did what and when, by name, with a hash of arguments and names of documents, but no words that were said. The law "
     "asks for these records, and the chain cannot lose one",
+    runs_of=_runs_of,
+    manifests=_manifests,
 )
-log = logging.getLogger(__name__)
+STORES = (STORE,)
 
 
 def canonical(value: Any) -> str:
@@ -98,52 +111,21 @@ class Head:
         return cls(int(count), digest)
 
 
-class AuditRecord(Noun):
-    """One tool call, decision, answer, change of memory or switch, or erasure. Arguments, which can hold a user's
-    words, appear as a hash. The log adds the time, the model and the manifest.
-    """
-
-    act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
-    tenant: str
-    subject: str
-    run_id: str
-    tool: str = ""
-    arguments_hash: str = ""
-    outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
-    reason: str = ""
-    rule: str = ""
-    documents: tuple[str, ...] = ()
-    trace_id: str | None = None
-    approval_id: str | None = None
-    decided_by: str | None = None
-
-
 class SqliteAudit:
-    """The audit log in an append-only table. Every record names the chat model, or that of the tenant, and the running manifest."""
+    """The audit log in an append-only table."""
 
-    def __init__(
-        self,
-        path: Path,
-        clock: Clock,
-        *,
-        model: str = "",
-        manifest_id: str = "",
-        tenant_models: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         lacking = _lacking_triggers(path)  # before the file is opened, which creates them again
         self._file, self._head = SqliteFile(path, STORE), head_file(path)
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
         # so that a copy of the head is kept wherever the log is kept
         log.info("The audit reaches %s.", self._file.run_now(_last_head))
-        self._clock, self._manifest_id = clock, manifest_id
-        self._model, self._tenant_models = model, tenant_models or {}
+        self._clock = clock
 
-    async def record(self, **fields: Any) -> None:
-        """Append an `AuditRecord`. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
-        entry = AuditRecord(**{"trace_id": trace_id()} | fields)
-        running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
-        body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
+    async def record(self, entry: Record) -> None:
+        """Append a record. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
+        body = canonical({"at": self._clock.now().isoformat(), **entry.model_dump(mode="json")})
 
         def append() -> Head:
             with self._file.transaction() as connection:
@@ -162,17 +144,11 @@ class SqliteAudit:
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
         _read_head(self._head)
 
-    async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
+    async def entries(self, tenant: str) -> list[tuple[str, Record]]:
         """Return (time, record) of one tenant, oldest first."""
         query = "SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number"
         rows = await self._file.run(lambda connection: connection.execute(query, (tenant,)).fetchall())
         return [_parse_entry(json.loads(row["body"])) for row in rows]
-
-    async def manifests(self) -> set[str]:
-        """Return the ids of the run manifests that records name."""
-        query = "SELECT DISTINCT body ->> '$.manifest_id' FROM chain"
-        rows = await self._file.run(lambda connection: connection.execute(query).fetchall())
-        return {manifest_id for (manifest_id,) in rows if manifest_id}
 
     def close(self) -> None:
         self._file.close()
@@ -239,7 +215,7 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
     return Verification(count, Head(end, last), after, tuple(problems))
 
 
-def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
+def of_trace(path: Path, trace: str) -> list[tuple[str, Record]]:
     """Return (time, record) of a trace, oldest first, with the decisions on its approvals; empty where there is no audit.
     Raises StoreUnavailable: the file is no SQLite file with an audit.
     """
@@ -252,12 +228,17 @@ def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     return sorted(map(_parse_entry, bodies), key=itemgetter(0))
 
 
+def rows_of_trace(path: Path, trace: str) -> list[dict[str, Any]]:
+    """Return the records of a trace as plain values, with their times. Raises as `of_trace`."""
+    return [{"at": at, **record.model_dump(mode="json")} for at, record in of_trace(path, trace)]
+
+
 def head_file(path: Path) -> Path:
     return path.with_suffix(".head")
 
 
-def _parse_entry(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
-    return body["at"], AuditRecord(**{name: value for name, value in body.items() if name in AuditRecord.model_fields})
+def _parse_entry(body: Mapping[str, Any]) -> tuple[str, Record]:
+    return body["at"], Record(**{name: value for name, value in body.items() if name in Record.model_fields})
 
 
 def _last_head(connection: sqlite3.Connection) -> Head:
@@ -277,11 +258,17 @@ def _lacking_triggers(path: Path) -> list[str]:
 def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, str]]:
     if not path.exists():
         raise StoreUnavailable(f"There is no audit at {path}. Nothing has run there, or it was deleted.")
+    query = "SELECT number, tenant, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number"
+    yield from _select(path, query, having)
+
+
+def _select(path: Path, query: str, *values: str) -> Iterator[Any]:
+    """Yield rows without opening the log, nothing where there is none. Raises StoreUnavailable: it cannot be read."""
+    if not path.exists():
+        return
     try:
         with closing(connect_to_read(path)) as database:
-            yield from database.execute(
-                "SELECT number, tenant, body, previous, hash FROM chain WHERE instr(body, ?) ORDER BY number", (having,)
-            )
+            yield from database.execute(query, values)
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} holds no audit that can be read: {error}. Restore it from a backup.") from error
 
@@ -301,33 +288,3 @@ def _read_head(path: Path) -> Head | None:
         return None
     except (InvalidRequest, UnicodeDecodeError) as error:
         raise StoreUnavailable(f"{path} is not what was written there. Look who changed it.") from error
-
-
-class AuditedAgent(AgentWrapper):
-    """Records every answer in the audit before passing it on."""
-
-    def __init__(self, inner: Agent, audit: SqliteAudit) -> None:
-        super().__init__(inner)
-        self._audit = audit
-
-    async def see(self, event: Event, principal: Principal) -> None:
-        if event.answer is not None:
-            await self._audit.record(**record_of_answer(event.answer, principal))
-
-
-def record_of_answer(answer: Answer | Any, principal: Principal) -> dict[str, Any]:
-    approval: Approval | None = getattr(answer, "approval", None)  # an object has none
-    return {
-        "act": "answer",
-        "tenant": principal.tenant,
-        # an approver resumes the run of somebody else
-        "subject": approval.requested_by if approval else principal.subject,
-        "run_id": answer.answer_id,
-        "outcome": answer.status,
-        "reason": answer.stop_reason,
-        "documents": tuple(sorted({citation.document_id for citation in answer.citations})),
-        "trace_id": answer.trace_id or trace_id(),
-        "arguments_hash": approval.granted_hash if approval else "",
-        "approval_id": approval and approval.approval_id,
-        "decided_by": approval and approval.decided_by,
-    }

@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from foundation.errors import InvalidRequest, StoreUnavailable
-from orchestration.effects.audit import (
+from extensions.audit.log import (
     BEGINNING,
     TRIGGERS,
-    AuditedAgent,
     Head,
     SqliteAudit,
     head_file,
     record_hash,
     verify,
 )
+from foundation.errors import InvalidRequest, StoreUnavailable
+from foundation.stores import sqlite_file
+from orchestration.actions import Decision
+from orchestration.effects.records import Record, RecordedAgent, Recorders
 from orchestration.requests import AnswerRequest
-from orchestration.run.answering import answer
-from tests.doubles.orchestration import NORTH, ManualClock, World
+from orchestration.run.answering import answer, resume
+from tests.doubles.orchestration import LEAD, NORTH, ManualClock, World
 
 RECORDS = 6
+SEND = AnswerRequest(question="Please send parcel P-123")
 SCHEMA_OF_BEFORE = """
 CREATE TABLE IF NOT EXISTS chain (
     number   INTEGER PRIMARY KEY,
@@ -43,16 +45,17 @@ CREATE TRIGGER IF NOT EXISTS chain_is_not_deleted BEFORE DELETE ON chain
 """
 
 
-def entry(number: int) -> dict[str, str]:
-    return {"tenant": "north", "subject": "ada", "run_id": f"r{number}", "tool": "t", "outcome": "done"}
+def entry(number: int) -> Record:
+    running = {"model": "llama_cpp/small", "manifest_id": "m-1"}
+    return Record(tenant="north", subject="ada", run_id=f"r{number}", tool="t", outcome="done", **running)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "audit.sqlite"
-    log = SqliteAudit(path, ManualClock(), model="llama_cpp/small", manifest_id="m-1")
+    log = SqliteAudit(path, ManualClock())
     for number in range(RECORDS):
-        asyncio.run(log.record(**entry(number)))
+        asyncio.run(log.record(entry(number)))
     log.close()
     return path
 
@@ -132,7 +135,7 @@ def test_a_chain_of_before_is_whole_and_goes_on(tmp_path: Path) -> None:
     head_file(path).write_text(f"1:{digest}")
     assert verify(path).ok
     log = SqliteAudit(path, ManualClock())
-    asyncio.run(log.record(**entry(2)))
+    asyncio.run(log.record(entry(2)))
     assert len(asyncio.run(log.entries("north"))) == 2
     log.close()
     assert (verify(path).ok, verify(path).records) == (True, 2)
@@ -215,7 +218,7 @@ def test_a_lost_or_foreign_file_is_told(tmp_path: Path) -> None:
 def test_a_crash_between_record_and_head_is_not_taken_for_an_intruder(path: Path) -> None:
     before = head_file(path).read_text()
     log = SqliteAudit(path, ManualClock())
-    asyncio.run(log.record(**entry(7)))
+    asyncio.run(log.record(entry(7)))
     log.close()
     head_file(path).write_text(before)
     assert (verify(path).ok, verify(path).after_the_kept_head) == (True, 1)
@@ -231,7 +234,7 @@ def test_the_log_itself_changes_nothing(path: Path) -> None:
 async def test_writers_side_by_side_make_one_chain(path: Path) -> None:
     """Each has its own connection, as two processes would."""
     logs = [SqliteAudit(path, ManualClock()) for _ in range(3)]
-    await asyncio.gather(*(log.record(**entry(number)) for number in range(5) for log in logs))
+    await asyncio.gather(*(log.record(entry(number)) for number in range(5) for log in logs))
     for log in logs:
         log.close()
     found = verify(path)
@@ -240,15 +243,35 @@ async def test_writers_side_by_side_make_one_chain(path: Path) -> None:
 
 async def test_an_answer_is_in_the_audit_before_the_caller_has_it(data_dir: Path) -> None:
     world = World(data_dir)
-    agent = AuditedAgent(world.agent(), world.audit)
+    log = SqliteAudit(data_dir / "audit.sqlite", world.clock)
+    agent = RecordedAgent(world.agent(), Recorders([log.record]))
     given = await answer(agent, AnswerRequest(question="How many kilograms may a parcel weigh at most?"), NORTH)
-    ((_, record),) = await world.audit.entries("north")
+    ((_, record),) = await log.entries("north")
     assert (record.act, record.outcome, record.run_id) == ("answer", "answered", given.answer_id)
     assert record.documents == tuple({citation.document_id for citation in given.citations})
 
-    failing: Callable[..., object] = world.audit.close
-    failing()
+    log.close()
     with pytest.raises(StoreUnavailable):
         await answer(agent, AnswerRequest(question="When does the counter open?"), NORTH)
-    for part in (world.approvals, world.effects, world.saver):
-        part.close()
+    world.close()
+
+
+async def test_a_locked_audit_stops_the_effect_and_the_same_approval_works_afterwards(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_S", 0.2)
+    world = World(data_dir)
+    log = SqliteAudit(data_dir / "audit.sqlite", world.clock)
+    world.recorders = Recorders([log.record])
+    waiting = await answer(world.agent(), SEND, NORTH)
+    assert waiting.approval
+    decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    with closing(sqlite3.connect(log_file := data_dir / "audit.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await resume(world.agent(), decision, LEAD)
+    assert (await resume(world.agent(), decision, LEAD)).status == "answered"
+    assert len(world.depot.sent) == 1
+    log.close()
+    assert verify(log_file).ok
+    world.close()

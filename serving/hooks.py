@@ -1,0 +1,130 @@
+"""Where extensions plug in: the lists of one open system over which the core loops, without knowing who is in them.
+
+An extension's `plug(hooks)` is called before any layer is opened, so what needs the open system is a function that gets it later.
+docs/extensions/index.md tells what each hook is for. They are to stay fifteen at most: a new one has to serve more than one extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from foundation.components import Assembly, Context
+from foundation.errors import InvalidSetting, SixplyError
+from foundation.extensions import resolve, turn_on
+from serving.settings import Settings
+
+if TYPE_CHECKING:  # whoever plugs in has imported what they need
+    from fastapi import APIRouter
+
+    from orchestration.contract import Agent
+    from orchestration.effects.records import Recorder
+    from serving.runtime import Runtime
+
+T = TypeVar("T")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Around(IntEnum):
+    """The places of what is wrapped around the agent, from the inner to the outer."""
+
+    CLAIM = 0
+    STOP = 1
+    RECORD = 2
+    COUNT = 3
+    LIMIT = 4
+
+
+class Place(Enum):
+    """Where the core shows a `Panel`, and what that is read for."""
+
+    TRACE = "in `make trace`, for the id of the trace"
+    SYSTEM = "in `make system-card`, for nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What an extension knows, as rows that the core shows among its own."""
+
+    place: Place
+    name: str
+    """Its heading, and its key in JSON."""
+    read: Callable[[str], Sequence[Mapping[str, Any]]]
+    columns: Sequence[str] = ()
+    cells: Callable[[Mapping[str, Any]], Sequence[object]] = lambda row: [*row.values()]
+
+
+class Taken(dict[Key, Value]):
+    """A table in which each place can be taken once."""
+
+    def __setitem__(self, place: Key, value: Value) -> None:
+        if place in self:
+            raise InvalidSetting(f'"{place}" is taken twice, by two extensions or by the core. Turn one of them off.')
+        super().__setitem__(place, value)
+
+
+@dataclass(kw_only=True)
+class Hooks:
+    """The hooks of one open system."""
+
+    settings: Settings
+    assembly: Assembly
+    recorders: list[Recorder] = field(default_factory=list)
+    """Each is awaited with what happened before its outcome is returned."""
+    agents: Taken[Around, Callable[[Agent], Agent]] = field(default_factory=Taken)
+    """Wraps the agent, at its place."""
+    routers: list[APIRouter] = field(default_factory=list)
+    lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
+    """Open while the server runs."""
+    ready: Taken[str, Callable[[], object]] = field(default_factory=Taken)
+    """Probes of stores without which no answer can be given. They run in a thread; what one raises makes the server unready."""
+    panels: list[Panel] = field(default_factory=list)
+    services: list[object] = field(default_factory=list)
+    """What extensions offer to those that require them: `service` finds it by its class."""
+
+    @property
+    def context(self) -> Context:
+        return self.assembly.context
+
+    def keep(self, built: T) -> T:
+        """Return `built`, and close it when the system closes."""
+        return self.assembly.keep(built)
+
+    def section(self, kind: type[T]) -> T:
+        """Return the extension's section of the settings by its class."""
+        return next(section for _, section in self.settings if isinstance(section, kind))
+
+    def service(self, kind: type[T]) -> T:
+        """Return what another extension offers. Raises InvalidSetting: none that is on does."""
+        for service in self.services:
+            if isinstance(service, kind):
+                return service
+        raise InvalidSetting(
+            f"No extension that is on offers a {kind.__name__}. Name the one that does, {kind.__module__}, in `requires`."
+        )
+
+
+def plug_in(settings: Settings, assembly: Assembly) -> Hooks:
+    """Return the hooks of a system that opens, with every extension of `[extensions]` plugged in.
+
+    Raises UnknownPart: there is none of that name. InvalidSetting: one lacks another, or fails; nothing is started then.
+    """
+    hooks = Hooks(settings=settings, assembly=assembly)
+    for name, extension in turn_on(settings.extensions).items():
+        if not extension.plug:
+            continue
+        plug: Callable[[Hooks], None] = resolve(extension.plug)
+        try:
+            plug(hooks)
+        except SixplyError:
+            raise
+        except Exception as error:  # whatever foreign code raises
+            raise InvalidSetting(
+                f'The extension "{name}" failed while it plugged in: {type(error).__name__}: {error}. Mend it, or turn it off: '
+                f"make remove NAME={name}"
+            ) from error
+    return hooks

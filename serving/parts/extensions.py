@@ -1,0 +1,221 @@
+"""`sixply extensions`, `add`, `remove` and `extension`: list extensions, turn them on and off in stack.toml, begin one of your own."""
+
+import json as jsons
+import keyword
+import re
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from foundation import extensions as declared
+from foundation.errors import InvalidRequest, InvalidSetting
+from serving.cli import terminal
+from serving.cli.options import STACK, Json, Stack, load_stack
+
+Name = Annotated[str, typer.Argument(help="The name of its folder in extensions/.")]
+LIST = re.compile(r"^extensions\s*=\s*\[[^\]]*\]", re.MULTILINE)
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One extension, as `make extensions` lists it."""
+
+    name: str
+    on: bool
+    lines: int
+    requires: tuple[str, ...]
+    extra: str
+    about: str
+
+    @property
+    def needs(self) -> str:
+        return ", ".join((*self.requires, *([f"WITH={self.extra}"] if self.extra else [])))
+
+
+def list_extensions(stack: Path) -> list[Listed]:
+    """Return every extension that is installed. Raises InvalidSetting: one declares nothing."""
+    on = declared.read_names(stack)
+    return [
+        Listed(name, name in on, _count_lines(name), found.requires, found.extra, found.about)
+        for name in declared.installed()
+        for found in [declared.find(name)]
+    ]
+
+
+def extensions(json: Json = None, stack: Stack = STACK) -> None:
+    """Every extension: is it on, how many lines is it, what does it need, what is it for."""
+    listed = list_extensions(stack)
+    if not terminal.write_json(json, {"extensions": [asdict(row) for row in listed]}):
+        rows = [(row.name, "on" if row.on else "", str(row.lines), row.needs, row.about) for row in listed]
+        terminal.show_table(["extension", "", "lines", "needs", "what a system has with it"], rows)
+
+
+def add(name: Name, stack: Stack = STACK) -> None:
+    """Turn an extension on, with those that it requires."""
+    on = declared.read_names(stack)
+    wanted = [each for each in _with_required(name) if each not in on]
+    if not wanted:
+        terminal.show(f'"{name}" is on already.')
+        return
+    _write_list(stack, [*on, *wanted])
+    for each in wanted:
+        extra = declared.find(each).extra
+        terminal.show(f"{each} is on.{f' Its packages: make setup WITH={extra}' if extra else ''}")
+
+
+def remove(
+    name: Name,
+    *,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Turn it off though what it stored stays.")] = False,
+    stack: Stack = STACK,
+) -> None:
+    """Turn an extension off. What it stored is still read by erase, retention and doctor."""
+    on = declared.read_names(stack)
+    if name not in on:
+        raise InvalidRequest(f'"{name}" is not on. {stack} lists: {", ".join(on) or "none"}.')
+    left = [each for each in on if each != name]
+    there = {*declared.installed()}
+    if needing := [each for each in left if each in there and name in declared.find(each).requires]:
+        raise InvalidRequest(f'"{needing[0]}" requires "{name}". Turn that off first: make remove NAME={needing[0]}')
+    if not keep_data and name in there and (files := find_data(name, stack)):
+        raise InvalidRequest(
+            f'"{name}" has stored {", ".join(files)} in the data folder. Delete what you need no more; or turn it off and leave '
+            f"them, and erase and retention go on reading them: make remove NAME={name} KEEP_DATA=1"
+        )
+    _write_list(stack, left)
+    terminal.show(f"{name} is off.")
+
+
+def find_data(name: str, stack: Path) -> list[str]:
+    """Return the files of the data folder that the extension's stores claim."""
+    data, reference = load_stack(stack).settings.foundation.data_dir, declared.find(name).stores
+    stores = declared.resolve(reference) if reference else ()
+    files = sorted(path.relative_to(data) for path in data.rglob("*") if path.is_file())
+    return [str(file) for file in files if any(store.claims(file) for store in stores)]
+
+
+def _with_required(name: str) -> list[str]:
+    """Return what the extension requires, and what that does, then itself. Raises UnknownPart: there is no such extension."""
+    names: list[str] = []
+    for other in declared.find(name).requires:
+        names += [each for each in _with_required(other) if each not in names]
+    return [*names, name]
+
+
+def _write_list(stack: Path, names: Sequence[str]) -> None:
+    """Write the list into stack.toml. Raises InvalidSetting: its other lines would not stay as they are."""
+    text = stack.read_text(encoding="utf-8")
+    line = f"extensions = {jsons.dumps([*names])}"
+    head, section, rest = text.partition("\n[")
+    edited = LIST.sub(line, head, count=1) if LIST.search(head) else f"{head.rstrip()}\n\n{line}\n"
+    after: dict[str, object] = {}
+    with suppress(tomllib.TOMLDecodeError):
+        after = tomllib.loads(f"{edited}{section}{rest}")
+    if after != tomllib.loads(text) | {"extensions": [*names]}:
+        raise InvalidSetting(f"{stack} could not be edited safely, and was left alone. Write there yourself: {line}")
+    stack.write_text(f"{edited}{section}{rest}", encoding="utf-8")
+
+
+def _count_lines(name: str) -> int:
+    folders = [Path(path) / name for path in import_module("extensions").__path__]
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+
+
+def extension(name: Name) -> None:
+    """Write a new extension, its test and its page, to be filled in."""
+    for path in write(name):
+        terminal.show(f"wrote {path}")
+    terminal.show(
+        f"Now: make add NAME={name}, then make test ARGS=tests/extensions/{name}. docs/extensions/index.md lists the hooks."
+    )
+
+
+def write(name: str, root: Path = Path()) -> list[Path]:
+    """Write the files and return them. Raises InvalidRequest: the name cannot be one or is taken, or this is no project's root."""
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise InvalidRequest(f'"{name}" cannot name an extension. Use small letters, digits and _, such as NAME=acme.')
+    if not (root / "extensions").is_dir():
+        raise InvalidRequest("There is no folder extensions/ here. Run from the repository's root.")
+    if (root / "extensions" / name).exists():
+        raise InvalidRequest(f"extensions/{name} is there already and was left alone. Choose another name.")
+    words, paths = {"name": name, "title": name.replace("_", " ").capitalize()}, []
+    for place, text in FILES.items():
+        path = root / Template(place).substitute(words)
+        if path.suffix == ".md" and not path.parent.is_dir():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template(text).substitute(words), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+FILES = {
+    "extensions/$name/__init__.py": '''"""$title: one sentence on what a system has with it."""
+
+from foundation.extensions import Extension
+
+extension = Extension(
+    about="One sentence on what a system has with it.",
+    plug="extensions.$name.plug:plug",
+)
+''',
+    "extensions/$name/plug.py": '''"""Where $name plugs in."""
+
+from extensions.$name import routes
+from serving.hooks import Hooks
+
+
+def plug(hooks: Hooks) -> None:
+    hooks.routers.append(routes.router)
+''',
+    "extensions/$name/routes.py": '''"""Its route, as an example: who is asking?"""
+
+from fastapi import APIRouter
+
+from serving.access.identity import Asker
+
+router = APIRouter(prefix="/v1/$name", tags=["$name"])
+
+
+@router.get("")
+async def greet(caller: Asker) -> dict[str, str]:
+    """Tell the caller who they are."""
+    return {"subject": caller.subject, "tenant": caller.tenant}
+''',
+    "tests/extensions/$name/test_plug.py": '''"""$name as an extension: on it is there, off nothing of it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from serving.app import create_app
+from tests.doubles.serving import world
+
+
+@pytest.mark.parametrize(("on", "status"), [(("$name",), 200), ((), 404)])
+async def test_its_route_is_there_while_it_is_on(tmp_path: Path, on: tuple[str, ...], status: int) -> None:
+    given = world(tmp_path, extensions=on)
+    transport = httpx2.ASGITransport(create_app(given.system))
+    headers = {"Authorization": f"Bearer {given.reader}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        assert (await client.get("/v1/$name")).status_code == status
+''',
+    "docs/extensions/$name.md": """# $title
+
+    make add NAME=$name
+
+One sentence on what a system has with it, what it costs, and what stays when it is turned off.
+""",
+}
