@@ -297,7 +297,7 @@ async def test_who_stops_something_is_answered_while_a_frozen_database_is_silent
     answers, write = threading.Event(), world.stops.write_pending
     monkeypatch.setattr(world.stops, "write_pending", lambda: answers.wait(60) and write())
     with pytest.raises(StoreUnavailable) as told:
-        await kill_switches.stop(world.stops, world.audit, "effects", "", by="ola", reason="frozen")
+        await kill_switches.stop(world.stops, world.recorders, "effects", "", by="ola", reason="frozen")
     assert "in force in the process that answered" in told.value.public
     assert [stop.reason for stop in world.stops.list()] == ["frozen"]
     assert world.stops.pending
