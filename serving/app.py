@@ -1,4 +1,4 @@
-"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and `page/`."""
+"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and of extensions."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,8 +16,9 @@ from foundation.errors import InvalidSetting
 from observability.telemetry import process
 from serving.http import errors
 from serving.http.bodies import BodyLimits
-from serving.http.middleware import UNWATCHED, Authentication, Envelope
+from serving.http.middleware import Authentication, Envelope
 from serving.http.quotas import QuotaGate
+from serving.http.rules import list_public_paths, list_upload_paths
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -40,7 +41,6 @@ ROUTES = (
     "serving.compat.openai_responses",
     "serving.compat.anthropic_messages",
     "serving.mcp.routes",
-    "serving.page.routes",
 )
 IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -50,7 +50,7 @@ class Api(FastAPI):
     """FastAPI inside our envelope, which must also cover responses of FastAPI's own outermost middleware."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Envelope(super().build_middleware_stack())
+        return Envelope(super().build_middleware_stack(), self.state.runtime.unwatched)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -78,10 +78,13 @@ def create_app(system: System) -> FastAPI:
         telemetry={
             "operation_spans": False,
             "logs": False,
-            "exclude": lambda scope: str(scope["path"]).startswith(UNWATCHED),
+            "exclude": lambda scope: str(scope["path"]).startswith(runtime.unwatched),
         },
     )
     app.state.runtime = runtime
+    for router in (*(import_module(module).router for module in filter(is_there, ROUTES)), *system.hooks.routers):
+        app.include_router(router)
+    _demand_one_route_each(app)
     # other names come from pages that rebind theirs to this machine
     hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.allowed_hosts]
     # innermost first: each later one wraps it
@@ -89,16 +92,19 @@ def create_app(system: System) -> FastAPI:
         idempotency = load_removable(IDEMPOTENCY)
         app.add_middleware(idempotency.Idempotency, store=system.idempotency)
         app.add_exception_handler(idempotency.FirstReply, idempotency.give_first_reply)
-    app.add_middleware(BodyLimits, http=settings.serving.http)
+    app.add_middleware(
+        BodyLimits, http=settings.serving.http, uploads=list_upload_paths(app), below=runtime.identity_paths
+    )
     app.add_middleware(QuotaGate, quotas=system.quotas)
-    app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
+    app.add_middleware(
+        Authentication,
+        callers=runtime.callers,
+        identities=system.hooks.identities,
+        public=list_public_paths(app),
+        erasures=system.erasures,
+    )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     errors.install(app)
-    for module in filter(is_there, ROUTES):
-        app.include_router(import_module(module).router)
-    for router in system.hooks.routers:
-        app.include_router(router)
-    _demand_one_route_each(app)
     return app
 
 

@@ -14,7 +14,7 @@ from serving.contract import Cache
 from serving.http.quotas import Quotas
 from serving.settings import ServingSettings
 
-ANSWERS, SESSIONS = "serving.http.answer_cache", "serving.access.sessions"
+ANSWERS = "serving.http.answer_cache"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ docs/extensions/index.md tells what each hook is for. They are to stay fifteen a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # whoever plugs in has imported what they need
 
     from orchestration.contract import Agent
     from orchestration.effects.records import Recorder
+    from serving.access.identity import Identity, KeyStore
     from serving.runtime import Runtime
+    from serving.wiring import System
 
 T = TypeVar("T")
 Key = TypeVar("Key")
@@ -58,6 +60,17 @@ class Panel:
     cells: Callable[[Mapping[str, Any]], Sequence[object]] = lambda row: [*row.values()]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A server that is about to serve."""
+
+    system: System
+    callers: KeyStore
+    url: str
+    own_key: str = ""
+    """The key that it has made for the owner of this machine; empty where others have keys."""
+
+
 class Taken(dict[Key, Value]):
     """A table in which each place can be taken once."""
 
@@ -80,6 +93,12 @@ class Hooks:
     routers: list[APIRouter] = field(default_factory=list)
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""
+    identities: list[Identity] = field(default_factory=list)
+    """Identify the callers of paths of their own in the place of keys."""
+    server_parts: list[Callable[[Runtime], object]] = field(default_factory=list)
+    """Make what a server process has one of, such as its queue; `Runtime.part` finds it by its class."""
+    greetings: list[Callable[[Started], Awaitable[str]]] = field(default_factory=list)
+    """Each writes a line that `make serve` prints when it starts."""
     ready: Taken[str, Callable[[], object]] = field(default_factory=Taken)
     """Probes of stores without which no answer can be given. They run in a thread; what one raises makes the server unready."""
     panels: list[Panel] = field(default_factory=list)

@@ -8,8 +8,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
@@ -19,11 +19,12 @@ from foundation.machine.probes import Probes
 from foundation.types import Principal
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
-from serving.build import SESSIONS
+from serving.http.middleware import UNWATCHED
 from serving.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")
+T = TypeVar("T")
 
 PROBED_S = 5.0
 
@@ -67,14 +68,14 @@ class Runtime:
 
     system: System
     callers: KeyStore
-    sessions: Any
-    """`serving.access.sessions.Sessions`, for the page; `None` where that file was deleted."""
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
     jobs: Any
     """`serving.jobs.queue.Jobs`; `None` where the system has no jobs."""
     stores: StoreProbe
+    parts: list[object] = field(default_factory=list)
+    """What extensions have of this server alone: `part` finds it by its class."""
 
     @classmethod
     def of(cls, system: System) -> Runtime:
@@ -95,18 +96,31 @@ class Runtime:
 
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
-        sessions, queue = load_if_there(SESSIONS), system.jobs and load_if_there("serving.jobs.queue")
+        queue = system.jobs and load_if_there("serving.jobs.queue")
         runtime = cls(
             system=system,
             callers=callers,
-            sessions=sessions and sessions.Sessions(callers, system.cache),
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
             jobs=queue and queue.Jobs(system, admission, lifecycle, allow),
             stores=StoreProbe(system),
         )
+        runtime.parts.extend(make(runtime) for make in system.hooks.server_parts)
         return runtime
+
+    def part(self, kind: type[T]) -> T:
+        """Return an extension's part of this server by its class."""
+        return next(part for part in self.parts if isinstance(part, kind))
+
+    @property
+    def identity_paths(self) -> tuple[str, ...]:
+        return tuple(path for identity in self.system.hooks.identities for path in identity.paths)
+
+    @property
+    def unwatched(self) -> tuple[str, ...]:
+        """How the paths begin whose requests are not traced and logged one by one."""
+        return (*UNWATCHED, *self.identity_paths)
 
     def demand(self, permission: Permission, principal: Principal) -> None:
         """Check a permission: every route and view before it acts, a job before each item. Raises Forbidden: the

@@ -11,11 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model, model_validator
 
 from foundation import extensions, names
-from foundation.components import Context, is_there, load_if_there, load_removable
+from foundation.components import Context, is_there, load_removable
 from foundation.errors import InvalidSetting
 from foundation.output.credentials import mask_values
 from foundation.settings import (
-    BESIDE_STACK,
     FoundationSettings,
     Part,
     Section,
@@ -48,19 +47,9 @@ class HttpSettings(Section):
 
 
 class BrandSettings(Section):
-    """Name and look of the page, the sign-in and the API's documentation."""
+    """Whose system people see."""
 
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
-    logo: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
-    """An SVG without scripts, a PNG, JPEG or WebP of at most 200 kB."""
-    primary: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
-    """Colour of buttons and links, such as #2457c5; dark enough to be read on white."""
-
-    @model_validator(mode="after")
-    def _check(self) -> BrandSettings:
-        if (self.logo or self.primary) and (brand := load_if_there("serving.page.brand")):
-            brand.check(self)
-        return self
 
 
 class JobSettings(Section):
@@ -172,7 +161,6 @@ class Settings(Section):
         "retrieval.ingest.ray_workers": "foundation.cluster",
         "serving.jobs.store": "serving.jobs",
         "serving.judge.worth": "observability.outcomes_file",
-        "serving.page.brand": "serving.brand.logo serving.brand.primary",
     }
 
     _folder: Path = PrivateAttr(default=Path())

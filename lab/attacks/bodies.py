@@ -115,7 +115,7 @@ def open_pages(victim: Victim) -> Tried:
 
 def reopen_pages() -> None:
     """Keep every page for a minute."""
-    from serving.page import shell
+    from extensions.page import shell
 
     shell.make_room = lambda _: None  # type: ignore[assignment]
 

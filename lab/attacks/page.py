@@ -130,7 +130,7 @@ def _group(pattern: str, text: str) -> str:
 
 
 def _take_any_session() -> None:
-    from serving.page import belonging
+    from extensions.page import belonging
 
     belonging._same = lambda *_: True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def _section_of(file: Path) -> dict[str, Any]:
     name = file.parent.name
     return {
         "paths": [f"extensions/{name}"],
-        "docs": [f"docs/extensions/{name}.md"],
+        "docs": [f"docs/extensions/{name}.md", *_pictures_of(file.parents[2] / f"docs/extensions/{name}.md")],
         "tests": [f"tests/extensions/{name}"],
         "needs": [other for requires in needs for other in requires],
     }
@@ -67,3 +68,8 @@ def _section_of(file: Path) -> dict[str, Any]:
 def read_presets(tree: Path) -> dict[str, dict[str, Any]]:
     """Preset -> what it keeps, as presets.toml says it."""
     return tomllib.loads((tree / "presets.toml").read_text(encoding="utf-8"))
+
+
+def _pictures_of(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return [f"docs/{picture}" for picture in re.findall(r'(?:\]\(|src=")\.\./(pictures/[^)"]+)', text)]

@@ -43,7 +43,6 @@ LOADED = {
     "orchestration.flow.cascade": "agents/auto",
     "retrieval.grounding.evidence": "entailment/signs",
     "serving.http.quotas": "caches/memory",
-    "serving.access.sessions": "caches/memory",
     "serving.http.answer_cache": "caches/memory",
 }
 """A module -> the part which it opens by its name, even where stack.toml does not say it."""

@@ -228,10 +228,10 @@ def _without_template(text: str, folder: Path) -> str:
 
 def _name_own(text: str, choices: Choices, *, page: bool) -> str:
     package = choices.package
-    looks = '               # also: logo = "logo.svg", primary = "#2457c5"' if page else ""
+    looks = '\n# [page]\n# logo = "logo.svg"\n# primary = "#2457c5"\n' if page else ""
     # the commented example would be a second section of one name for whoever uncomments it
-    text = re.sub(r"# \[serving\.brand\].*\n(?:#.*\n)*\n", "", text) + (
-        f'\n[serving.brand]{looks}\nname = "{choices.title}"\n'
+    text = re.sub(r"# \[(?:serving\.brand|page)\].*\n(?:#.*\n)*\n", "", text) + (
+        f'\n[serving.brand]\nname = "{choices.title}"\n{looks}'
     )
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
     own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'

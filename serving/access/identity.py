@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -270,18 +270,26 @@ class Access:
 
 
 async def anyone() -> None:
-    """The rule of a public route. Its path must be in `PUBLIC_PATHS` too, else it requires a credential."""
+    """The rule of a public route, which requires no credential."""
 
 
 async def signed_in(connection: HTTPConnection) -> Principal:
-    """The rule of `PAGE_PATHS`, requests and websockets: the person who is signed in to the page."""
+    """The rule of the paths of an `Identity`, requests and websockets: the person whom it identified."""
     principal: Principal = connection.state.principal
     return principal
 
 
-PUBLIC_PATHS = frozenset({"/", "/sign-in", "/sign-out", "/health/live", "/health/ready"})
-# Requests of the page itself, authenticated by its cookie. No other path accepts a cookie.
-PAGE_PATHS = ("/_nicegui/", "/_nicegui_ws/")
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What identifies the callers of some paths in the place of keys and tokens, which these paths do not take. Their requests are
+    those of programs within a page: they are neither traced nor logged one by one, and may be uploads and websockets.
+    """
+
+    paths: tuple[str, ...]
+    """How the paths begin."""
+    identify: Callable[[HTTPConnection], Awaitable[Principal]]
+    """Raises Unauthenticated, Forbidden, StoreUnavailable."""
+
 
 Asker = Annotated[Principal, Depends(Access("ask"))]
 Writer = Annotated[Principal, Depends(Access("write"))]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
-from foundation.components import is_there, load_if_there, load_removable
+from foundation.components import is_there, load_removable
 from serving.cli import terminal
 from serving.cli.address import Address, announce_address
 from serving.cli.options import LOCAL, STACK, Stack, load_stack, local
@@ -16,7 +16,7 @@ from serving.settings import Loaded
 if TYPE_CHECKING:
     from foundation.types import Principal
     from serving.access.identity import KeyStore
-    from serving.wiring import System
+    from serving.hooks import Started
 
 
 def serve(stack: Stack = STACK) -> None:
@@ -29,6 +29,7 @@ def serve_api(loaded: Loaded) -> None:
     from observability.telemetry import logs
     from serving.access.identity import open_callers
     from serving.access.machine_key import is_wanted, machine_key
+    from serving.hooks import Started
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system
 
@@ -38,9 +39,8 @@ def serve_api(loaded: Loaded) -> None:
 
     def announce(url: str) -> None:
         name = terminal.line(settings.serving.brand.name)
-        page = " (open it in a browser)" if is_there("serving.page") else ""
         clients = f", OpenAI's clients at {url}/v1" if is_there("serving.compat") else ""
-        out.print(f"{name} answers at {url}{page}{clients}. Stop it with Ctrl-C.")
+        out.print(f"{name} answers at {url}{clients}. Stop it with Ctrl-C.")
 
     callers, owner = open_callers(settings, SystemClock()), local(LOCAL, ["agent"], None)
     on_ray = settings.foundation.cluster.use == "ray"
@@ -61,8 +61,9 @@ def serve_api(loaded: Loaded) -> None:
             machine_key(callers, owner) if own_key else nullcontext() as key,
         ):
             announce(url := base_url(http, listening))
+            asyncio.run(_greet(Started(system=system, callers=callers, url=url, own_key=key or "")))
             if key:
-                _invite(system, callers, owner, key, url)
+                _tell_of_key(callers, owner)
             serve(system, listening)
     out.print("Stopped.")
 
@@ -72,16 +73,17 @@ def _told_to_commands(loaded: Loaded, port: int) -> AbstractContextManager[None]
     return announce_address(loaded.settings.foundation.data_dir, where)
 
 
-def _invite(system: System, callers: KeyStore, owner: Principal, key: str, url: str) -> None:
-    """Say how to get in with the key of this machine: the page by a link that works once, programs by the file that has the key."""
+async def _greet(started: Started) -> None:
+    for greet in started.system.hooks.greetings:
+        terminal.console().print(await greet(started), soft_wrap=True)
+
+
+def _tell_of_key(callers: KeyStore, owner: Principal) -> None:
+    """Say in which file programs find the key of this machine."""
     from serving.access.identity import CREATE_ONE
     from serving.access.machine_key import FILE
-    from serving.build import SESSIONS
 
     out, file = terminal.console(), callers.path.with_name(FILE)
-    if (sessions := load_if_there(SESSIONS)) and is_there("serving.page"):
-        code = asyncio.run(sessions.Sessions(callers, system.cache).offer(key))
-        out.print(f"To sign in, once and within an hour: {url}/sign-in?code={code}", soft_wrap=True)
     out.print(
         f"Programs send the key in {terminal.plain(file)}, which ends with the server: {terminal.plain(owner.subject)}, tenant "
         f"{owner.tenant}, role {', '.join(owner.roles)}.\nOnce somebody has a key, this machine gets none. {CREATE_ONE}",

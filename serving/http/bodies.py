@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Collection
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -13,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation import names
 from foundation.errors import Overloaded, RequestError, TooLarge
 from foundation.tracing import annotate
-from serving.access.identity import PAGE_PATHS
 from serving.http.errors import BodyRefused, respond
 from serving.settings import HttpSettings
 
@@ -21,8 +21,6 @@ from serving.settings import HttpSettings
 # Maximum values in a JSON body. A conversation of 1,500 messages, or 200 questions with every option, stays below.
 MAX_VALUES = 10_000
 MAX_NESTING = 64
-# bodies that are files, streamed to disk up to `max_body_bytes`
-UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})
 # memory for the bodies of all requests together, in bodies of `max_body_bytes`
 WHOLE_BODIES = 16
 # of that memory, for the bodies of one tenant
@@ -68,8 +66,9 @@ def _levels(marks: bytes) -> int:
 class BodyLimits:
     """Reads, checks and passes on each body that is no upload, within a limit on the memory of all bodies together."""
 
-    def __init__(self, app: ASGIApp, http: HttpSettings) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, http: HttpSettings, uploads: Collection[str], below: tuple[str, ...]) -> None:
+        """`uploads` are paths of routes that take files, which are streamed to disk; `below`: how paths of others begin."""
+        self._app, self._uploads, self._below = app, uploads, below
         self._most_bytes = min(http.max_json_bytes, http.max_body_bytes)
         self._room = WHOLE_BODIES * http.max_body_bytes
         self._held: Counter[str] = Counter()
@@ -107,7 +106,7 @@ class BodyLimits:
         return everybodys <= self._room and own <= TENANTS_SHARE * self._room
 
     async def _pass_on(self, scope: Scope, receive: Receive, receive_counted: Receive, send: Send) -> None:
-        if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):
+        if scope["path"] in self._uploads or scope["path"].startswith(self._below):
             await self._app(scope, receive_counted, send)
             return
         try:

@@ -4,8 +4,8 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,13 +18,13 @@ from foundation.stores.erasures import Erasures, current_mark
 from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
-from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, KeyStore
+from serving.access.identity import Identity, KeyStore
 from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
 
 REQUEST_ID = "X-Request-Id"
-UNWATCHED = ("/health/", "/metrics", *PAGE_PATHS)
+UNWATCHED = ("/health/", "/metrics")
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
 
@@ -32,8 +32,8 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 class Envelope:
     """Outermost middleware: gives each request an id, and converts libraries' plain-text errors to our shape."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...]) -> None:
+        self._app, self._unwatched = app, unwatched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,7 +72,7 @@ class Envelope:
                 if not scope["state"].get("explained"):  # else it was logged and answered already
                     raise
             finally:
-                _log(scope, status, time.perf_counter() - started_s)
+                _log(scope, status, time.perf_counter() - started_s, self._unwatched)
 
 
 def _to_our_shape(status: int, headers: MutableHeaders, path: str, request_id: str) -> bytes:
@@ -83,8 +83,8 @@ def _to_our_shape(status: int, headers: MutableHeaders, path: str, request_id: s
     return to_json(content)
 
 
-def _log(scope: Scope, status: int | None, seconds: float) -> None:
-    if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(UNWATCHED):
+def _log(scope: Scope, status: int | None, seconds: float, unwatched: tuple[str, ...]) -> None:
+    if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(unwatched):
         return
     # the route and not the address, which can name documents and people
     route = getattr(scope.get("route"), "path_format", None)
@@ -97,15 +97,23 @@ class Authentication:
 
     # middleware, not a dependency: FastAPI parses the body before it resolves dependencies
 
-    def __init__(self, app: ASGIApp, callers: KeyStore, sessions: Any, erasures: Erasures) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        callers: KeyStore,
+        identities: Sequence[Identity],
+        public: Collection[str],
+        erasures: Erasures,
+    ) -> None:
         self._app = app
         self._callers = callers
-        self._sessions = sessions
+        self._identities = identities
+        self._public = public
         self._erasures = erasures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = scope["type"] == "http"
-        if scope["type"] != "websocket" and (not http or scope["path"] in PUBLIC_PATHS):
+        if scope["type"] != "websocket" and (not http or scope["path"] in self._public):
             await self._app(scope, receive, send)
             return
         with ExitStack() as request:
@@ -125,11 +133,11 @@ class Authentication:
 
     async def _principal(self, connection: HTTPConnection) -> Principal:
         path = connection.scope["path"]
-        if self._sessions and path.startswith(PAGE_PATHS):
-            caller: Principal = await self._sessions.caller(connection)
-            return caller
+        for identity in self._identities:
+            if path.startswith(identity.paths):
+                return await identity.identify(connection)
         if connection.scope["type"] == "websocket":
-            raise Unauthenticated("There is no websocket but the page's.")
+            raise Unauthenticated("There is no websocket here.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
         if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):

@@ -42,7 +42,7 @@ def test_layers_and_vendors_stay_where_they_belong():
 REMOTE = (
     "serving/api",
     "serving/compat",
-    "serving/page",
+    "extensions/page",
     "serving/http/uploads.py",
     "serving/jobs/queue.py",
     "serving/mcp/server.py",

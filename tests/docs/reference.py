@@ -122,7 +122,13 @@ force and where it came from. The options of a part stand in [ports and adapters
         if layer in Settings.model_fields
         for text in section_tables(layer, next(sections(Settings.model_fields[layer].annotation)))
     )
-    return "\n".join([head, *tables])
+    of_extensions = (
+        text
+        for name in extensions.installed()
+        if (kind := extensions.find(name).settings)
+        for text in section_tables(name, extensions.resolve(kind))
+    )
+    return "\n".join([head, *tables, *of_extensions])
 
 
 def commands_page() -> str:

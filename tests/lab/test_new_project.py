@@ -272,7 +272,7 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
     gone = modules_without(ROOT, left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT])))
     for loaded, by in {
         "serving.jobs.queue": ["serving.jobs.store"],
-        "serving.caches.memory": ["serving.access.sessions", "serving.http.quotas", "serving.http.answer_cache"],
+        "serving.caches.memory": ["serving.http.quotas", "serving.http.answer_cache"],
         "orchestration.memory.conversations": ["orchestration.flow.cascade"],
         "orchestration.agents.auto": ["orchestration.flow.cascade"],
         "models.entailment.signs": ["retrieval.grounding.evidence"],
@@ -483,7 +483,7 @@ def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream:
     here, guide = ((folder / "CONTRIBUTING.md").read_text() for folder in (upstream, tmp_path / "acme"))
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", here)
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", guide) == []
-    assert ("serving/page/views/" in here, "| a view of the page |" in guide) == (True, False)
+    assert ("extensions/page/views/" in here, "| a view of the page |" in guide) == (True, False)
     assert "| a document format | `retrieval/parsers/`" in guide
     assert "\n\n\n" not in guide
     assert set(guide.splitlines()) - set(here.splitlines()) == {

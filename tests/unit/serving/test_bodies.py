@@ -18,8 +18,9 @@ from foundation.errors import TooLarge
 from foundation.types import Principal
 from serving.app import create_app
 from serving.http import bodies
-from serving.http.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
+from serving.http.bodies import MAX_NESTING, MAX_VALUES, BodyLimits, check_json, handed_on
 from serving.http.errors import FIELDS_SHOWN, PLACE_SHOWN, BodyRefused
+from serving.http.rules import list_upload_paths
 from tests.doubles.serving import World, world
 
 BAD_LEAF = {"key": "k", "bad": 1}
@@ -137,14 +138,14 @@ async def test_of_a_filter_with_too_many_conditions_nothing_is_built(api: httpx2
 
 
 async def test_every_route_that_takes_a_file_is_an_upload_and_no_other(given: World) -> None:
-    document = create_app(given.system).openapi()
+    app = create_app(given.system)
     forms = {
         path
-        for path, operations in document["paths"].items()
+        for path, operations in app.openapi()["paths"].items()
         for operation in operations.values()
         if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
     }
-    assert forms == UPLOADS
+    assert forms == list_upload_paths(app)
 
 
 async def test_attributes_of_a_document_are_bounded_like_any_json(given: World, api: httpx2.AsyncClient) -> None:
@@ -160,7 +161,7 @@ async def test_attributes_of_a_document_are_bounded_like_any_json(given: World, 
 
 
 async def test_a_json_body_has_a_lower_limit_than_an_upload(given: World, api: httpx2.AsyncClient) -> None:
-    for path in ("/v1/search", "/mcp", "/sign-in"):
+    for path in ("/v1/search", "/mcp"):
         assert (await api.post(path, content=b'"' + b"x" * 1_100_000 + b'"')).status_code == 413, path
     uploaded = await api.post(
         "/v1/documents",
@@ -188,7 +189,7 @@ async def test_bodies_that_together_are_too_large_are_refused_for_now_and_forgot
         else:
             await limits({**scope}, sixty_bytes, send)
 
-    limits = BodyLimits(read, given.system.settings.serving.http)  # type: ignore[arg-type]
+    limits = BodyLimits(read, given.system.settings.serving.http, uploads=["/v1/documents"], below=())  # type: ignore[arg-type]
     monkeypatch.setattr(limits, "_room", 100)
     await limits(upload, sixty_bytes, sixty_bytes)  # type: ignore[arg-type]
     assert [(error.error.retryable, error.status_code) for error in refused] == [(True, 503)]
@@ -216,7 +217,7 @@ async def test_the_bodies_of_one_tenant_leave_room_for_those_of_another(
         head = {"type": "http", "path": "/v1/documents", "headers": [(b"content-length", b"40")]}
         return head | {"state": {"principal": Principal("ann", tenant)}, "next": others}
 
-    limits = BodyLimits(read, given.system.settings.serving.http)  # type: ignore[arg-type]
+    limits = BodyLimits(read, given.system.settings.serving.http, uploads=["/v1/documents"], below=())  # type: ignore[arg-type]
     monkeypatch.setattr(limits, "_room", 130)
     await limits(upload("evil", "evil", "evil", "good", "good"), forty_bytes, forty_bytes)  # type: ignore[arg-type]
     assert let_in == ["evil", "evil", "good"]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from foundation.clock import SystemClock
@@ -14,10 +12,7 @@ from foundation.errors import Unauthenticated
 from foundation.types import Principal
 from serving.access.identity import KeyStore
 from serving.access.machine_key import FILE, is_wanted, machine_key
-from serving.app import create_app
-from serving.cli.main import main
 from serving.settings import HttpSettings
-from tests.doubles import command_line
 
 OWNER = Principal("ada@terminal", "local", frozenset({"agent"}))
 
@@ -75,33 +70,3 @@ def test_it_may_be_revoked_by_hand(keys: KeyStore) -> None:
     with machine_key(keys, OWNER):
         keys.revoke(keys.list()[0].key_id)
     assert keys.list() == ()
-
-
-@pytest.mark.needs("serving.page")
-def test_the_second_command_of_the_readme_lets_its_owner_in_by_the_link_that_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    got_in: list[Any] = []
-
-    async def follow(system: Any, link: str) -> None:
-        transport = httpx2.ASGITransport(create_app(system))
-        async with httpx2.AsyncClient(transport=transport, base_url=link.partition("/sign-in")[0]) as browser:
-            got_in.append((await browser.get(link)).headers["location"])
-            got_in.append((await browser.get(link)).headers["location"])  # whoever is signed in may follow it again
-            browser.cookies.clear()
-            got_in.append((await browser.get(link)).status_code)
-        key = (system.context.data_dir / FILE).read_text().strip()
-        async with httpx2.AsyncClient(transport=transport, base_url=link.partition("/sign-in")[0]) as program:
-            got_in.append((await program.get("/v1/documents", headers={"Authorization": f"Bearer {key}"})).status_code)
-
-    def serve(system: Any, listening: Any) -> None:
-        said = capsys.readouterr().out
-        asyncio.run(follow(system, next(word for word in said.split() if "/sign-in?code=" in word)))
-        listening.close()
-
-    monkeypatch.setattr("serving.server.serve", serve)
-    monkeypatch.setattr("observability.telemetry.logs.set_up", lambda _: None)
-    monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", "0")
-    command_line.runner(main, tmp_path, monkeypatch, capsys)("serve", json_too=False)
-    assert got_in == ["/", "/", 401, 200]
-    assert not list(tmp_path.rglob(FILE))

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from nicegui import html, ui
 
+from extensions.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
+from extensions.page.views.plots import Plot
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability.evaluation import drift
@@ -17,8 +19,6 @@ from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
 from serving.judge.worth import worth
-from serving.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
-from serving.page.views.plots import Plot
 
 LOOK_AGAIN_S = 2.0
 DAYS, LATEST = 14, 300

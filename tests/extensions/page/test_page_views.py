@@ -9,8 +9,8 @@ import pytest
 from nicegui import Client, ui
 from pydantic import TypeAdapter
 
-from serving.page.views.arguments import Arguments
-from serving.page.views.plots import Plot
+from extensions.page.views.arguments import Arguments
+from extensions.page.views.plots import Plot
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""`[serving.brand]`: which logos and colours are taken, and that the sign-in shows them under its policy."""
+"""`[page]`: which logos and colours are taken, and that the sign-in shows them under its policy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from serving.page import sign_in
-from serving.page.brand import media_type_of
-from serving.settings import BrandSettings
+from extensions.page import sign_in
+from extensions.page.brand import Brand, media_type_of
+from extensions.page.settings import PageSettings
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><path id="a" d="M0 0h9v9z" fill="#0b6b4f"/><use href="#a"/></svg>'
 
 
-def brand(folder: Path, content: bytes, **more: str) -> BrandSettings:
+def brand(folder: Path, content: bytes, *, name: str = "", primary: str | None = None) -> Brand:
     (folder / "logo").write_bytes(content)
-    return BrandSettings(logo=folder / "logo", **more)  # type: ignore[arg-type]  # texts, as a file has them
+    look = PageSettings(logo=folder / "logo", primary=primary)
+    return Brand(name, look.logo, look.primary)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +54,13 @@ def test_another_file_is_refused_with_what_is_wrong(tmp_path: Path, content: byt
     with pytest.raises(ValidationError, match=wrong):
         brand(tmp_path, content)
     with pytest.raises(ValidationError, match="cannot be read"):
-        BrandSettings(logo=tmp_path / "absent.svg")
+        PageSettings(logo=tmp_path / "absent.svg")
 
 
 @pytest.mark.parametrize("colour", ["#ffee00", "green", "#0b6b4f; } body { display: none", "#12345"])
 def test_a_colour_is_one_that_can_be_read_on_white(colour: str) -> None:
     with pytest.raises(ValidationError, match=r"contrast|pattern"):
-        BrandSettings(primary=colour)
+        PageSettings(primary=colour)
 
 
 def test_the_sign_in_shows_name_logo_and_colour_under_a_policy_that_admits_its_style(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from serving.page.brand import colours, logo_address
-from serving.settings import BrandSettings
+from extensions.page.brand import Brand, colours, logo_address
 
 _FORM = jinja2.Environment(autoescape=True).from_string(Path(__file__).with_name("sign_in.html").read_text("utf-8"))
 
@@ -16,7 +15,7 @@ _FORM = jinja2.Environment(autoescape=True).from_string(Path(__file__).with_name
 LONGEST = 16_000
 
 
-def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
+def form(refused: str, brand: Brand, *, tokens: bool) -> str:
     """Return the form, with the error of the last attempt; `tokens`: whether tokens are accepted too."""
     return _FORM.render(
         credential="API key or token" if tokens else "API key",

@@ -6,6 +6,9 @@ from typing import Any
 
 from nicegui import html, ui
 
+from extensions.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace
+from extensions.page.views.arguments import Arguments, display, label_of
+from extensions.page.views.how_it_was_made import Making
 from orchestration.actions import Approval, Decision
 from orchestration.calls import schema_of
 from orchestration.effects.approvals import find_duplicates
@@ -13,9 +16,6 @@ from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest, carry_out
 from serving.http.errors import validate
 from serving.http.streams import explain
-from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace
-from serving.page.views.arguments import Arguments, display, label_of
-from serving.page.views.how_it_was_made import Making
 
 LOOK_AGAIN_S = 3.0
 DECIDED = 20

@@ -1,4 +1,4 @@
-"""The page at `/`: the sign-in form, or the page in serving/page/ for people who are signed in."""
+"""The page at `/`: the sign-in form, or the page in extensions/page/ for people who are signed in."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, nullcontext
@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response,
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
+from extensions.page import sign_in
+from extensions.page.mount import Mounted
+from extensions.page.sessions import COOKIE, TTL_S, Sessions, refuse_other_sites, token_of
+from extensions.page.settings import brand_of
 from foundation.errors import Forbidden, Overloaded, SixplyError, StoreUnavailable, Unauthenticated
 from serving.access.admission import Work
 from serving.access.identity import anyone, signed_in
-from serving.access.sessions import COOKIE, TTL_S, refuse_other_sites, token_of
 from serving.http.streams import PassedOn
-from serving.page import sign_in
-from serving.page.mount import Mounted
 from serving.runtime import Running, Runtime
 
 
@@ -31,7 +32,7 @@ router = APIRouter(include_in_schema=False, lifespan=lifespan)
 @router.get("/", dependencies=[Depends(anyone)])
 async def show(request: Request, runtime: Running) -> Response:
     try:
-        request.state.principal = await runtime.sessions.principal(token_of(request))
+        request.state.principal = await runtime.part(Sessions).principal(token_of(request))
     except Unauthenticated:
         return _form(runtime)
     return await _page(request, work="reads")
@@ -43,10 +44,10 @@ async def follow_link(
 ) -> Response:
     """Sign in by the link that `make serve` prints. Who is signed in already may follow it again."""
     try:
-        return _signed_in(request, await runtime.sessions.redeem(code))
+        return _signed_in(request, await runtime.part(Sessions).redeem(code))
     except (Unauthenticated, StoreUnavailable) as error:
         try:
-            await runtime.sessions.principal(token_of(request))
+            await runtime.part(Sessions).principal(token_of(request))
         except (Unauthenticated, StoreUnavailable):
             return _form(runtime, error if code else None)
         return RedirectResponse("/", status_code=303)
@@ -56,7 +57,7 @@ async def follow_link(
 async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
     refuse_other_sites(request)
     try:
-        token = await runtime.sessions.begin(key)
+        token = await runtime.part(Sessions).begin(key)
     except (Unauthenticated, StoreUnavailable) as error:
         return _form(runtime, error)
     return _signed_in(request, token)
@@ -65,7 +66,7 @@ async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: 
 @router.post("/sign-out", dependencies=[Depends(anyone)])
 async def end(request: Request, runtime: Running) -> Response:
     refuse_other_sites(request)
-    await runtime.sessions.end(token_of(request))
+    await runtime.part(Sessions).end(token_of(request))
     back = RedirectResponse("/", status_code=303)
     back.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return back
@@ -90,8 +91,8 @@ async def events(socket: WebSocket) -> None:
         return
     runtime: Runtime = socket.app.state.runtime
     try:
-        with runtime.sessions.pages.place(socket.state.principal):
-            await (await mounted.app(runtime.system.settings.serving.brand))(socket.scope, socket.receive, socket.send)
+        with runtime.part(Sessions).pages.place(socket.state.principal):
+            await (await mounted.app(brand_of(runtime.system)))(socket.scope, socket.receive, socket.send)
     except Overloaded as error:
         await socket.close(code=1013, reason=error.code)
 
@@ -104,7 +105,7 @@ def _signed_in(request: Request, token: str) -> Response:
 
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
-    brand = runtime.system.settings.serving.brand
+    brand = brand_of(runtime.system)
     text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.callers.takes_tokens)
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.headers(text))
 
@@ -113,7 +114,7 @@ async def _page(request: Request, *, work: Work | None = None) -> Response:
     mounted: Mounted = request.app.state.page
     runtime: Runtime = request.app.state.runtime
     request.state.runtime = runtime
-    app = await mounted.app(runtime.system.settings.serving.brand)
+    app = await mounted.app(brand_of(runtime.system))
 
     async def place(scope: Scope, receive: Receive, send: Send) -> None:
         async with runtime.place(work, request.state.principal) if work else nullcontext():

@@ -7,11 +7,11 @@ from itertools import groupby, pairwise
 
 from nicegui import html, ui
 
+from extensions.page.session import Visitor, act, refill, show_errors
 from foundation.types import Principal
 from retrieval.documents import Block, Citation
 from serving.api import documents
 from serving.api.documents import DocumentText
-from serving.page.session import Visitor, act, refill, show_errors
 
 AROUND = 3000
 # elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extensions.page.sessions import PARTITION, Sessions, too_many_pages
 from foundation.clock import SystemClock
 from foundation.errors import Overloaded, Unauthenticated
 from foundation.types import Principal
@@ -16,7 +17,6 @@ from serving.access import jwt_tokens
 from serving.access.admission import PerPerson
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
-from serving.access.sessions import PARTITION, Sessions, too_many_pages
 from serving.caches.memory import MemoryCache
 from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from nicegui import html, ui
 
-from serving.page.session import refill
+from extensions.page.session import refill
 
 
 class Plot:

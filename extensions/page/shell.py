@@ -6,15 +6,16 @@ from pathlib import Path
 from fastapi import Request
 from nicegui import Client, html, ui
 
+from extensions.page.brand import colours, logo_address
+from extensions.page.session import View, Visitor, show_errors
+from extensions.page.sessions import MOST_PAGES, token_of
+from extensions.page.settings import brand_of
+from extensions.page.views.approvals import ApprovalsView
+from extensions.page.views.ask import AskView
+from extensions.page.views.dashboard import LiveView
+from extensions.page.views.documents import DocumentsView
+from extensions.page.views.source import SourcePanel
 from foundation.types import Principal
-from serving.access.sessions import MOST_PAGES, token_of
-from serving.page.brand import colours, logo_address
-from serving.page.session import View, Visitor, show_errors
-from serving.page.views.approvals import ApprovalsView
-from serving.page.views.ask import AskView
-from serving.page.views.dashboard import LiveView
-from serving.page.views.documents import DocumentsView
-from serving.page.views.source import SourcePanel
 
 LOOK = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
 ICON = (
@@ -55,10 +56,10 @@ def define() -> None:
 
 
 def page(request: Request) -> None:
-    """Build the page for the signed-in person; serving/page/routes.py has checked them."""
+    """Build the page for the signed-in person; extensions/page/routes.py has checked them."""
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
-    ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
+    ui.add_css(LOOK + colours(brand_of(request.state.runtime.system), dark=".body--dark {}"))
     ui.add_head_html(SIGN_IN_AGAIN + GO_BACK)
     ui.add_body_html(LOADING)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
@@ -87,7 +88,7 @@ class Shell:
             ("Live", "insights", LiveView(visitor)),
         ]
         self._built: set[int] = set()
-        self._brand = visitor.runtime.system.settings.serving.brand
+        self._brand = brand_of(visitor.runtime.system)
         self._buttons: list[ui.button] = []
         self._places: list[ui.element] = []
 

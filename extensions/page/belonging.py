@@ -14,7 +14,7 @@ from typing import Any
 from nicegui import Client, core
 from starlette.requests import HTTPConnection
 
-from serving.access.sessions import token_of
+from extensions.page.sessions import token_of
 
 _NAMED_IN_PATH = re.compile(r"^/_nicegui/client/([^/]+)/")
 

@@ -1,32 +1,39 @@
-"""The operator's name, logo and colour for the page and the sign-in, validated by `[serving.brand]`."""
+"""The operator's name, logo and colour for the page and the sign-in."""
 
 import base64
 import re
-
-from serving.settings import BrandSettings
+from dataclasses import dataclass
+from pathlib import Path
 
 MOST_BYTES = 200_000
 
 
-def check(brand: BrandSettings) -> None:
+@dataclass(frozen=True)
+class Brand:
+    """The name of [serving.brand], and the look of [page]."""
+
+    name: str
+    logo: Path | None
+    primary: str | None
+
+
+def check(logo: Path | None, primary: str | None) -> None:
     """Raises ValueError: the logo cannot be read or is not accepted, or the colour cannot be read on white."""
-    if brand.logo is not None:
+    if logo is not None:
         try:
-            content = brand.logo.read_bytes()
+            content = logo.read_bytes()
         except OSError as error:
-            raise ValueError(f"the logo {brand.logo} cannot be read: {error.strerror}") from error
+            raise ValueError(f"the logo {logo} cannot be read: {error.strerror}") from error
         if len(content) > MOST_BYTES:
             raise ValueError(f"the logo has {len(content):,} bytes; at most {MOST_BYTES:,} are taken")
         media_type_of(content)
-    if brand.primary is not None:
+    if primary is not None:
         # relative luminance and contrast as WCAG 2.2 defines them
-        channels = [int(brand.primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        channels = [int(primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
         contrast = 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
         if contrast < 4.5:
-            raise ValueError(
-                f"{brand.primary} on white has a contrast of {contrast:.1f}; 4.5 can be read. Take a darker one"
-            )
+            raise ValueError(f"{primary} on white has a contrast of {contrast:.1f}; 4.5 can be read. Take a darker one")
 
 
 def media_type_of(content: bytes) -> str:
@@ -50,7 +57,7 @@ def media_type_of(content: bytes) -> str:
     return "image/svg+xml"
 
 
-def logo_address(brand: BrandSettings) -> str:
+def logo_address(brand: Brand) -> str:
     """Return the logo as a `data:` address, which runs no script and needs no request; empty without one."""
     if brand.logo is None:
         return ""
@@ -58,7 +65,7 @@ def logo_address(brand: BrandSettings) -> str:
     return f"data:{media_type_of(content)};base64,{base64.b64encode(content).decode()}"
 
 
-def colours(brand: BrandSettings, *, dark: str) -> str:
+def colours(brand: Brand, *, dark: str) -> str:
     """Return the style that replaces our colour, or nothing. `dark` is the rule for dark mode, with {} inside."""
     if (colour := brand.primary) is None:
         return ""

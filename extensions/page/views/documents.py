@@ -11,14 +11,14 @@ from fastapi import UploadFile
 from nicegui import html, ui
 from nicegui.events import MultiUploadEventArguments
 
+from extensions.page.session import Visitor, act, alert, confirm, every, pluralise, refill, say, show_errors
+from extensions.page.views.source import SourcePanel
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.documents import Refusal
 from serving.api import documents, jobs
 from serving.http.uploads import DocumentSummary
 from serving.jobs.store import JobItem
-from serving.page.session import Visitor, act, alert, confirm, every, pluralise, refill, say, show_errors
-from serving.page.views.source import SourcePanel
 
 AT_ONCE = 50
 LOOK_AGAIN_S = 0.4

@@ -14,8 +14,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from serving.page.brand import logo_address
-from serving.settings import BrandSettings
+from extensions.page.brand import Brand, logo_address
 
 # Seconds that a page without a connection is kept, with what it shows and runs
 RECONNECT_S = 20.0
@@ -27,7 +26,7 @@ class Mounted:
         self._one_at_a_time = asyncio.Lock()
         self._app: ASGIApp | None = None
 
-    async def app(self, brand: BrandSettings) -> ASGIApp:
+    async def app(self, brand: Brand) -> ASGIApp:
         """Return NiceGUI's application. The first call takes about a second, in a thread."""
         async with self._one_at_a_time:
             if self._app is None:
@@ -40,7 +39,7 @@ class Mounted:
         """Whether a connection names only pages of its own session. Before the first page is opened, every connection does."""
         if self._app is None:
             return True
-        from serving.page import belonging
+        from extensions.page import belonging
 
         return belonging.is_own(connection)
 
@@ -49,10 +48,10 @@ class Mounted:
 
 
 @functools.cache
-def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
+def _mount_nicegui(brand: Brand) -> tuple[FastAPI, ASGIApp]:
     from nicegui import app, ui
 
-    from serving.page import belonging, shell
+    from extensions.page import belonging, shell
 
     shell.define()
     belonging.guard_messages()

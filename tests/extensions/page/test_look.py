@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "serving" / "page"
+PAGE = Path(__file__).resolve().parents[3] / "extensions" / "page"
 TAKES_MARKUP = {
     "add_body_html", "add_head_html", "add_slot", "chat_message", "html", "interactive_image", "log", "markdown", "mermaid",
     "restructured_text", "set_content",

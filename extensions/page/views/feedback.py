@@ -6,12 +6,12 @@ from typing import Any
 
 from nicegui import html, ui
 
+from extensions.page.session import Visitor, act, alert, refill, show_errors
 from observability.stores.outcomes import Outcome
 from serving.api import feedback
 from serving.api.feedback import Feedback
 from serving.http.errors import validate
 from serving.http.streams import explain
-from serving.page.session import Visitor, act, alert, refill, show_errors
 
 CHOICES = {
     "accepted": ("Yes", "thumb_up"),

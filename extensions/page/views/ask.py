@@ -8,16 +8,16 @@ from functools import partial
 
 from nicegui import background_tasks, html, ui
 
+from extensions.page.session import Visitor, act, refill, say, trace
+from extensions.page.views.conversations import Earlier
+from extensions.page.views.documents import Upload
+from extensions.page.views.examples import example_questions
+from extensions.page.views.exchange import Exchange
+from extensions.page.views.source import SourcePanel
 from orchestration.requests import AnswerRequest
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
 from serving.http.streams import explain, follow
-from serving.page.session import Visitor, act, refill, say, trace
-from serving.page.views.conversations import Earlier
-from serving.page.views.documents import Upload
-from serving.page.views.examples import example_questions
-from serving.page.views.exchange import Exchange
-from serving.page.views.source import SourcePanel
 
 
 class AskView:

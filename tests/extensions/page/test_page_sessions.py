@@ -3,15 +3,22 @@
 
 import base64
 import hashlib
+from pathlib import Path
 
 import httpx2
 import pytest
 
+from extensions.page.sessions import Sessions
 from foundation.errors import Unauthenticated
 from serving.access.identity import KeyStore
 from serving.app import create_app
-from tests.doubles.serving import World, charge
-from tests.integration.test_api import api, assert_problem, bearer, given
+from tests.doubles.serving import World, charge, world
+from tests.integration.test_api import api, assert_problem, bearer
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> World:
+    return world(tmp_path, extensions=("page",))
 
 
 async def test_who_is_not_signed_in_gets_a_form_without_any_script(api: httpx2.AsyncClient) -> None:
@@ -40,7 +47,7 @@ async def test_a_session_opens_the_page_and_nothing_of_the_api(given: World, api
 
 async def test_a_session_ends_with_its_sign_out_and_with_its_key(given: World, api: httpx2.AsyncClient) -> None:
     sessions, keys = (
-        create_app(given.system).state.runtime.sessions,
+        create_app(given.system).state.runtime.part(Sessions),
         KeyStore.of(given.system.settings, given.system.context.clock),
     )
     first, second = [await sessions.begin(given.reader) for _ in range(2)]

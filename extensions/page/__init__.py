@@ -3,3 +3,11 @@
 Views call the functions of the routes, with the person of the cookie; they decide nothing about rights. Text of models,
 documents and callers reaches the browser as text, never as HTML.
 """
+
+from foundation.extensions import Extension
+
+extension = Extension(
+    about="The page that people open in the browser: questions, sources, approvals, documents, plots.",
+    settings="extensions.page.settings:PageSettings",
+    plug="extensions.page.plug:plug",
+)

@@ -10,6 +10,7 @@ from nicegui import html, ui
 from opentelemetry import context as tracing
 from opentelemetry.context import Context
 
+from extensions.page.sessions import Sessions
 from foundation import names
 from foundation.errors import RequestError
 from foundation.tracing import span
@@ -48,7 +49,7 @@ class Visitor:
 
     async def caller(self, permission: Permission = "ask") -> Principal:
         """Return the current person. Raises Unauthenticated: the session is over. Forbidden, Stopped: as for a route."""
-        principal: Principal = await self.runtime.sessions.principal(self._token)
+        principal: Principal = await self.runtime.part(Sessions).principal(self._token)
         self.runtime.demand(permission, principal)
         return principal
 

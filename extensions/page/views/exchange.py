@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 from nicegui import html, ui
 
+from extensions.page.session import WORDS, Visitor, act, every, refill, say
+from extensions.page.views.feedback import FeedbackBar
+from extensions.page.views.how_it_was_made import Making
+from extensions.page.views.markdown import Draft, show_markdown
+from extensions.page.views.source import SourcePanel
 from observability.stores.outcomes import Outcome
 from orchestration.events import Answer, Event, Step, Turn
 from retrieval.documents import Citation
 from serving.api.conversations import require_conversations
 from serving.cli.terminal import near_titles
-from serving.page.session import WORDS, Visitor, act, every, refill, say
-from serving.page.views.feedback import FeedbackBar
-from serving.page.views.how_it_was_made import Making
-from serving.page.views.markdown import Draft, show_markdown
-from serving.page.views.source import SourcePanel
 
 LOOK_AGAIN_S = 2.0
 # a draft is drawn this often: every word by itself would cost more than the model

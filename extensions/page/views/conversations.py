@@ -5,10 +5,10 @@ from functools import partial
 
 from nicegui import html, ui
 
+from extensions.page.session import Visitor, act, confirm, refill, say, show_errors
 from foundation.errors import NotFound
 from orchestration.events import Conversation
 from serving.api.conversations import require_conversations
-from serving.page.session import Visitor, act, confirm, refill, say, show_errors
 
 AT_ONCE = 50
 # newest conversations that are looked through

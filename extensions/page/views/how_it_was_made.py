@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nicegui import html
 
+from extensions.page.session import Visitor, show_errors
 from foundation.errors import NotFound
 from observability.reports.layer_bill import Bill, layer_bill
 from observability.reports.trace_tables import usd
@@ -14,7 +15,6 @@ from observability.stores.spans import SpanRow, tree
 from orchestration.events import Answer
 from orchestration.requests import Plan
 from serving.cli.terminal import HOW, format_price
-from serving.page.session import Visitor, show_errors
 
 NUMBERS = ("ms", "US dollars")
 

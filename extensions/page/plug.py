@@ -1,0 +1,30 @@
+"""Where the page plugs in: its routes, the sessions of its people, and the link by which the owner of a machine signs in."""
+
+from starlette.requests import HTTPConnection
+
+from extensions.page import routes
+from extensions.page.sessions import Sessions
+from foundation.types import Principal
+from serving.access.identity import Identity
+from serving.hooks import Hooks, Started
+from serving.runtime import Runtime
+
+
+def plug(hooks: Hooks) -> None:
+    hooks.routers.append(routes.router)
+    hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.cache))
+    # no other path accepts a cookie
+    hooks.identities.append(Identity(paths=("/_nicegui/", "/_nicegui_ws/"), identify=_identify))
+    hooks.greetings.append(_greet)
+
+
+async def _identify(connection: HTTPConnection) -> Principal:
+    runtime: Runtime = connection.app.state.runtime
+    return await runtime.part(Sessions).caller(connection)
+
+
+async def _greet(started: Started) -> str:
+    if not started.own_key:
+        return f"The page: {started.url} (open it in a browser)"
+    code = await Sessions(started.callers, started.system.cache).offer(started.own_key)
+    return f"To sign in, once and within an hour: {started.url}/sign-in?code={code}"
