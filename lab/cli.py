@@ -104,7 +104,7 @@ def new(
         Path, typer.Option("--dir", help="Where it is written; a new or an empty folder.", file_okay=False)
     ],
     *,
-    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,api/jobs.")] = "",
+    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,jobs.")] = "",
     only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
     keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
     check: Annotated[

@@ -32,7 +32,6 @@ ROUTES = (
     "serving.api.feedback",
     "serving.api.usage",
     "serving.api.documents",
-    "serving.api.jobs",
     "serving.api.approvals",
     "serving.api.kill_switches",
     "serving.api.health",
@@ -121,7 +120,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
     switches = load_if_there("serving.access.kill_switches")
     tended = switches.tend_records(runtime.system.stops, runtime.system.recorders) if switches else nullcontext()
-    async with tended, runtime.jobs.open() if runtime.jobs else nullcontext(), AsyncExitStack() as opened:
+    async with tended, AsyncExitStack() as opened:
         for lifespan in runtime.system.hooks.lifespans:
             await opened.enter_async_context(lifespan(runtime))
         yield

@@ -25,8 +25,6 @@ class Serving:
     quotas: Quotas
     idempotency: Any
     """`serving.http.idempotency.IdempotencyStore`. This and the next are `None` where that file was deleted."""
-    jobs: Any
-    """`serving.jobs.store.JobStore`"""
     answers: Any
     """`serving.http.answer_cache.AnswerCache`"""
 
@@ -54,12 +52,11 @@ def open_serving(
         answers = load_removable(ANSWERS).AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )
-    idempotency, jobs = map(load_if_there, ("serving.http.idempotency", "serving.jobs.store"))
+    idempotency = load_if_there("serving.http.idempotency")
     return Serving(
         cache=cache,
         quotas=Quotas(settings.quotas, budget, cache),
         idempotency=idempotency
         and keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock, context.records)),
-        jobs=jobs and keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),
         answers=answers,
     )

@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
-from foundation.components import load_if_there
 from foundation.errors import Forbidden, StoreUnavailable
 from foundation.machine.probes import Probes
 from foundation.types import Principal
@@ -71,8 +70,6 @@ class Runtime:
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
-    jobs: Any
-    """`serving.jobs.queue.Jobs`; `None` where the system has no jobs."""
     stores: StoreProbe
     parts: list[object] = field(default_factory=list)
     """What extensions have of this server alone: `part` finds it by its class."""
@@ -89,21 +86,14 @@ class Runtime:
             for work, (concurrent, queued) in most.items()
         }
 
-        def allow(permission: Permission, principal: Principal) -> Principal:
-            current = callers.recheck(principal)
-            runtime.demand(permission, current)
-            return current
-
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
-        queue = system.jobs and load_if_there("serving.jobs.queue")
         runtime = cls(
             system=system,
             callers=callers,
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
-            jobs=queue and queue.Jobs(system, admission, lifecycle, allow),
             stores=StoreProbe(system),
         )
         runtime.parts.extend(make(runtime) for make in system.hooks.server_parts)
@@ -121,6 +111,12 @@ class Runtime:
     def unwatched(self) -> tuple[str, ...]:
         """How the paths begin whose requests are not traced and logged one by one."""
         return (*UNWATCHED, *self.identity_paths)
+
+    def allow(self, permission: Permission, principal: Principal) -> Principal:
+        """Return the caller of an earlier request with their current rights. Raises as `KeyStore.recheck` and `demand`."""
+        current = self.callers.recheck(principal)
+        self.demand(permission, current)
+        return current
 
     def demand(self, permission: Permission, principal: Principal) -> None:
         """Check a permission: every route and view before it acts, a job before each item. Raises Forbidden: the

@@ -52,15 +52,6 @@ class BrandSettings(Section):
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
 
 
-class JobSettings(Section):
-    """Background jobs (`serving/jobs/queue.py`)."""
-
-    running_per_tenant: int = Field(default=20, ge=1)
-    """Maximum running and waiting jobs of a tenant; the next one is refused for now."""
-    mb_per_tenant: float = Field(default=200, gt=0)
-    """Disk space of a tenant's files, questions and outcomes. Full: the oldest ended jobs go, then new ones are refused."""
-
-
 class AnswerCacheSettings(Section):
     """The cache of cited answers (`serving/http/answer_cache.py`). Cached answers are marked and need no model."""
 
@@ -136,7 +127,6 @@ class ServingSettings(Section):
     brand: BrandSettings = BrandSettings()
     http: HttpSettings = HttpSettings()
     quotas: QuotaSettings = QuotaSettings()
-    jobs: JobSettings = JobSettings()
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     jwt: JwtSettings = JwtSettings()
     workers: int = Field(default=1, ge=1)
@@ -159,7 +149,6 @@ class Settings(Section):
         "retrieval.grounding.claims": "retrieval.grounding.judged_below retrieval.grounding.min_claim_support",
         "retrieval.ingest.fetching": "retrieval.fetching",
         "retrieval.ingest.ray_workers": "foundation.cluster",
-        "serving.jobs.store": "serving.jobs",
         "serving.judge.worth": "observability.outcomes_file",
     }
 

@@ -83,7 +83,6 @@ class System:
     cache: Cache
     quotas: Quotas
     idempotency: Any
-    jobs: Any
     erasures: Erasures
     hooks: Hooks
 

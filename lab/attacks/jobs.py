@@ -158,7 +158,7 @@ def _ignore(*kinds: str) -> Callable[[], None]:
     """Jobs do not mind what these errors of `Allow` say."""
 
     def reopen() -> None:
-        from serving.jobs.queue import Jobs
+        from extensions.jobs.queue import Jobs
 
         begin: Any = Jobs.__init__
 
@@ -191,7 +191,7 @@ def reopen_turns() -> None:
 
 def reopen_limits() -> None:
     """A tenant has as many jobs as it likes."""
-    from serving.jobs.store import JobStore
+    from extensions.jobs.store import JobStore
 
     setattr(JobStore, "_make_room", lambda *_: None)  # noqa: B010 - a defence is taken out
 

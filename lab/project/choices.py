@@ -19,7 +19,7 @@ class Choices:
     name: str
     """As in pyproject.toml and on the command line: `acme-desk`."""
     without: tuple[str, ...]
-    """Parts that are left out: `page`, `ray`, `strengthen`, `vectors/qdrant`, `api/jobs`."""
+    """Parts that are left out: `page`, `ray`, `strengthen`, `vectors/qdrant`, `jobs`."""
     only: str | None = None
     """A preset of presets.toml, and `keep` what is kept beside what it keeps."""
     keep: tuple[str, ...] = ()

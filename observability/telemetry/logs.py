@@ -15,7 +15,7 @@ from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
 from observability.telemetry.span_content import redact
 
-OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving")
+OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions")
 # Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`
 FIELDS = "fields"
 

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -30,11 +30,7 @@ from serving.compat.streaming import (
 )
 from serving.compat.vendors import extra_of, footnotes, request_of, with_footnotes
 from serving.http.errors import responses
-from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, Runtime, admit
-
-if TYPE_CHECKING:
-    from serving.jobs.queue import Jobs
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -53,6 +49,25 @@ CONSTANT: dict[str, Any] = {
     "object": "response", "error": None, "background": False, "truncation": "disabled",
     "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
 }  # fmt: skip
+
+
+@runtime_checkable
+class Background(Protocol):
+    """What an extension works on in the background: a job is begun, found in the store, and cancelled."""
+
+    store: Any
+
+    async def begin(self, kind: Any, caller: Principal, items: Any) -> Any: ...
+
+    async def cancel(self, job_id: str, caller: Principal) -> Any: ...
+
+
+def _background(runtime: Runtime) -> Background:
+    """Raises UnsupportedParameter: nothing is worked on in the background here."""
+    for part in runtime.parts:
+        if isinstance(part, Background):
+            return part
+    raise UnsupportedParameter('This server answers nothing in the "background". Leave it out.', param="background")
 
 
 @router.post("/responses", **route_arguments("The response, or with `stream` the events of its making."))
@@ -78,7 +93,7 @@ async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, 
 async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> dict[str, Any]:
     """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)
-    return await _state_of(await runtime.jobs.cancel(job.job_id, caller), runtime)
+    return await _state_of(await _background(runtime).cancel(job.job_id, caller), runtime)
 
 
 async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> dict[str, Any]:
@@ -95,15 +110,14 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
     await runtime.demand_left(caller)
     kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
     given = {"request": wanted.model_dump(mode="json"), "body": kept}
-    return await _state_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
+    return await _state_of(await _background(runtime).begin("responses", caller, [(wanted.question, given)]), runtime)
 
 
-async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
+async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Any:
     """Raises NotFound: the caller has no such background response."""
-    jobs: Jobs = runtime.jobs
     if response_id.startswith(IN_BACKGROUND):
-        with suppress(NotFound):
-            job = await jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
+        with suppress(NotFound, UnsupportedParameter):
+            job = await _background(runtime).store.get(response_id.removeprefix(IN_BACKGROUND), caller)
             if job.kind == "responses":
                 return job
     raise NotFound(
@@ -112,8 +126,8 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
     )
 
 
-async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
-    (item,) = await runtime.jobs.store.items(job.job_id)
+async def _state_of(job: Any, runtime: Runtime) -> dict[str, Any]:
+    (item,) = await _background(runtime).store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
     wanted = body.text and body.text.format and body.text.format.as_chat()
@@ -131,7 +145,7 @@ async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[str, dict[str, str] | None]:
+def _status_of(job: Any, item: Any, missing: SixplyError | None) -> tuple[str, dict[str, str] | None]:
     if missing:
         return "failed", {"code": missing.code, "message": missing.public}
     if item.status == "failed" and item.outcome:
@@ -175,7 +189,7 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
         return None
     if response_id.startswith(IN_BACKGROUND):
         job = await _find_job(response_id, caller, runtime)
-        (item,) = await runtime.jobs.store.items(job.job_id)
+        (item,) = await _background(runtime).store.items(job.job_id)
         if item.status != "done":
             raise InvalidRequest(f'The response "{response_id}" is not completed. Wait for it, and then go on from it.')
         return str((item.outcome or {})["thread_id"])

@@ -42,9 +42,8 @@ def test_layers_and_vendors_stay_where_they_belong():
 REMOTE = (
     "serving/api",
     "serving/compat",
-    "extensions/page",
+    "extensions",
     "serving/http/uploads.py",
-    "serving/jobs/queue.py",
     "serving/mcp/server.py",
 )
 """What acts for people who are not the owner of the machine."""
@@ -61,8 +60,7 @@ def test_whoever_writes_from_afar_says_what_they_may_read():
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Attribute)
-        and call.func.value.attr == "ingestor"
+        and "ingestor" in (getattr(call.func.value, "attr", ""), getattr(call.func.value, "id", ""))
     ]
     assert len(calls) >= 3, "there are ways to write"
     unscoped = [place for place, given in calls if not isinstance(given.get("scope"), ast.Name | ast.Call)]

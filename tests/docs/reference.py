@@ -155,7 +155,7 @@ def commands_page() -> str:
 
 def routes_page() -> str:
     with tempfile.TemporaryDirectory() as folder:
-        paths = create_app(world(Path(folder)).system).openapi()["paths"]
+        paths = create_app(world(Path(folder), extensions=tuple(extensions.installed())).system).openapi()["paths"]
     head = f"""# Routes
 
 Each route of the server, from its OpenAPI description. {MADE}

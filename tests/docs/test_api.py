@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from foundation.errors import ComponentError, RequestError, SixplyError
+from foundation.extensions import installed
 from serving.access.identity import ROLES
 from serving.compat.errors import UnsupportedParameter
 from serving.compat.vendors import IGNORED, MODELS, SETTINGS
@@ -28,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path)
+    return world(tmp_path, extensions=tuple(installed()))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import typer
 from pydantic import BaseModel
 
 from foundation import names
+from foundation.extensions import installed
 from foundation.settings import Part
 from serving.app import create_app
 from serving.cli.main import app as command_line
@@ -87,7 +88,7 @@ def is_setting(path: list[str], section: type[BaseModel] = Settings) -> bool:
 @pytest.fixture(scope="module")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> list[re.Pattern[str]]:
     """Of every address that the server answers at, and of those that no description of the API lists."""
-    app = create_app(world(Path(tmp_path_factory.mktemp("world"))).system)
+    app = create_app(world(Path(tmp_path_factory.mktemp("world")), extensions=tuple(installed())).system)
     paths = {*app.openapi()["paths"], "/mcp", "/docs", "/openapi.json", "/v1"}
     return [re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path.rstrip("/")) + "/?") for path in paths]
 

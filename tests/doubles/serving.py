@@ -327,6 +327,10 @@ class FakeSystem:
         opened = ExitStack()
         CLOSE.append(weakref.finalize(self, opened.close))
         self.hooks = plug_in(self.settings, Assembly(self.context, opened))
+        numbered = itertools.count(1)
+        for service in self.hooks.services:
+            if hasattr(service, "new_id"):  # the first job is job-1
+                service.new_id = lambda: f"job-{next(numbered)}"
         self.records: list[Record] = []
         self.hooks.recorders.append(self._keep)
         self.recorders = Recorders(self.hooks.recorders)
@@ -342,7 +346,7 @@ class FakeSystem:
         self.records.append(record)
 
     def _open_shared(self, opened: ExitStack) -> None:
-        """The real cache, quotas, kept replies and jobs, as far as this tree has them; the first job is job-1."""
+        """The real cache, quotas and kept replies."""
         shared = open_serving(
             self.settings.serving,
             Assembly(self.context, opened),
@@ -353,12 +357,7 @@ class FakeSystem:
             writer="a double",
             erasures=self.erasures,
         )
-        self.cache, self.quotas, self.idempotency, self.jobs = (
-            shared.cache, shared.quotas, shared.idempotency, shared.jobs,
-        )  # fmt: skip
-        if self.jobs:
-            numbers = itertools.count(1)
-            self.jobs.new_id = lambda: f"job-{next(numbers)}"
+        self.cache, self.quotas, self.idempotency = shared.cache, shared.quotas, shared.idempotency
 
 
 @dataclass(frozen=True)
@@ -388,6 +387,7 @@ def world(
     sections: dict[str, Any] | None = None,
     **http: Any,
 ) -> World:
+    folder.mkdir(parents=True, exist_ok=True)
     settings = with_sections(extensions)(
         extensions=extensions,
         foundation=FoundationSettings(data_dir=folder),

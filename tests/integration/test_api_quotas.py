@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,19 +119,6 @@ async def test_where_nothing_is_left_to_spend_no_run_begins_on_any_way_and_readi
         assert streamed.status_code == 429
         assert (await api.get("/v1/documents", headers=bearer(given.reader))).status_code == 200
         assert (await api.post("/v1/answers", json=ASK, headers=bearer(given.stranger))).status_code == 200
-    with running(system) as url:
-        headers = bearer(given.reader)
-        job = httpx2.post(
-            f"{url}/v1/jobs/answers", json={"questions": [ASK]}, headers=headers, timeout=PATIENCE_S
-        ).json()
-        give_up = time.monotonic() + PATIENCE_S
-        while job["status"] == "running":
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
-            detail = httpx2.get(f"{url}/v1/jobs/{job['job_id']}", headers=headers, timeout=PATIENCE_S).json()
-            job = detail["job"]
-        (item,) = detail["items"]
-    assert (item["status"], item["outcome"]["code"]) == ("failed", "quota_exceeded")
     assert len(agent.asked) == 2
 
 

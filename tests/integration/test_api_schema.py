@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from foundation.extensions import installed
 from serving.app import create_app
 from tests.doubles.serving import World, world
 
@@ -24,7 +25,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path)
+    return world(tmp_path, extensions=tuple(installed()))
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"])

@@ -116,7 +116,7 @@ def test_ours_are_logged_from_the_configured_level_on_and_others_warnings(
     settings: LoggingSettings, expected: list[str], out: io.StringIO
 ) -> None:
     set_up(settings, out)
-    ours, theirs = logging.getLogger("serving.jobs"), logging.getLogger("httpx")
+    ours, theirs = logging.getLogger("serving.server"), logging.getLogger("httpx")
     ours.debug("ours whispers")
     ours.info("ours")
     ours.warning("ours warns")

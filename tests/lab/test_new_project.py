@@ -262,7 +262,7 @@ SMALL = read_presets(ROOT)["small"]["keep"]
 LOADS_BY_NAME = ["agents/graph", "model-frontier"]
 ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PART" in os.environ else LOADS_BY_NAME
 """What KEEP= takes, each alone: once a week in CI every name."""
-COMBINED = ("page", "quotas,idempotency,api/jobs", "api/jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
+COMBINED = ("page", "quotas,idempotency,jobs", "jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
 
 
 @pytest.mark.parametrize("keep", [*COMBINED, *LOADS_BY_NAME])
@@ -271,7 +271,6 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
     check_parts(ROOT, Choices.of("acme-desk", words))
     gone = modules_without(ROOT, left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT])))
     for loaded, by in {
-        "serving.jobs.queue": ["serving.jobs.store"],
         "serving.caches.memory": ["serving.http.quotas", "serving.http.answer_cache"],
         "orchestration.memory.conversations": ["orchestration.flow.cascade"],
         "orchestration.agents.auto": ["orchestration.flow.cascade"],

@@ -11,14 +11,16 @@ from fastapi import UploadFile
 from nicegui import html, ui
 from nicegui.events import MultiUploadEventArguments
 
+from extensions.jobs import routes as jobs
+from extensions.jobs.queue import Jobs
+from extensions.jobs.store import JobItem
 from extensions.page.session import Visitor, act, alert, confirm, every, pluralise, refill, say, show_errors
 from extensions.page.views.source import SourcePanel
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.documents import Refusal
-from serving.api import documents, jobs
+from serving.api import documents
 from serving.http.uploads import DocumentSummary
-from serving.jobs.store import JobItem
 
 AT_ONCE = 50
 LOOK_AGAIN_S = 0.4
@@ -233,7 +235,7 @@ class Progress:
 
     async def _look(self) -> None:
         caller = await self._visitor.caller()
-        store = self._visitor.runtime.jobs.store
+        store = self._visitor.runtime.part(Jobs).store
         job = await store.get(self._job_id, caller)
         items = await store.items(self._job_id)
         ended = job.done + job.failed

@@ -140,7 +140,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     by_part = {
         f'[{port}] use = "{part.use}"': components.stores_of(port, part) for port, part in parts if port in KEEPING
     }
-    removable = ("serving.jobs.store", "serving.http.idempotency")
+    removable = ("serving.http.idempotency",)
     fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
     fixed += [refused_files.STORE, spending.STORE, approvals.STORE, outcomes.STORE, facts.STORE, spans.STORE, _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]

@@ -140,7 +140,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["page"])
+    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["jobs", "page"])
 
 
 @contextmanager
@@ -386,7 +386,7 @@ def test_a_file_is_added_beside_the_question_and_asked_about(page: Page, served:
 
 
 def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:
-    stack = stacks.stack(tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"', extensions=["page"])
+    stack = stacks.stack(tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"', extensions=["jobs", "page"])
     key = KeyStore.of(load(stack).settings, SystemClock()).create(subject="ilka", tenant="alder", roles=["reader"])
     with serving(stack) as (url, _), closing(browser.new_page()) as page:
         page.set_default_timeout(WAIT_S * 1000)

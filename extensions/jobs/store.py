@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pydantic import Field, TypeAdapter
 
+from extensions.jobs.settings import JobSettings
 from foundation.clock import Clock
 from foundation.errors import NotFound, StoreUnavailable
 from foundation.machine.worker import this_worker, worker_lives
@@ -25,7 +26,6 @@ from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.requests import Noun
 from serving.http.errors import QuotaExceeded
-from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 
@@ -101,6 +101,7 @@ STORE = SqliteStore(
     erase=_erase,
     erased="their jobs, running ones too: questions, answers, names and files of documents",
 )
+STORES = (STORE,)
 
 
 class Job(Noun):
@@ -189,7 +190,7 @@ class JobStore:
         at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
         if len(at_work) >= self._limits.running_per_tenant:
             raise QuotaExceeded(
-                f"Your tenant has {len(at_work)} jobs that are not done, the most at once ([serving.jobs] running_per_tenant). "
+                f"Your tenant has {len(at_work)} jobs that are not done, the most at once ([jobs] running_per_tenant). "
                 "Wait for one, or cancel one.",
                 limit="jobs",
                 retry_after_s=RETRY_AFTER_S,
@@ -204,7 +205,7 @@ class JobStore:
         if sum(held.values()) + size > most:
             raise QuotaExceeded(
                 f"This job is {size / 1e6:.1f} MB, and {sum(held.values()) / 1e6:.1f} MB of your tenant's are at work; "
-                f"{most / 1e6:g} MB is the most ([serving.jobs] mb_per_tenant). Wait for a job, or cancel one.",
+                f"{most / 1e6:g} MB is the most ([jobs] mb_per_tenant). Wait for a job, or cancel one.",
                 limit="jobs_mb",
                 retry_after_s=RETRY_AFTER_S,
             )

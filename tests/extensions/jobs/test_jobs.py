@@ -17,15 +17,18 @@ from typing import Any
 import httpx2
 import pytest
 
+from extensions.jobs import store as jobs
+from extensions.jobs.queue import ATTEMPTS, LOOK_S
+from extensions.jobs.store import JobStore
+from foundation import extensions
 from foundation.components import is_there
 from foundation.errors import Stopped, StorageFull
+from foundation.stores.registry import Person
 from foundation.types import Principal
 from serving.access.admission import FairTurns
 from serving.access.identity import KeyStore
 from serving.app import ROUTES, create_app
-from serving.jobs import store as jobs
-from serving.jobs.queue import ATTEMPTS, LOOK_S
-from serving.jobs.store import JobStore
+from serving.http.quotas import QuotaAgent
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 from tests.forks import fork, preload
@@ -39,7 +42,7 @@ preload(__name__, *ROUTES)
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path)
+    return world(tmp_path, extensions=("jobs",))
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_documents_are_taken_in_and_a_bad_one_stops_no_other(given: World, base_
     assert (outcomes["a.md"]["uri"], outcomes["a.md"]["groups"]) == ("a.md", ["desk"])
     assert (outcomes["b.md"]["reason"], outcomes["c.md"]["reason"]) == ("malformed", "empty")
     assert sorted(known.source.uri for known, _ in given.system.ledger.stored.values()) == ["a.md", "d.md"]
-    assert not given.system.jobs.files(begun.json()["job_id"]).exists()
+    assert not given.system.hooks.service(JobStore).files(begun.json()["job_id"]).exists()
 
 
 def test_nobody_plants_documents_for_groups_that_they_are_not_in(given: World, base_url: str) -> None:
@@ -158,7 +161,7 @@ def test_a_job_that_another_worker_is_told_to_cancel_ends_with_its_current_item(
 
 
 def test_people_come_first(tmp_path: Path) -> None:
-    given = world(tmp_path, concurrent_answers=2)
+    given = world(tmp_path, extensions=("jobs",), concurrent_answers=2)
     with running(given.system) as url:
         job_id = call(url, given.reader, "POST", "/answers", **batch("wait")).json()["job_id"]
         assert given.system.agent.started.wait(PATIENCE_S)
@@ -229,7 +232,7 @@ def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
     given: World, base_url: str, kind: str, switch: tuple[Any, str]
 ) -> None:
     given.system.stops.add(*switch, by="ola", reason="a leak")
-    store = given.system.jobs
+    store = given.system.hooks.service(JobStore)
     asyncio.run(
         begin_unasked(store, kind, Principal("agent@north", "north", credential=credential(given, given.agent)))
     )
@@ -252,7 +255,7 @@ def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_
     given.system.stops.add("tenant", "north", by="ola", reason="")
     given.system.ingestor.begun.clear()
     given.system.ingestor.let_go.set()
-    wait_until(lambda: not given.system.jobs._file.read_now(attempts))
+    wait_until(lambda: not given.system.hooks.service(JobStore)._file.read_now(attempts))
     assert given.system.ledger.stored == {}
     given.system.stops.lift("tenant", "north")
     found = ended(base_url, given.agent, job_id)
@@ -297,7 +300,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def serve_until_poisoned(folder: Path) -> None:
     """A process whose double of an agent kills it when it is asked for poison."""
-    system = world(folder).system
+    system = world(folder, extensions=("jobs",)).system
     stream = system.agent.stream
 
     def swallow(request: Any, principal: Any) -> Any:
@@ -312,7 +315,7 @@ def serve_until_poisoned(folder: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_an_item_that_kills_its_process_is_given_up_by_name_and_the_others_are_done(given: World) -> None:
-    store, folder = given.system.jobs, given.system.settings.foundation.data_dir
+    store, folder = given.system.hooks.service(JobStore), given.system.settings.foundation.data_dir
     caller = Principal("agent@north", "north", credential=credential(given, given.agent))
     questions = [(question, {"question": question}) for question in ("When?", "poison", "Why?")]
     asyncio.run(store.add("answers", caller, questions, {}))
@@ -339,14 +342,14 @@ def test_an_item_that_is_put_off_or_was_stopped_with_its_server_counts_no_attemp
     with running(given.system) as url:
         call(url, given.reader, "POST", "/answers", **batch("wait"))
         assert given.system.agent.started.wait(PATIENCE_S)
-        assert given.system.jobs._file.read_now(attempts) == 1
+        assert given.system.hooks.service(JobStore)._file.read_now(attempts) == 1
         given.system.stops.add("tenant", "north", by="ola", reason="")
-        wait_until(lambda: given.system.jobs._file.read_now(attempts) == 0)
+        wait_until(lambda: given.system.hooks.service(JobStore)._file.read_now(attempts) == 0)
         given.system.agent.started.clear()
         given.system.stops.lift("tenant", "north")
         assert given.system.agent.started.wait(PATIENCE_S)
-        wait_until(lambda: given.system.jobs._file.read_now(attempts) == 1)
-    assert given.system.jobs._file.read_now(attempts) == 0
+        wait_until(lambda: given.system.hooks.service(JobStore)._file.read_now(attempts) == 1)
+    assert given.system.hooks.service(JobStore)._file.read_now(attempts) == 0
 
 
 def credential(given: World, key: str) -> str:
@@ -386,17 +389,17 @@ def test_a_revoked_key_ends_its_jobs_and_the_answer_under_way(given: World, base
 
 def test_a_job_of_a_key_that_was_revoked_meanwhile_is_not_gone_on_with_by_the_next_process(given: World) -> None:
     caller = Principal("agent@north", "north", credential=credential(given, given.agent))
-    asyncio.run(begin_unasked(given.system.jobs, "ingest", caller))
+    asyncio.run(begin_unasked(given.system.hooks.service(JobStore), "ingest", caller))
     again = keys_of(given).create(subject="agent@north", tenant="north", roles=["agent"])
     revoke(given, given.agent)
     with running(given.system) as url:
         assert ended(url, again, "job-1")["job"]["status"] == "revoked"
     assert given.system.ledger.stored == {}
-    assert not given.system.jobs.files("job-1").exists()
+    assert not given.system.hooks.service(JobStore).files("job-1").exists()
 
 
 def test_a_job_without_a_known_credential_is_nobodys(given: World) -> None:
-    asyncio.run(begin_unasked(given.system.jobs, "answers", Principal("agent@north", "north")))
+    asyncio.run(begin_unasked(given.system.hooks.service(JobStore), "answers", Principal("agent@north", "north")))
     with running(given.system) as url:
         assert ended(url, given.agent, "job-1")["job"]["status"] == "revoked"
 
@@ -428,7 +431,7 @@ def test_each_item_is_done_with_the_roles_and_groups_that_the_key_has_then(given
 def test_a_key_that_may_no_longer_write_ends_its_ingest(given: World, base_url: str) -> None:
     given.system.stops.add("tenant", "north", by="ola", reason="")
     caller = Principal("agent@north", "north", credential=credential(given, given.agent))
-    asyncio.run(begin_unasked(given.system.jobs, "ingest", caller))
+    asyncio.run(begin_unasked(given.system.hooks.service(JobStore), "ingest", caller))
     edit_key(given, given.agent, roles=["reader"])
     given.system.stops.lift("tenant", "north")
     with running(FakeSystem(given.system.settings, given.system.context)) as url:  # type: ignore[arg-type]
@@ -463,7 +466,7 @@ def test_tenants_take_turns_item_by_item(given: World, base_url: str) -> None:
 
 
 def test_a_tenant_has_so_many_jobs_at_work_and_no_more(tmp_path: Path) -> None:
-    given = world(tmp_path, serving={"jobs": {"running_per_tenant": 2}})
+    given = world(tmp_path, extensions=("jobs",), sections={"jobs": {"running_per_tenant": 2}})
     with running(given.system) as url:
         sent = [call(url, given.reader, "POST", "/answers", **batch("wait")) for _ in range(3)]
         assert [one.status_code for one in sent] == [202, 202, 429]
@@ -477,7 +480,7 @@ def test_a_tenant_has_so_many_jobs_at_work_and_no_more(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_tenants_jobs_have_a_limit_and_old_ones_make_room(tmp_path: Path) -> None:
-    given = world(tmp_path, serving={"jobs": {"mb_per_tenant": 0.01}})
+    given = world(tmp_path, extensions=("jobs",), sections={"jobs": {"mb_per_tenant": 0.01}})
     with running(given.system) as url:
         first = call(url, given.reader, "POST", "/answers", **batch(*["When? " + "x" * 1_500] * 2)).json()["job_id"]
         ended(url, given.reader, first)
@@ -511,7 +514,7 @@ def test_a_process_that_dies_while_a_job_arrives_leaves_nothing_behind(
     given: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between row and files, and between the files and the word that they are there; and a folder of no row."""
-    store, folder = given.system.jobs, given.system.settings.foundation.data_dir / "jobs"
+    store, folder = given.system.hooks.service(JobStore), given.system.settings.foundation.data_dir / "jobs"
 
     class Killed(BaseException):
         pass
@@ -541,7 +544,7 @@ def test_a_job_waits_for_a_store_that_cannot_be_used_for_a_while_and_does_nothin
     given: World, base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = threading.Event()
-    settle = given.system.jobs.settle
+    settle = given.system.hooks.service(JobStore).settle
 
     async def full_once(*told: Any) -> None:
         if not failed.is_set():
@@ -549,7 +552,7 @@ def test_a_job_waits_for_a_store_that_cannot_be_used_for_a_while_and_does_nothin
             raise StorageFull("No room.")
         await settle(*told)
 
-    monkeypatch.setattr(given.system.jobs, "settle", full_once)
+    monkeypatch.setattr(given.system.hooks.service(JobStore), "settle", full_once)
     job_id = call(base_url, given.reader, "POST", "/answers", **batch("When?", "Why?")).json()["job_id"]
     assert ended(base_url, given.reader, job_id)["job"]["done"] == 2
     assert failed.is_set()
@@ -582,3 +585,26 @@ async def test_a_turn_that_was_given_to_somebody_who_leaves_is_passed_on() -> No
     assert sorted(held) == ["a", "c"]
     async with asyncio.timeout(PATIENCE_S), turns.turn(Principal("ann", "d")):
         pass
+
+
+def test_an_item_fails_where_its_person_has_nothing_left_to_spend(tmp_path: Path) -> None:
+    given = world(tmp_path, extensions=("jobs",), serving={"quotas": {"tenant": {"tokens": {"day": 10}}}})
+    system = given.system
+    system.agent = QuotaAgent(system.agent, system.quotas)
+    with running(system) as url:
+        asyncio.run(system.quotas.reserve(Principal("reader@north", "north"), tokens=10, usd=None))
+        job_id = call(url, given.reader, "POST", "/answers", **batch("When?")).json()["job_id"]
+        (item,) = ended(url, given.reader, job_id)["items"]
+    assert (item["status"], item["outcome"]["code"]) == ("failed", "quota_exceeded")
+
+
+def test_off_there_are_no_jobs_and_those_of_a_person_are_still_erased(tmp_path: Path) -> None:
+    given = world(tmp_path, extensions=("jobs",))
+    reader = Principal("reader@north", "north")
+    asyncio.run(begin_unasked(given.system.hooks.service(JobStore), "answers", reader))
+    without = world(tmp_path)
+    with running(without.system) as url:
+        assert call(url, without.reader, "GET", "").status_code == 404
+    (store,) = [store for store in extensions.stores() if store.name == "jobs"]
+    assert store.erase
+    assert store.erase(tmp_path, Person(tenant="north", subject="reader@north")) == 1

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from extensions.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
 from foundation.errors import (
     ComponentError,
     DocumentRefused,
@@ -35,7 +36,6 @@ from serving.access.identity import Permission
 from serving.http.errors import InternalError
 from serving.http.streams import collect, explain
 from serving.http.uploads import DocumentSummary, media_type_of, take_in
-from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
 from serving.lifecycle import Lifecycle
 from serving.wiring import System
 
@@ -62,8 +62,15 @@ class _NotNow(Exception):
 class Jobs:
     """Runs the jobs of this process. Belongs to the event loop that serves."""
 
-    def __init__(self, system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> None:
-        self.store: JobStore = system.jobs
+    def __init__(
+        self,
+        store: JobStore,
+        system: System,
+        admission: Mapping[Work, Admission],
+        lifecycle: Lifecycle,
+        allow: Allow,
+    ) -> None:
+        self.store = store
         self._system, self._admission, self._lifecycle = system, admission, lifecycle
         self._allow = allow
         self._turns: Mapping[Work, FairTurns] = {work: FairTurns(AT_ONCE) for work in admission}

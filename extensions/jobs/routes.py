@@ -1,11 +1,13 @@
 """Jobs of many documents or many questions: start, progress, results, cancel."""
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
+from extensions.jobs.queue import Jobs
+from extensions.jobs.store import Job, JobItem
 from foundation.errors import InvalidRequest
 from retrieval.documents import Source
 from retrieval.ingest.pipeline import demand_readable
@@ -14,11 +16,7 @@ from serving.api.answers import AskRequest, check_length
 from serving.api.documents import file_name, owner
 from serving.api.schemas import Identifier, Name, Pages, RequestBody
 from serving.http.errors import responses
-from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, admit
-
-if TYPE_CHECKING:
-    from serving.jobs.queue import Jobs
 
 MOST_FILES = 100
 
@@ -82,8 +80,7 @@ async def ingest(
     demand_readable(readers, runtime.system.policy.scope(caller))  # checked again when each is stored
     items = [(file_name(file), fields) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
-    jobs: Jobs = runtime.jobs
-    return await jobs.begin("ingest", caller, items, contents)
+    return await runtime.part(Jobs).begin("ingest", caller, items, contents)
 
 
 @router.post("/answers", status_code=202, responses=responses())
@@ -92,14 +89,13 @@ async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> Job:
     for question in body.questions:
         check_length(question.question, runtime.system.settings.orchestration.answers)
     items = [(question.question, question.model_dump(mode="json")) for question in body.questions]
-    jobs: Jobs = runtime.jobs
-    return await jobs.begin("answers", caller, items)
+    return await runtime.part(Jobs).begin("answers", caller, items)
 
 
 @router.get("", responses=responses())
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
     """List your jobs of the last days, newest first."""
-    jobs_of_caller = await runtime.jobs.store.all(caller)
+    jobs_of_caller = await runtime.part(Jobs).store.all(caller)
     page, cursor = pages.page(jobs_of_caller, lambda job: f"{job.begun_at.isoformat()} {job.job_id}", newest_first=True)
     return JobList(jobs=page, next_cursor=cursor)
 
@@ -107,13 +103,12 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
 @router.get("/{job_id}", responses=responses(404))
 async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> JobDetail:
     """Return a job's progress, and the result of each item: the document or the answer, or a problem."""
-    job = await runtime.jobs.store.get(job_id, caller)
-    page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda item: f"{item.number:09}")
+    job = await runtime.part(Jobs).store.get(job_id, caller)
+    page, cursor = pages.page(await runtime.part(Jobs).store.items(job_id), lambda item: f"{item.number:09}")
     return JobDetail(job=job, items=page, next_cursor=cursor)
 
 
 @router.post("/{job_id}/cancel", responses=responses(404))
 async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> Job:
     """Cancel a job: no further items are started. Finished items stay, and a job that has ended does not change."""
-    jobs: Jobs = runtime.jobs
-    return await jobs.cancel(job_id, caller)
+    return await runtime.part(Jobs).cancel(job_id, caller)

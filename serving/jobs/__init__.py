@@ -1,1 +1,0 @@
-"""Background jobs of many documents or questions."""
