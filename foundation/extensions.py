@@ -77,6 +77,13 @@ def stores() -> list[Store]:
     return [store for reference in named if reference for store in resolve(reference)]
 
 
+def find_data(name: str, data_dir: Path) -> list[str]:
+    """Return the files of a data folder that the extension's stores claim."""
+    reference = find(name).stores
+    files = sorted(path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()) if reference else []
+    return [str(file) for file in files if any(store.claims(file) for store in resolve(reference))]
+
+
 def turn_on(names: Iterable[str]) -> dict[str, Extension]:
     """Return the extensions of these names, each behind those that it requires.
 

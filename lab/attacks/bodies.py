@@ -54,8 +54,8 @@ def reopen_values() -> None:
     settings_bytes = 10**8
     init = bodies.BodyLimits.__init__
 
-    def unlimited(self: Any, app: Any, http: Any) -> None:
-        init(self, app, http)
+    def unlimited(self: Any, *args: Any, **parts: Any) -> None:
+        init(self, *args, **parts)
         self._most_bytes = settings_bytes
 
     bodies.BodyLimits.__init__ = unlimited  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from foundation import components
+from foundation import components, extensions
 from foundation.clock import SystemClock
 from foundation.errors import SixplyError, did_you_mean
 from foundation.output.credentials import mask_text
@@ -80,6 +80,7 @@ def run_checks(loaded: Loaded) -> list[Check]:
         check_sqlite,
         partial(check_four_eyes, settings.orchestration.policy),
         partial(check_records, settings),
+        partial(check_extensions, settings),
         *(partial(check_part, section, part) for section, part in configured_parts(settings)),
     ]
     return [_run_guarded(check) for check in checks]
@@ -156,6 +157,18 @@ def check_records(settings: Settings) -> Check:
             'Works for one replica. Several would each have their own approvals: [foundation.records] use = "postgres".'
         )
     return Check("records", ok=True, found=use, advice=advice)
+
+
+def check_extensions(settings: Settings) -> Check:
+    """Tell which extensions are on, and warn of one that is off and has stored something: nobody adds to that any more."""
+    off = [name for name in extensions.installed() if name not in settings.extensions]
+    kept = [name for name in off if extensions.find_data(name, settings.foundation.data_dir)]
+    advice = (
+        f"Works. {', '.join(kept)} is off, and what it stored stays: erase and retention read it. On again: make add NAME={kept[0]}"
+        if kept
+        else ""
+    )
+    return Check("extensions", ok=True, found=", ".join(settings.extensions) or "none", advice=advice)
 
 
 def check_part(section: str, part: Part) -> Check:

@@ -85,7 +85,7 @@ def remove(
     there = {*declared.installed()}
     if needing := [each for each in left if each in there and name in declared.find(each).requires]:
         raise InvalidRequest(f'"{needing[0]}" requires "{name}". Turn that off first: make remove NAME={needing[0]}')
-    if not keep_data and name in there and (files := find_data(name, stack)):
+    if not keep_data and name in there and (files := declared.find_data(name, _data_dir(stack))):
         raise InvalidRequest(
             f'"{name}" has stored {", ".join(files)} in the data folder. Delete what you need no more; or turn it off and leave '
             f"them, and erase and retention go on reading them: make remove NAME={name} KEEP_DATA=1"
@@ -94,12 +94,8 @@ def remove(
     terminal.show(f"{name} is off.")
 
 
-def find_data(name: str, stack: Path) -> list[str]:
-    """Return the files of the data folder that the extension's stores claim."""
-    data, reference = load_stack(stack).settings.foundation.data_dir, declared.find(name).stores
-    stores = declared.resolve(reference) if reference else ()
-    files = sorted(path.relative_to(data) for path in data.rglob("*") if path.is_file())
-    return [str(file) for file in files if any(store.claims(file) for store in stores)]
+def _data_dir(stack: Path) -> Path:
+    return load_stack(stack).settings.foundation.data_dir
 
 
 def _with_required(name: str) -> list[str]:

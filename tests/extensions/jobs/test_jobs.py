@@ -23,13 +23,16 @@ from extensions.jobs.store import JobStore
 from foundation import extensions
 from foundation.components import is_there
 from foundation.errors import Stopped, StorageFull
+from foundation.settings import FoundationSettings
 from foundation.stores.registry import Person
 from foundation.types import Principal
 from serving.access.admission import FairTurns
 from serving.access.identity import KeyStore
 from serving.app import ROUTES, create_app
+from serving.cli import doctor
 from serving.http.quotas import QuotaAgent
 from serving.server import running
+from serving.settings import Settings
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 from tests.forks import fork, preload
 
@@ -608,3 +611,13 @@ def test_off_there_are_no_jobs_and_those_of_a_person_are_still_erased(tmp_path: 
     (store,) = [store for store in extensions.stores() if store.name == "jobs"]
     assert store.erase
     assert store.erase(tmp_path, Person(tenant="north", subject="reader@north")) == 1
+
+
+def test_the_doctor_tells_of_jobs_that_stand_while_they_are_off(data_dir: Path) -> None:
+    assert doctor.check_extensions(Settings(foundation=FoundationSettings(data_dir=data_dir))).advice == ""
+    (data_dir / "jobs").mkdir()
+    (data_dir / "jobs" / "jobs.sqlite").touch()
+    check = doctor.check_extensions(Settings(foundation=FoundationSettings(data_dir=data_dir)))
+    assert (check.ok, check.found) == (True, "none")
+    assert "jobs is off, and what it stored stays" in check.advice
+    assert "make add NAME=jobs" in check.advice
