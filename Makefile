@@ -32,7 +32,7 @@ Start$(demo)
 
 Change
   make adapter        write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
-  make extensions     what a system can have beside its six layers: on or off, lines, what for; make add NAME=audit, make remove NAME=audit
+                      what else a system can have, its extensions: make extensions, make add NAME=audit, make remove NAME=audit
   make contracts      which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
   make swap-report    the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [LIMIT=60] [DATA=] [HTML=]
 
