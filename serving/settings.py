@@ -162,6 +162,10 @@ class Settings(Section):
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 
+    def __reduce__(self) -> Any:
+        # another process finds the class by the names of the extensions: no module has it
+        return _restore, (self.extensions, self.__getstate__())
+
     @classmethod
     def explain_unknown(cls, key: str) -> str:
         """Return what to do about the section of an extension that is off or has no settings; else an empty text."""
@@ -171,6 +175,13 @@ class Settings(Section):
         if not extensions.find(name).settings:
             return f'The extension "{name}" has no settings. Take the section out.'
         return f'The extension "{name}" is off. Turn it on: make add NAME={name}. Or take the section out.'
+
+
+def _restore(names: tuple[str, ...], state: dict[Any, Any]) -> Settings:
+    kind = with_sections(names)
+    settings = kind.__new__(kind)
+    settings.__setstate__(state)
+    return settings
 
 
 @cache

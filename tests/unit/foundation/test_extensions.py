@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,8 @@ def test_two_stacks_in_one_process_have_the_sections_of_their_own(write: Write, 
     plain = load(stack(tmp_path, "")).settings
     assert (hasattr(wide, "hall_three"), hasattr(plain, "hall_three")) == (True, False)
     assert load(stack(tmp_path, 'extensions = ["hall_three"]')).settings == wide
+    for settings in (wide, plain):  # as a worker of the server gets them
+        assert pickle.loads(pickle.dumps(settings)) == settings
 
 
 def test_an_extension_is_not_named_like_a_section_of_the_core(write: Write, tmp_path: Path) -> None:
