@@ -262,7 +262,7 @@ SMALL = read_presets(ROOT)["small"]["keep"]
 LOADS_BY_NAME = ["agents/graph", "model-frontier"]
 ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PART" in os.environ else LOADS_BY_NAME
 """What KEEP= takes, each alone: once a week in CI every name."""
-COMBINED = ("page", "quotas,idempotency,jobs", "jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
+COMBINED = ("page", "idempotency,jobs", "jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
 
 
 @pytest.mark.parametrize("keep", [*COMBINED, *LOADS_BY_NAME])
