@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from decimal import Decimal
 from itertools import combinations
-from typing import Annotated, Literal
-
-from pydantic import PlainSerializer
+from typing import Literal
 
 Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving", "observability"]
 
 LAYERS: tuple[Layer, ...] = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
-
-# Dollars, in JSON as a decimal in a string without an exponent
-Usd = Annotated[Decimal, PlainSerializer(lambda usd: f"{usd:f}", return_type=str, when_used="json-unless-none")]
 
 # The owner of a document that every tenant may read. No credential can have this tenant.
 EVERY_TENANT = "*"

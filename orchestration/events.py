@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr
 
 from foundation.errors import SixplyError
+from foundation.output.money import Usd
 from foundation.tracing import trace_id
-from foundation.types import Layer, Usage, Usd
+from foundation.types import Layer, Usage
 from models.contract import Call, Price
 from orchestration.actions import Approval
 from orchestration.requests import Noun, Plan

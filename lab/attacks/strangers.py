@@ -166,13 +166,13 @@ def reopen_words() -> None:
     """The pattern that stood there once, on the event loop."""
     from orchestration.effects import executor
 
-    before = executor.list_reasons_to_ask
+    before: Any = vars(executor)["list_reasons_to_ask"]
 
     def search_first(tool: Any, arguments: Any, origin: Any, tools: Any) -> list[str]:
         re.search(r"\d+(?:[:/-]\d+)+", origin.words)
-        return before(tool, arguments, origin, tools)
+        return list(before(tool, arguments, origin, tools))
 
-    executor.list_reasons_to_ask = search_first
+    vars(executor)["list_reasons_to_ask"] = search_first
 
 
 def reopen_results() -> None:
@@ -190,7 +190,7 @@ def reopen_results() -> None:
         _sessions.append(self)
 
     ClientSession.__init__ = remember  # type: ignore[method-assign]
-    mcp._leave_unchecked = check  # type: ignore[assignment]
+    mcp._leave_unchecked = check
 
 
 def reopen_schema() -> None:

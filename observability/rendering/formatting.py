@@ -1,8 +1,8 @@
 """Look of tables and of figures in them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 
-import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,7 +29,7 @@ def figure(value: float | None, *, signed: bool = False) -> str:
     """
     if value is None:
         return ""
-    return np.format_float_positional(value, precision=4, unique=False, fractional=False, trim="-", sign=signed)
+    return f"{Decimal(f'{value:.3e}').normalize():{'+' if signed else ''}f}"
 
 
 def table(title: str, note: str) -> Table:

@@ -11,9 +11,10 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from foundation.output.money import Usd
 from foundation.stores import erasures
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
-from foundation.types import EVERY_TENANT, Principal, Usage, Usd
+from foundation.types import EVERY_TENANT, Principal, Usage
 
 if TYPE_CHECKING:
     from models.contract import Call, PriceSource

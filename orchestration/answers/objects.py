@@ -18,8 +18,9 @@ from foundation import names
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
+from foundation.output.money import Usd
 from foundation.tracing import span, trace_id
-from foundation.types import Principal, Usage, Usd
+from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.structured import Object, ask_in, generate_object

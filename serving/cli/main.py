@@ -84,7 +84,7 @@ COMMANDS = {
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter."),
         "contracts": ("serving.parts.contract_tests:contracts", "Test which promises of its port a part keeps."),
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
-        "extensions": ("serving.parts.extensions:extensions", "Every extension: on or off, and what for."),
+        "extensions": ("serving.parts.extensions:extensions", "Every extension: is it on, how many lines"),
         "add": ("serving.parts.extensions:add", "Turn an extension on, with those that it requires."),
         "remove": ("serving.parts.extensions:remove", "Turn an extension off."),
         "extension": ("serving.parts.extensions:extension", "Write a new extension, its test and its page."),

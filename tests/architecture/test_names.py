@@ -35,9 +35,13 @@ def test_what_is_installed_and_guarded_are_the_layers_and_the_examples():
         described["project"]["name"].replace("-", "_") if "sixply" in tools else "lab"
     )  # of a project that make new wrote
     installed = {name.rstrip("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
-    assert installed - {own} == {*LAYERS, "examples"}
-    assert set(tools["mypy"]["packages"]) == set(tools["importlinter"]["root_packages"]) == {*LAYERS, "examples"}
-    assert {*LAYERS, "examples", "lab", "tests"} == set(
+    assert installed - {own} == {*LAYERS, "examples", "extensions"}
+    assert (
+        set(tools["mypy"]["packages"])
+        == set(tools["importlinter"]["root_packages"])
+        == {*LAYERS, "examples", "extensions"}
+    )
+    assert {*LAYERS, "extensions", "examples", "lab", "tests"} == set(
         tools["ruff"]["include"][0].split("}")[0].lstrip("{").split(",")
     )
 

@@ -74,9 +74,3 @@ def test_an_entry_that_does_not_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "risks.toml").write_text('[[risks]]\nid = "a"\nrisk = "b"\ncause = "c"\nresidual = "d"\n')
     with pytest.raises(InvalidSetting, match=r"risks\.0\.controls"):
         risk_register.load_register(tmp_path / "risks.toml")
-
-
-def test_no_removed_setting_is_there_and_the_file_that_is_named_for_it_is() -> None:
-    for place, section, keys in Settings.removed:
-        assert not place.endswith(".py") or (ROOT / place).is_file(), place
-        assert not [key for key in keys.split() if risk_register.is_setting(f"{section}.{key}", Settings)]
