@@ -124,7 +124,9 @@ def obey(victim: Victim) -> Tried:
         waiting = answer.get("approval") if answer.get("status") == "waiting" else None
         if not waiting:
             break
-        tried.check(held="Careful" in waiting["reason"], otherwise=f"the approver is not warned: {waiting['reason']}")
+        tried.check(
+            held="did not state" in waiting["reason"], otherwise=f"the approver is not warned: {waiting['reason']}"
+        )
         reply = colleague.post(f"/v1/approvals/{waiting['approval_id']}", json={"approve": False})
         answer = reply.json()
     after = _done(victim)

@@ -97,7 +97,7 @@ def reopen_memory() -> None:
     def add(*_: object, **__: object) -> object:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    Stops.add = add  # type: ignore[method-assign,assignment]
+    Stops.add = Stops.hold = add  # type: ignore[method-assign,assignment]
 
 
 def reopen_causes() -> None:

@@ -119,6 +119,14 @@ def _trust_every_value() -> None:
     vars(executor)["list_reasons_to_ask"] = lambda *_: []
 
 
+def _act_unasked() -> None:
+    """Every effect happens without an approval."""
+    from orchestration.effects.executor import Executor
+
+    vars_of: Any = Executor
+    vars_of._act_or_ask = lambda self, call: self._carry_out_once(call, None)
+
+
 ATTACKS = (
     Attack(
         name="plan-leads-away",
@@ -131,7 +139,7 @@ ATTACKS = (
         name="plan-forgets",
         title="a hostile plan erases what somebody said must not be forgotten",
         run=forget_what_was_to_be_kept,
-        reopen=_trust_every_value,
+        reopen=_act_unasked,
         stack=STACK,
     ),
     Attack(

@@ -142,8 +142,8 @@ def _commands(
     python = PYTHON
     # before what takes minutes: after an update stack.toml may have a setting that is gone, or an option that a part refuses
     yield "stack.toml is understood", [*python, "serving.cli", "keys"]
-    yield "the API starts", [sys.executable, "-c", STARTS]
     yield "lint", [*python, "ruff", "check", "--no-cache", "--quiet", "."]
+    yield "the API starts", [sys.executable, "-c", STARTS]
     yield "format", [*python, "ruff", "format", "--no-cache", "--check", "--quiet", "."]
     yield "types", [*python, "mypy"]
     yield "layers", [str(Path(sys.executable).with_name("lint-imports"))]

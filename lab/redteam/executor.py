@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -367,7 +368,11 @@ class _Replay:
 def world_executor(worlds: Worlds, tools: Mapping[str, Any], folder: Path) -> Iterator[Executor]:
     """An executor over the tools of a world; what it keeps lies in `folder`."""
     policy = PolicySettings(roles={"user": tuple(tools)}, effects_without_approval=tuple(TOOLS), calls_per_run=100)
-    with open_executor([_tool(worlds, name, *about) for name, about in tools.items()], policy, folder) as executor:
+    # stores of its own: the same words for the same effect would wait on an approval of the trial before
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as own,
+        open_executor([_tool(worlds, name, *about) for name, about in tools.items()], policy, Path(own)) as executor,
+    ):
         yield executor
 
 

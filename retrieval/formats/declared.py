@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from retrieval.formats.text_blocks import BOMS, decode
 
+# Part of the version of each parser that reads such texts
+DECLARED_VERSION = 0
 _SAID_AND_MEANT = {
     "iso8859-1": "cp1252",
     "ascii": "cp1252",

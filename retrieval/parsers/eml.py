@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.declared import decode_declared
+from retrieval.formats.declared import DECLARED_VERSION, decode_declared
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 from retrieval.ingest.parsing import parse_here
 
@@ -21,7 +21,7 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".eml",), f"eml {5 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".eml",), f"eml {5 + TEXT_VERSION + DECLARED_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:

@@ -8,7 +8,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.declared import decode_declared
+from retrieval.formats.declared import DECLARED_VERSION, decode_declared
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, raise_number
 
@@ -41,7 +41,9 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {12 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser(
+        (".html", ".htm", ".xhtml"), f"html {12 + TEXT_VERSION + TABLES_VERSION + DECLARED_VERSION}", _parse, limits
+    )
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:

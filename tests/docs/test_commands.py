@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 PLAYED = {
     "docs/learn.md": "tests/docs/test_learn.py",
     "docs/your-own.md": "tests/docs/test_your_own.py",
+    "docs/extensions/index.md": "tests/unit/serving/test_extension_commands.py",
     "docs/observability/slow-layer.md": "tests/docs/test_stories.py",
     "docs/observability/cost-surprise.md": "tests/docs/test_stories.py",
     "docs/observability/governance-question.md": "tests/docs/test_stories.py",

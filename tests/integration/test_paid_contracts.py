@@ -29,7 +29,7 @@ def test_the_price_comes_from_the_price_list_or_is_said_to_be_unknown(tmp_path: 
     said = describe_cost(settings(tmp_path), "models.chat", PAID)
     assert said.startswith("about 80 calls of gpt-4o-mini, about $0.0")
     unknown = {**PAID, "model": "my-own", "base_url": "http://127.0.0.1:9/v1"}
-    assert 'not known (no price known for "my-own"' in describe_cost(settings(tmp_path), "models.chat", unknown)
+    assert "not known (No price is set for my-own" in describe_cost(settings(tmp_path), "models.chat", unknown)
     embedder = {"use": "openai_compatible", "model": "text-embedding-3-small", "api_key": "sk-test"}
     assert "64 calls of text-embedding-3-small, about $0.0001" in describe_cost(
         settings(tmp_path), "models.embedder", embedder

@@ -38,6 +38,7 @@ from tests.doubles.provider import (
 )
 
 STACK = """
+extensions = ["audit", "jobs", "page"]
 [foundation]
 data_dir = "{data}"
 [models.chat]

@@ -97,7 +97,7 @@ def test_a_model_whose_drafts_all_end_in_the_same_quotes_is_not_called_equal(dat
     swap.write_text(WRITES_BADLY)
     ran = sixply(stack, swap, "--data", data, "--repeats", 1, "--json", out, "--html", page)
     found = json.loads(out.read_text())
-    assert ran.returncode == 2, (ran.stderr, found["reason"])
+    assert ran.returncode == 0, (ran.stderr, found["reason"])
     assert found["drafts"]["a"] == {"n": 0, "shown": 0, "marked": 0, "discarded": 0, "refused": 0}
     assert found["drafts"]["b"] == {"n": 9, "shown": 0, "marked": 0, "discarded": 9, "refused": 0}
     answers = [[each["answer"] for each in found["runs"][side]["rows"]] for side in ("a", "b")]

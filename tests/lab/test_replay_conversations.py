@@ -79,7 +79,9 @@ def write(folder: Path, conversations: Sequence[dict[str, Any]], system: str = S
     lines = [json.dumps(conversation) for conversation in conversations]
     (folder / "conversations.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (folder / "system.md").write_text(system, encoding="utf-8")
-    (folder.parent / "stack.toml").write_text(STACK.format(data=folder.parent / "var", root=ROOT), encoding="utf-8")
+    (folder.parent / "stack.toml").write_text(
+        STACK.format(data=folder.parent / "var", root=ROOT, extensions=[]), encoding="utf-8"
+    )
     return folder
 
 
