@@ -80,7 +80,7 @@ def write(folder: Path, conversations: Sequence[dict[str, Any]], system: str = S
     (folder / "conversations.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (folder / "system.md").write_text(system, encoding="utf-8")
     (folder.parent / "stack.toml").write_text(
-        STACK.format(data=folder.parent / "var", root=ROOT, extensions=[]), encoding="utf-8"
+        STACK.format(data=folder.parent / "var", root=ROOT, extensions=["audit"]), encoding="utf-8"
     )
     return folder
 
@@ -152,7 +152,7 @@ def fly(reward: float, details: str | None = None) -> dict[str, Any]:
     account = json.dumps(user("ada", "gold", "BIZ")) if details is None else details
     sent = {"user_id": "ada", "amount": 50}
     messages = [
-        said("user", "I am ada, and my flight was late."),
+        said("user", f"I am ada, and my flight was late. This is time {reward:g} that I ask."),
         calls(("a1", "get_user_details", {"user_id": "ada"})),
         result("a1", account),
         calls(("a2", "send_certificate", sent)),
