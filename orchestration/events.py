@@ -42,12 +42,19 @@ class NearDocument(Noun):
 
 
 class Unsupported(Noun):
-    """A statement of an answer that documents and results do not support; marked `[?]` in the text."""
+    """A statement of an answer that has something in it that was not read; marked `[?]` in the text."""
 
     text: str
     reason: str
-    """A stable word: figure, name, denied, unsupported, unknown_marker."""
+    """A stable word: unknown_marker, quotation, figure, identifier; of a planned agent also name, denied, unsupported."""
     detail: str = ""
+
+
+class WorkedOut(Noun):
+    """A figure of an answer that follows from what was read, and how: `300` and `2 × 150`."""
+
+    figure: str
+    working: str
 
 
 class ToolCall(Noun):
@@ -72,6 +79,7 @@ class Answer(Noun):
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     """Statements that are marked or left out because what was read does not support them."""
+    worked_out: tuple[WorkedOut, ...] = ()
     drafts: tuple[DraftOutcome, ...] = ()
     """The fate of each text of the chat model: shown; marked (statements were marked or left out); discarded for
     quotes; refused (nothing was shown)."""

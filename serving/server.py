@@ -21,6 +21,7 @@ from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.process import catch_stop_signals
 from foundation.text.sentences import sentence_spans
 from models.pricing import call_of
+from retrieval.grounding.checks import check_answer
 from serving.app import create_app
 from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
@@ -140,8 +141,7 @@ def load_what_answers_use(system: System) -> None:
     call = call_of(system.chat, AIMessage("", usage_metadata=usage), seconds=0, at=system.context.clock.now())
     system.prices.price(call)
     sentence_spans("Yes. No.")
-    if claims := load_if_there("retrieval.grounding.claims"):  # without a passage the judge, who may cost, is not asked
-        claims.check_shown("Yes. No.", {}, known=(), question="", acted=False, grounding=system.grounding)
+    check_answer("Yes. No.", {}, ["No."])
 
 
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:

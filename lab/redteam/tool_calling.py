@@ -89,7 +89,7 @@ def build_agent(parts: AgentParts, executor: Executor, replies: Sequence[Any], *
         spending=None,
         settings=parts.settings.model_copy(update={"answers": answers, "budget": WIDE}),
     )
-    return cast("Agent", load("orchestration.agent", Part(use="tool_calling", rounds=rounds, repairs=0), own))
+    return cast("Agent", load("orchestration.agent", Part(use="tool_calling", rounds=rounds), own))
 
 
 def talked_over(own: Sequence[Call], attack: Sequence[Call]) -> list[AIMessage | Callable[..., AIMessage]]:

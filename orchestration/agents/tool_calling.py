@@ -38,8 +38,6 @@ class Options(Section):
     """Most calls of the chat model for one request; in the last one the model is told to answer."""
     documents: bool = True
     """Whether the model may search and open documents, by `search_documents` and `open_document`."""
-    repairs: int = Field(default=1, ge=0, le=5)
-    """How often an answer with unsupported statements is rewritten before they are marked."""
     stream: Literal["draft", "checked"] = "draft"
     """Whether words are streamed as the model writes them, or only once checked."""
     client_instructions: bool = True
@@ -70,7 +68,7 @@ class ToolCallingAgent(MessageAgent):
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=window),
-            check(parts.grounding, repairs=options.repairs),
+            check(),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

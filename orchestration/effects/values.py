@@ -20,6 +20,7 @@ from orchestration.calls import metadata_of, schema_of
 from orchestration.effects.trusted_records import trusted_records
 
 _OPENS, _CLOSES = r"\s\"'`<({\[,;|“„\u2018«", r"\s\"'`>)}\],;|”“\u2018’»"
+_BEFORE, _BEHIND = re.compile(rf"[{_OPENS}]?"), re.compile(rf"[{_CLOSES}]|[.:!?…]*+(?:[{_CLOSES}]|\Z)")
 _SPLITS = re.compile(rf"[{_OPENS}{_CLOSES}]+")
 _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 # A token that can carry something out of the house: an address, a link, or enough digits for an account or a card
@@ -220,8 +221,12 @@ class _Values:
 
 def _is_whole(part: str, text: str) -> bool:
     """Whether the folded text has the folded part between spaces, quotes, brackets or the signs that end a sentence."""
-    pattern = rf"(?<![^{_OPENS}]){re.escape(part)}(?=[{_CLOSES}]|[.:!?…]+(?:[{_CLOSES}]|$)|$)"
-    return bool(part) and re.search(pattern, text) is not None
+    place = text.find(part) if part else -1
+    while place >= 0:
+        if _BEFORE.fullmatch(text[max(0, place - 1) : place]) and _BEHIND.match(text, place + len(part)):
+            return True
+        place = text.find(part, place + 1)
+    return False
 
 
 def _addresses(text: str) -> set[str]:

@@ -254,6 +254,7 @@ class DurableAgent(ABC):
             trace_id=trace_id(),
             approval=await self._approval(values.get("approval_id") or "", run),
             unsupported=tuple(run.unsupported),
+            worked_out=tuple(run.worked_out),
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
             cached=values.get("cached") or None,

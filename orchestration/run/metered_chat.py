@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
+from foundation.text.prose import CodeSplitter
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
@@ -128,13 +129,14 @@ class Teller:
     def __init__(self, run: Run, messages: Sequence[BaseMessage], model: MeteredChatModel) -> None:
         self._run, self._model, self._word, self._begun = run, model, "", ""
         self._at_head, self._said, self._heard = True, False, list[str]()
+        self._splitter = CodeSplitter()
         self._addresses = cache(lambda: addresses_in(texts_read(messages, run)))
         # a class with such an option takes thoughts out itself
         stated = getattr(model.primary, "thinks", False) or bool(THINKS.search(model.model_name))
         self._holds = model.thinks.get(model.model_name, stated and not getattr(model.primary, "reasoning", None))
 
     def tell(self, chunk: AIMessageChunk) -> None:
-        text = self._word + chunk.text
+        text = self._word + chunk.text if self._at_head else chunk.text
         self._heard.append(chunk.text)
         found = end_of_thoughts(text, max(0, len(self._word) - 64))
         ends = 0 < found < len(text)  # what follows the tag says whether it is one, so that one at the very end waits
@@ -146,12 +148,25 @@ class Teller:
                 self._word = text
                 return
             text = without_thoughts(text).lstrip()
-            self._at_head = not text
-        words = WORDS.match(text)
-        end = words.end() if words else 0
-        self._emit(text[:end])
-        self._word = text[end:]
-        if not (self._said and self._word.isascii()):  # nobody waits for the next word to see the first one
+            self._at_head, self._word = not text, ""
+        self._pass_on(text)
+
+    def _pass_on(self, text: str, *, last: bool = False) -> None:
+        """Emit code as it is, and of prose whole words."""
+        for piece, is_code in self._splitter.split(text, last=last):
+            if is_code:
+                self._emit(self._word)
+                self._tell(encodable(piece))
+                self._word = ""
+                continue
+            prose = self._word + piece
+            words = WORDS.match(prose)
+            end = words.end() if words else 0
+            self._emit(prose[:end])
+            self._word = prose[end:]
+        if (
+            self._word and not last and not (self._said and self._word.isascii())
+        ):  # nobody waits for the next word to see the first one
             self._emit_begun()
 
     def end(self) -> None:
@@ -160,7 +175,9 @@ class Teller:
         # not for good, or one tag in an answer would hold back the words of all later ones
         if thinks or (self._holds and reply):
             self._model.thinks[self._model.model_name] = thinks
-        self._emit(without_thoughts(self._word) if self._at_head else self._word)
+        held, self._word = (without_thoughts(self._word), "") if self._at_head else ("", self._word)
+        self._pass_on(held, last=True)
+        self._emit(self._word)
 
     def _emit_begun(self) -> None:
         """Emit what there is of a word, up to what may make it an address."""

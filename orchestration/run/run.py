@@ -27,7 +27,17 @@ from models.resilience.resilient_chat import FALLBACK
 from models.resilience.streams import join_chunks, without_thoughts
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
-from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Step, ToolCall, Unsupported, charge_details
+from orchestration.events import (
+    Charge,
+    DraftOutcome,
+    Event,
+    NearDocument,
+    Step,
+    ToolCall,
+    Unsupported,
+    WorkedOut,
+    charge_details,
+)
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
@@ -86,6 +96,7 @@ class Run:
     cost_notes: list[str] = field(default_factory=list)
     """Why calls of the chat model have no cost."""
     unsupported: list[Unsupported] = field(default_factory=list)
+    worked_out: list[WorkedOut] = field(default_factory=list)
     drafts: list[DraftOutcome] = field(default_factory=list)
     prompts: dict[str, str] = field(default_factory=dict)
     """Labels (version and digest) of the prompts that were used, by name."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 from fastapi import APIRouter, Path, Request, Response
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
-from foundation.output.markdown import markdown
 from foundation.types import Principal
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
@@ -30,6 +29,7 @@ from serving.compat.streaming import (
 )
 from serving.compat.vendors import extra_of, footnotes, request_of, with_footnotes
 from serving.http.errors import responses
+from serving.http.streams import text_for_clients
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -215,7 +215,7 @@ class ResponseShape(Shape):
         now, sent = int(self._clock.now().timestamp()), body.model_extra or {}
         messages = []
         if text or not answer.calls:
-            messages.append(_message(answer, text, list(_annotations(answer, markdown(answer.text)))))
+            messages.append(_message(answer, text, list(_annotations(answer, text_for_clients(answer)))))
         wanted = (body.text and body.text.format and body.text.format.as_chat()) or {"type": "text"}
         return {
             **CONSTANT,

@@ -13,7 +13,6 @@ from fastapi.sse import format_sse_event
 import serving.http.errors as problems
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
-from foundation.output.markdown import markdown
 from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
@@ -23,7 +22,7 @@ from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
 from serving.compat.vendors import VendorRequest, footnotes, with_footnotes
-from serving.http.streams import collect, stream_events
+from serving.http.streams import collect, stream_events, text_for_clients
 from serving.runtime import Runtime, admit
 
 # A word without its address, of which a stream may have shown the beginning
@@ -69,7 +68,7 @@ class Shape(ABC):
                 self._draft = ""
             self._round = event.round
             self._draft += event.token
-            yield from self._send(markdown(event.token))
+            yield from self._send(event.token)
 
     def _finish(self, answer: Answer) -> Iterator[bytes]:
         if self._round is None:  # an agent that sends checked text only
@@ -82,14 +81,12 @@ class Shape(ABC):
         yield from self.end(answer, self._text)
 
     def _remaining(self, answer: Answer) -> str:
-        text, draft, notes = answer.text, self._draft.strip(), footnotes(answer)
+        text, draft, notes = text_for_clients(answer), self._draft.strip(), footnotes(answer)
         if REMOVED in draft:
             text, draft = (_MARKED.sub(REMOVED, it) for it in (text, draft))
-        if text.startswith(draft):
-            remaining = markdown(text[len(draft) :])
-        else:
-            # streamed text cannot be taken back: the notes say what the check has marked or changed
-            remaining = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
+        # streamed text cannot be taken back: the notes say what the check has marked
+        new = "" if answer.unsupported else f"\n\n{text}"
+        remaining = text[len(draft) :] if text.startswith(draft) else new
         return f"{remaining}\n\n{notes}" if notes else remaining
 
     def _send(self, text: str) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.output.markdown import markdown, markdown_label
+from foundation.output.markdown import markdown_label
 from foundation.types import Principal
 from models.pricing import MOST_TOKENS
 from orchestration.events import Answer
@@ -23,6 +23,7 @@ from serving.compat.conversation import (
     options_of,
 )
 from serving.compat.errors import UnknownModel, UnsupportedParameter
+from serving.http.streams import text_for_clients
 from serving.runtime import Runtime
 
 Compose = Literal["auto", "extractive", "generative"]
@@ -221,13 +222,10 @@ def unknown(model: str) -> UnknownModel:
 
 
 def with_footnotes(answer: Answer) -> str:
-    """Return the answer's text with `footnotes` below it; JSON is returned as it is.
-
-    Clients render Markdown, and HTML in it, so text of documents and models is escaped.
-    """
+    """Return the answer's text with `footnotes` below it; JSON is returned as it is."""
     if answer.is_json:
         return answer.text
-    return "\n\n".join(filter(None, (markdown(answer.text), footnotes(answer))))
+    return "\n\n".join(filter(None, (text_for_clients(answer), footnotes(answer))))
 
 
 def footnotes(answer: Answer) -> str:

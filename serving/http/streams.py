@@ -14,6 +14,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foundation.errors import ShuttingDown, SixplyError
+from foundation.output.markdown import markdown
 from orchestration.events import Answer, Event
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError
@@ -177,3 +178,8 @@ async def _next(queue: Items) -> Event | None:
     if item is not None and item.kind == "error":
         raise error_of(item)
     return item
+
+
+def text_for_clients(answer: Answer) -> str:
+    """Return the text as the chat model wrote it. One that is made of quotes is escaped, since clients render Markdown and HTML."""
+    return answer.text if {"shown", "marked"} & {*answer.drafts} else markdown(answer.text)

@@ -21,7 +21,7 @@ from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
 from serving.api.search import SearchHit, SearchRequest
 from serving.http.errors import validate
-from serving.http.streams import collect
+from serving.http.streams import collect, text_for_clients
 from serving.http.uploads import DocumentSummary
 from serving.lifecycle import Lifecycle
 from serving.wiring import System
@@ -80,8 +80,8 @@ def mcp_server(
             request = AnswerRequest(**validate(AskRequest, question=question, thread_id=thread_id).model_dump())
             async with place("answers", caller):
                 reply = await collect(system.agent.stream(request, caller), lifecycle)
-            shown: dict[str, Any] = markdown_values(reply.model_dump(mode="json"))
-            return shown
+            shown: dict[str, Any] = markdown_values(reply.model_dump(mode="json", exclude={"text"}))
+            return shown | {"text": text_for_clients(reply)}
 
     @server.tool(annotations=READS)
     async def documents(context: Context[Any]) -> dict[str, Any]:

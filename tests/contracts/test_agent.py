@@ -61,7 +61,6 @@ async def a_question_is_answered_with_exact_citations(world: World, make: Make) 
         assert f"[{citation.marker}]" in given.text
 
 
-@pytest.mark.needs("retrieval.grounding.claims")
 async def what_the_documents_do_not_say_is_not_answered(world: World, make: Make) -> None:
     given = await answer(make(world), ask("Which colour does the director's bicycle have?"), NORTH)
     assert (given.status, given.stop_reason) == ("abstained", "insufficient_evidence")

@@ -16,7 +16,6 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from foundation.clock import SystemClock
-from foundation.components import is_there
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
@@ -65,9 +64,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels go by freight."
 SEARCH = calls("search_documents", query="weight of a parcel")
 SAID = "A parcel may weigh at most **30 kilograms** [1], and what is heavier goes by freight [1]."
-UNCHECKED = (
-    [] if is_there("retrieval.grounding.claims") else ["no statement was compared with the passage that it cites"]
-)
+UNCHECKED = []
 TENANT = "alder-clinics"
 QUESTION = "How heavy may a parcel be?"
 
@@ -231,7 +228,6 @@ def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(ser
     assert "has been refunded" in json.dumps(provider.requests[1][2])
 
 
-@pytest.mark.needs("retrieval.grounding.claims")
 def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_away_what_is_shown(serve: Serve) -> None:
     written = (
         "## Parcels\n\n- A parcel may weigh at most **30 kilograms** [1].\n- It may weigh at most 45 kilograms [1].\n\n"

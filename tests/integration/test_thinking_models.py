@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import is_there
 from foundation.errors import UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.requests import AnswerRequest
@@ -52,9 +51,7 @@ PERSON = Principal("ana", "north", frozenset({"agent"}))
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms.\n\n# Letters\n\nLetters go out at noon."
 BOTH = (("search_documents", {"query": "weight of a parcel"}), ("search_documents", {"query": "when letters go out"}))
 SAID = "A parcel may weigh at most 30 kilograms [1]."
-UNCHECKED = (
-    () if is_there("retrieval.grounding.claims") else ("no statement was compared with the passage that it cites",)
-)
+UNCHECKED = ()
 
 Opened = Callable[..., AbstractContextManager[tuple[System, FaultyProvider]]]
 

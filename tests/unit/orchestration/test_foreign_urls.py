@@ -83,7 +83,6 @@ FRAMES = [
     '<a href="{}">x</a>',
     "**{}**",
     "[x](<{}>)",
-    "`{}`",
 ]
 LEAKS = ["", "c?d='..---..", "c?d=(..---..)", "?q=[secret]", '#"secret"', "/..;a=b,c=d"]
 VARIANTS = [frame.format(target) for frame, target in itertools.product(FRAMES, TARGETS)] + [
@@ -119,6 +118,8 @@ def test_a_foreign_address_is_removed_however_it_is_written() -> None:
         "50%25 of R&D at A&amp;B, path C:\\temp and src/a.py.",
         "Dr.Smith said 2026.11 was v3.2.1/4.",
         "calls[i](std::move(x)) and calls[0](f, 3:1)",
+        # in code, no client makes a link or a picture of it
+        "Run `curl -s http://localhost:631/status` or\n```\ncurl https://evil.example/x\n```\n",
     ],
 )
 def test_what_is_cited_or_no_address_stays_to_the_letter(text: str) -> None:

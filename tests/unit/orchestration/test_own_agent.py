@@ -32,8 +32,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "agents.md"
 ALONE: dict[str, Callable[[AgentParts], AgentMiddleware[Any, Any]]] = {
     "policy": lambda parts: PolicyMiddleware(parts.executor),
     "evidence": lambda parts: DocumentToolsMiddleware(parts.ledger),  # type: ignore[arg-type]
-    "citations": lambda parts: CitationMiddleware(parts.grounding),
-    "format": lambda parts: FormatMiddleware(parts.grounding),
+    "citations": lambda parts: CitationMiddleware(),
+    "format": lambda parts: FormatMiddleware(),
     "client": lambda _: ClientToolsMiddleware(),
     "context": lambda _: ContextMiddleware(window=8_000),
     "rounds": lambda _: RoundsMiddleware(rounds=3),

@@ -91,9 +91,9 @@ async def test_what_people_read_where_no_model_writes_is_a_file_as_well(world: W
 
 
 def test_other_braces_than_those_of_a_prompt_stay_as_they_are(tmp_path: Path) -> None:
-    folder = write(tmp_path / "prompts", "repair", 'As {"json": 1}:\n{findings}')
-    prompt = open_prompts(PromptSettings(folder=folder)).of("north")["repair"]
-    assert prompt.fill(findings="- {wrong}") == 'As {"json": 1}:\n- {wrong}'
+    folder = write(tmp_path / "prompts", "json", 'As {"json": 1}:\n{shape}')
+    prompt = open_prompts(PromptSettings(folder=folder)).of("north")["json"]
+    assert prompt.fill(shape="- {wrong}") == 'As {"json": 1}:\n- {wrong}'
 
 
 def test_every_bundled_prompt_has_a_head_and_says_what_it_was_measured_on() -> None:
@@ -117,7 +117,7 @@ def test_a_prompt_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
             lambda folder: write(folder, "personna", "x"),
             r'personna\.md replaces no prompt.*Did you mean "persona"',
         ),
-        (lambda folder: write(folder, "repair", "Again."), r"repair\.md lacks \{findings\}.*has \{findings\} names"),
+        (lambda folder: write(folder, "json", "Again."), r"json\.md lacks \{shape\}.*has \{shape\} names"),
         (
             lambda folder: write(folder, "persona", "I am {nobody}."),
             r"persona\.md has \{nobody\}.*has no names in braces",

@@ -404,7 +404,7 @@ async def test_an_address_that_a_tool_gave_stays_in_stream_and_answer_and_anothe
     world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
     text = "Follow it at https://parcels.example/P-123?lang=en and not at https://evil.example/?q=P-123 please."
     world.chat = strong(calls(("find_parcel", {"parcel_id": "P-123"})), text, *([text] * 3))
-    agent = world.agent(repairs=0) if use == "tool_calling" else own_agent(world)
+    agent = world.agent() if use == "tool_calling" else own_agent(world)
     first = [event async for event in agent.stream(AnswerRequest(question="Where is P-123?"), NORTH)]
     request = AnswerRequest(question="Again, please.", thread_id=first[-1].answer.thread_id)
     later = [event async for event in agent.stream(request, NORTH)]
