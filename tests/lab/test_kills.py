@@ -318,6 +318,8 @@ def test_a_backup_and_a_restore_that_are_killed_are_whole_when_they_are_run_agai
             if not number:
                 takes_s[command] = time.monotonic() - began
             kills[command] += killed == -signal.SIGKILL
+            if number and killed != -signal.SIGKILL:
+                takes_s[command] *= 0.8  # it was slower the first time
             assert run_shell(command, home.folder) == 0
         check(home)
         if min(kills.values()) >= KILLS:
