@@ -43,7 +43,7 @@ class Finding:
 
     start: int
     end: int
-    reason: Reason
+    reason: str
     detail: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from orchestration.middleware.policy import _call_executor, as_person
@@ -73,6 +74,16 @@ async def test_a_figure_that_was_worked_out_has_its_receipt(world: World) -> Non
     answer = events[-1].answer
     assert (answer.unsupported, answer.degraded) == ((), ())
     assert [(item.figure, item.working) for item in answer.worked_out] == [("60", "30 × 2")]
+
+
+@pytest.mark.needs("retrieval.grounding.claims")
+@pytest.mark.parametrize("meaning", [False, True])
+async def test_what_a_statement_means_is_checked_where_that_is_turned_on(world: World, meaning: bool) -> None:  # noqa: F811 - the fixture
+    wrong = "A parcel may not weigh 30 kilograms [1]."
+    world.chat = strong(calls(("search_documents", {"query": "weight of a parcel"})), wrong)
+    events = [e async for e in world.agent(meaning=meaning).stream(AnswerRequest(question="How heavy?"), NORTH)]
+    assert [claim.reason for claim in events[-1].answer.unsupported] == (["denied"] if meaning else [])
+    assert events[-1].answer.text == (f"{wrong} [?]" if meaning else wrong)
 
 
 async def test_a_question_in_another_language_is_the_models_to_read(world: World) -> None:  # noqa: F811 - the fixture
