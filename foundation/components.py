@@ -1,10 +1,9 @@
-"""Loading of parts by name: a port is a folder, an adapter one file in it, and the folder is the registry.
+"""Loading of parts by name: a port is a folder, an adapter one file in it, and the folder is the registry. Extensions bring more.
 
 An adapter has `Options`, `build(options, context)`, and `stores(options)` if it keeps anything. `use = "chroma"` names a file of the
 folder, `use = "package.module:attribute"` another adapter's `build`, or a class of the ecosystem, called with the options as keywords.
 """
 
-import importlib
 import pkgutil
 import re
 import tomllib
@@ -12,12 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from foundation import extensions
 from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
 from foundation.settings import BESIDE_STACK, Part, find_mistake
@@ -63,9 +64,24 @@ class Context:
 
 
 def available(section: str) -> list[str]:
-    """Return the names of the adapters in a port's folder, sorted."""
-    package = importlib.import_module(PORTS.get(section, section))
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    """Return the names of a port's adapters, sorted."""
+    return sorted(find_modules(section))
+
+
+def find_modules(section: str) -> dict[str, str]:
+    """Return a port's adapters, name and module: the files of its folder, and what extensions bring, on or off.
+
+    Raises InvalidSetting: two have one name.
+    """
+    folder = PORTS.get(section, section)
+    found = {file.name: f"{folder}.{file.name}" for file in pkgutil.iter_modules(import_module(folder).__path__)}
+    for place, (module, extension) in extensions.find_parts().items():
+        port, _, name = place.partition("/")
+        if port == section and found.setdefault(name, module) != module:
+            raise InvalidSetting(
+                f'The extension "{extension}" brings {module} as "{name}", and so does {found[name]}. Rename that file.'
+            )
+    return found
 
 
 def load(section: str, part: Part, context: Context, *, expected: type | None = None) -> Any:
@@ -116,7 +132,7 @@ def is_there(module: str) -> bool:
 def load_removable(module: str, *, asking: str = "stack.toml") -> ModuleType:
     """Import a module that `optional.toml` lists. Raises MissingDependency: it was deleted; the text names what is `asking`."""
     if is_there(module):
-        return importlib.import_module(module)
+        return import_module(module)
     raise MissingDependency(
         f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
         "(optional.toml). Leave that out, or bring the file back: from git, or from the template that pyproject.toml names."
@@ -148,17 +164,16 @@ def stores_of(section: str, part: Part) -> Sequence[Store] | None:
 
 
 def _find(section: str, use: str) -> tuple[ModuleType, str]:
-    folder = PORTS[section]
-    name, _, attribute = use.partition(":") if ":" in use else (f"{folder}.{use}", "", "build")
-    if ":" not in use and use not in available(section):
+    modules = {} if ":" in use else find_modules(section)
+    name, _, attribute = use.partition(":") if ":" in use else (modules.get(use, use), "", "build")
+    if ":" not in use and use not in modules:
+        folder = PORTS[section].replace(".", "/")
         outside = f' One from outside of the tree has a colon: "{use}:build".' if "." in use else ""
-        raise UnknownPart(
-            f'No adapter "{use}" in {folder.replace(".", "/")}. {did_you_mean(use, available(section))}{outside}'
-        )
+        raise UnknownPart(f'No adapter "{use}" in {folder}. {did_you_mean(use, sorted(modules))}{outside}')
     if not name or name.startswith("."):
         raise UnknownPart(f'[{section}] use = "{use}" names no module. Write "package.module:attribute".')
     try:
-        module = importlib.import_module(name)
+        module = import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise UnknownPart(
@@ -183,7 +198,7 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
         beside = {name: context.stack_dir / path for name, path in options if path and name in marked}
         return factory(options.model_copy(update=beside), context)
     # the folder may know how to make the port of a class of the ecosystem
-    adopt = getattr(importlib.import_module(PORTS[section]), "adopt", lambda built, _: built)
+    adopt = getattr(import_module(PORTS[section]), "adopt", lambda built, _: built)
     try:
         return adopt(factory(**part.options), part)
     except (SixplyError, ModuleNotFoundError):

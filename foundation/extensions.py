@@ -49,6 +49,8 @@ class Extension:
     """The class of its section in stack.toml, which has its name and a default for each key."""
     stores: str = ""
     """Its `Store`s. They are read while it is off, too: what it kept of people can always be erased."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """Adapters that belong together, by place and module: ("retrieval.ledger/postgres", "extensions.postgres.ledger")."""
     commands: tuple[Command, ...] = ()
     plug: str = ""
     """`plug(hooks)`, which is called whenever a system is opened."""
@@ -75,6 +77,15 @@ def stores() -> list[Store]:
     """Return the stores of every extension that is installed, on or off."""
     named = [find(name).stores for name in installed()]
     return [store for reference in named if reference for store in resolve(reference)]
+
+
+def find_parts() -> dict[str, tuple[str, str]]:
+    """Return the adapters of every extension that is installed, on or off, by place: the module, and whose it is."""
+    declared: dict[str, Extension] = {}
+    for name in installed():
+        with suppress(SixplyError):  # one that cannot be loaded is told of where it is turned on
+            declared[name] = find(name)
+    return {place: (module, name) for name, extension in declared.items() for place, module in extension.parts}
 
 
 def find_data(name: str, data_dir: Path) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model, model_validator
 
 from foundation import extensions, names
-from foundation.components import Context, is_there, load_removable
-from foundation.errors import InvalidSetting
+from foundation.components import Context, available, is_there, load_removable
+from foundation.errors import InvalidSetting, UnknownPart
 from foundation.output.credentials import mask_values
 from foundation.settings import (
     FoundationSettings,
@@ -24,6 +24,7 @@ from foundation.settings import (
     read_settings,
 )
 from foundation.stores.sqlite_file import SqliteFile
+from foundation.types import LAYERS
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
@@ -214,6 +215,19 @@ class Loaded:
         return {key: str(value.resolve() if isinstance(value, Path) else value) for key, value in values}
 
 
+def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
+    """Yield every part with its port, such as `models.chat`; one of a list or of a tenant as `models.chat[0]`."""
+    for layer in LAYERS:
+        for name, value in getattr(settings, layer):
+            port = "models.chat" if layer == "models" and name in ("fallbacks", "cheaper") else f"{layer}.{name}"
+            if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
+                yield port, value
+            elif isinstance(value, tuple):
+                yield from ((f"{port}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
+    for name, tenant in settings.models.tenants.items():
+        yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
+
+
 def context_of(settings: Settings) -> Context:
     """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
     records, shared = settings.foundation.records, "foundation.stores.shared_records"
@@ -239,5 +253,18 @@ def load(
         for key, origin in origins.items():
             if f"{key}.".startswith(sections) and not is_there(module):
                 load_removable(module, asking=f'"{key}" ({origin})')
+    _demand_extensions(settings)
     settings._folder = path.parent  # noqa: SLF001
     return Loaded(settings, origins, path)
+
+
+def _demand_extensions(settings: Settings) -> None:
+    """Raises UnknownPart: a part comes with an extension that is off."""
+    brought = extensions.find_parts()
+    for port, part in configured_parts(settings):
+        section = port.partition("[")[0]
+        _, name = brought.get(f"{section}/{part.use}", ("", ""))
+        if name and name not in settings.extensions:
+            raise UnknownPart(
+                f'[{section}] use = "{part.use}" comes with the extension "{name}", which is off. Turn it on: make add NAME={name}'
+            )

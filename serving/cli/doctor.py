@@ -22,9 +22,9 @@ from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
-from serving.cli.opening import configured_parts, find_server, open_parts
+from serving.cli.opening import find_server, open_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
-from serving.settings import Loaded, Settings
+from serving.settings import Loaded, Settings, configured_parts
 
 # of the Pythons that the lock has wheels for, as in foundation/machine/install.py
 LOWEST, HIGHEST = (3, 11), (3, 14)

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, available, load_removable
+from foundation.components import Assembly, load_removable
 from foundation.errors import StoreInUse
-from foundation.settings import Part
-from foundation.types import LAYERS
 from serving.cli.address import Address, find_address
 from serving.settings import Loaded, Settings, context_of
 
@@ -87,19 +85,6 @@ def open_recorders(settings: Settings) -> Iterator[Recorders]:
 
     with open_hooks(settings) as hooks:
         yield Recorders(hooks.recorders)
-
-
-def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
-    """Yield every part with its port, such as `models.chat`; one of a list or of a tenant as `models.chat[0]`."""
-    for layer in LAYERS:
-        for name, value in getattr(settings, layer):
-            port = "models.chat" if layer == "models" and name in ("fallbacks", "cheaper") else f"{layer}.{name}"
-            if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
-                yield port, value
-            elif isinstance(value, tuple):
-                yield from ((f"{port}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
-    for name, tenant in settings.models.tenants.items():
-        yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
 
 
 def build_ledger(settings: Settings, parts: Assembly) -> DocumentLedger:

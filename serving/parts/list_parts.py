@@ -10,18 +10,18 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from foundation.components import available, extra_of
+from foundation.components import extra_of, find_modules
 from serving.cli import terminal
 from serving.cli.options import Json
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 
-OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving")
+OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions")
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One file of a port's folder."""
+    """One file of a port's folder, or of an extension that brings it."""
 
     port: str
     name: str
@@ -37,8 +37,7 @@ def adapters() -> Iterator[Adapter]:
     """Yield all adapters, port by port."""
     for port in map(Port, CONTRACTS):
         chosen = {part.use for part in port.configured_parts(Settings())}
-        for name in available(port.name):
-            module = f"{port.package}.{name}"
+        for name, module in sorted(find_modules(port.name).items()):
             text = " ".join((ast.get_docstring(_parse_file(module)) or "").partition("\n\n")[0].split())
             head, stop, _ = text.partition(". ")
             what = head + stop.rstrip()

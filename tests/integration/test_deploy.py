@@ -20,9 +20,8 @@ from foundation.clock import SystemClock
 from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from observability.telemetry.metrics import domain, registry
 from serving.access.identity import KEYS_FILE, KeyStore
-from serving.cli.opening import configured_parts
 from serving.server import running
-from serving.settings import Settings, load
+from serving.settings import Settings, configured_parts, load
 from tests.doubles.serving import world
 from tests.make_rules import RULES
 

@@ -20,9 +20,9 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import configured_parts, open_checkpoints, open_parts, open_recorders
+from serving.cli.opening import open_checkpoints, open_parts, open_recorders
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
-from serving.settings import Settings, context_of
+from serving.settings import Settings, configured_parts, context_of
 
 CONVERSATIONS = "conversations"
 # Stores with persons that `[foundation.records]` can put into PostgreSQL

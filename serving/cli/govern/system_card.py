@@ -18,10 +18,10 @@ from foundation.types import Principal
 from orchestration.settings import EVERYBODY
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
-from serving.cli.opening import build_ledger, configured_parts, open_hooks, open_parts
+from serving.cli.opening import build_ledger, open_hooks, open_parts
 from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
-from serving.settings import Loaded, Settings, context_of
+from serving.settings import Loaded, Settings, configured_parts, context_of
 
 RISKS = Path("risks.toml")
 SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")

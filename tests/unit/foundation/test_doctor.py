@@ -13,10 +13,10 @@ import pytest
 
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
-from serving.cli import doctor, opening
+from serving.cli import doctor
 from serving.cli.address import Address
 from serving.cli.doctor import Check, check_part
-from serving.settings import Loaded, Settings
+from serving.settings import Loaded, Settings, configured_parts
 from tests.doubles.provider import FaultyProvider, ok, status
 
 
@@ -175,7 +175,7 @@ def test_stores_and_collectors_as_compose_starts_them_need_no_credential(section
 def test_fallbacks_and_lists_of_parts_are_checked_too():
     fallback, exporter = Part(use="openai_compatible", model="m"), Part(use="slqite")
     settings = Settings(models={"fallbacks": (fallback,)}, observability={"exporters": (exporter,)})
-    found = dict(opening.configured_parts(settings))
+    found = dict(configured_parts(settings))
     assert found["models.chat[0]"] == fallback
     assert found["observability.exporters[0]"] == exporter
     assert not check_part("models.chat[0]", fallback).ok

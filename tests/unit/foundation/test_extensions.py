@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import extensions as package
-from foundation import extensions
+from foundation import components, extensions
 from foundation.errors import InvalidSetting, SixplyError, UnknownPart, UnknownSetting
+from foundation.settings import Part
+from serving.parts import list_parts
 from serving.settings import load
 
 Write = Callable[..., None]
@@ -161,6 +164,48 @@ def test_a_command_of_one_that_is_off_is_told_with_its_extension(write: Write) -
     assert extensions.explain_unknown_command("prance") == ""
 
 
+PARTS = "about='It counts.', parts=(('retrieval.chunker/{0}', 'extensions.{0}.chunker'),)"
+CHUNKER = """
+from foundation.settings import Section
+
+
+class Options(Section):
+    size: int = 2
+
+
+def build(options, context):
+    return options.size
+"""
+
+
+def test_an_adapter_of_an_extension_stands_beside_those_of_the_folder(write: Write, tmp_path: Path) -> None:
+    write("counter_one", PARTS.format("counter_one"), chunker=CHUNKER)
+    assert {"counter_one", "structure"} < {*components.available("retrieval.chunker")}
+    part = Part.model_validate({"use": "counter_one", "size": 3})
+    assert components.load("retrieval.chunker", part, components.Context(data_dir=tmp_path)) == 3
+    assert components.options_of("retrieval.chunker", "counter_one").model_fields.keys() == {"size"}  # type: ignore[union-attr]
+    told = [adapter for adapter in list_parts.adapters() if adapter.name == "counter_one"]
+    assert [(adapter.port, adapter.options) for adapter in told] == [("retrieval.chunker", {"size": "2"})]
+    with pytest.raises(UnknownPart, match=r'No adapter "counter_two".*Did you mean "counter_one"'):
+        components.options_of("retrieval.chunker", "counter_two")
+
+
+def test_an_adapter_of_an_extension_that_is_off_is_told_with_the_command(write: Write, tmp_path: Path) -> None:
+    write("counter_three", PARTS.format("counter_three"), chunker=CHUNKER)
+    chosen = '[retrieval.chunker]\nuse = "counter_three"'
+    with pytest.raises(UnknownPart, match=r'\[retrieval.chunker\] use = "counter_three" .*make add NAME=counter_three'):
+        load(stack(tmp_path, chosen))
+    assert load(stack(tmp_path, f'extensions = ["counter_three"]\n{chosen}')).settings.retrieval.chunker.use
+
+
+def test_an_adapter_named_like_one_of_the_folder_is_told(write: Write) -> None:
+    write("counter_four", "about='It counts.', parts=(('retrieval.chunker/fixed', 'extensions.counter_four.chunker'),)")
+    with pytest.raises(
+        InvalidSetting, match=r'"counter_four" brings .* as "fixed", and so does retrieval.chunkers.fixed'
+    ):
+        components.available("retrieval.chunker")
+
+
 def test_every_extension_that_is_here_declares_what_it_is() -> None:
     for name in extensions.installed():
         about = extensions.find(name).about
@@ -168,6 +213,8 @@ def test_every_extension_that_is_here_declares_what_it_is() -> None:
         assert about.count(". ") == 0
         for reference in (extensions.find(name).settings, extensions.find(name).stores, extensions.find(name).plug):
             assert not reference or extensions.resolve(reference) is not None, reference
+        for _, module in extensions.find(name).parts:
+            assert import_module(module)
         for command in extensions.find(name).commands:
             assert extensions.resolve(command.call) is not None, command.call
 
