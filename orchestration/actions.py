@@ -1,9 +1,10 @@
 """Tools' metadata, outcomes of their calls, approvals and decisions."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
+from langchain_core.tools import BaseTool
 from pydantic import Field
 
 from foundation.types import Principal
@@ -136,3 +137,11 @@ class Origin(Noun):
     """The request that the call is to meet, word for word, with the words that completed it."""
     results: tuple[ToolOutcome, ...] = ()
     """The executor's outcomes of earlier calls for this person in this conversation."""
+
+
+class ToolSet(list[BaseTool]):
+    """The tools of one source; `close` ends its connection."""
+
+    def __init__(self, tools: Iterable[BaseTool], close: Callable[[], None]) -> None:
+        super().__init__(tools)
+        self.close = close

@@ -12,21 +12,20 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 
+import regex
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import ValidationError
 
-from foundation.components import load_removable
-from foundation.errors import BudgetExceeded, InvalidSetting, did_you_mean
+from foundation.errors import BudgetExceeded, InvalidRequest, InvalidSetting, did_you_mean
 from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable, one_line
+from foundation.text.patterns import find_error, has_key_patterns
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-# Checks the arguments of tools that are described by a JSON schema
-FOREIGN = "orchestration.effects.foreign_tools"
 # Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
 # Most characters of a tool's schema, what it refers to in place of the references
@@ -73,7 +72,7 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
-        load_removable(FOREIGN, asking=f'Tool "{tool.name}"').demand_schema(tool)
+        _demand_schema(tool, tool.tool_call_schema)
         _demand_followable(tool, tool.tool_call_schema)
     declared = tool.metadata or {}
     for key in declared:
@@ -92,6 +91,31 @@ def demand_described(tool: BaseTool) -> None:
                 f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
                 f"does not take. {did_you_mean(name, properties)}"
             )
+
+
+def _demand_schema(tool: BaseTool, schema: dict[str, Any]) -> None:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+        for pattern in _patterns_in(schema):
+            regex.compile(pattern)
+    except (SchemaError, regex.error, RecursionError, OverflowError) as error:
+        why = error.message if isinstance(error, SchemaError) else f"a pattern of it cannot be read ({error})"
+        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {why}.') from error
+    if has_key_patterns(schema):
+        raise InvalidSetting(
+            f'The schema of tool "{tool.name}" has patternProperties, which are not looked for. Leave the tool out.'
+        )
+    if schema.get("type") != "object":
+        raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+
+
+def _patterns_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping) and isinstance(pattern := value.get("pattern"), str):
+        yield pattern
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _patterns_in(item)
 
 
 def _demand_followable(tool: BaseTool, schema: dict[str, Any]) -> None:
@@ -163,7 +187,7 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
         if closed and name not in described["properties"]:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     if isinstance(schema, dict):
-        fitting: dict[str, Any] = load_removable(FOREIGN).fit_arguments(tool, arguments)
+        fitting = _fit_to_schema(tool, schema, described["properties"], arguments)
     else:
         try:
             fitting = schema.model_validate(dict(arguments)).model_dump(mode="json")
@@ -171,6 +195,32 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
             first = error.errors(include_url=False, include_input=False)[0]
             raise unfit_error(tool, first["loc"], first["msg"]) from error
     _demand_whole_units(tool, fitting)
+    return fitting
+
+
+def _fit_to_schema(
+    tool: BaseTool, schema: dict[str, Any], properties: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    from referencing.exceptions import Unresolvable
+
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
+    fitting = {name: value["default"] for name, value in properties.items() if "default" in value} | plain
+    try:
+        mistake = find_error(fitting, schema)
+    except InvalidRequest as error:
+        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
+    except Unresolvable as error:
+        why = f"its schema refers to {error.ref}, which is not in it"
+        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
+    if mistake is not None:
+        # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
+        rule, value = mistake.validator, mistake.validator_value
+        missing = [name for name in value if name not in mistake.instance] if rule == "required" else []
+        where = (*mistake.absolute_path, *missing[:1])
+        raise unfit_error(tool, where, f"it breaks the rule {rule} = {json.dumps(value)[:200]}")
     return fitting
 
 

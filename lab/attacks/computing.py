@@ -113,7 +113,7 @@ def _hang_up(victim: Victim, count: int, *, tenant: str, stop: Callable[[], None
 
 def reopen_patterns() -> None:
     """A search may take as long as it takes."""
-    from orchestration.language import patterns
+    from foundation.text import patterns
 
     patterns.PATTERN_S = 1e6
 

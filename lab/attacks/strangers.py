@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import httpx2 as httpx
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from extensions.outside_tools import mcp
 from foundation.components import Context
 from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
 from models.chat.scripted import ScriptedChat
-from orchestration.tools import mcp
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from lab.attacks.victim import Victim
-    from orchestration.effects.foreign_tools import ToolSet
+    from orchestration.actions import ToolSet
 
 MOST_S, PATIENCE_S = 5.0, 20.0
 NESTED = {"type": "string", "pattern": "^(a|a)+$"}
@@ -205,7 +205,7 @@ def reopen_drafts() -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    from orchestration.language import patterns
+    from foundation.text import patterns
 
     patterns.find_error = lambda value, schema, _=None: best_match(Draft202012Validator(schema).iter_errors(value))  # type: ignore[assignment]
 

@@ -19,6 +19,7 @@ from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.kill_switches import Stops, unless_stopped
 from foundation.machine.deadline import in_thread_within
 from foundation.output.money import Usd
+from foundation.text.patterns import check_schema, find_mistake
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
@@ -28,7 +29,6 @@ from orchestration.contract import AgentParts
 from orchestration.effects.records import Recorders, record_of_answer
 from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
-from orchestration.language.patterns import check_schema, find_mistake
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run

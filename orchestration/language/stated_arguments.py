@@ -9,8 +9,8 @@ import regex
 from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import NUMERALS
+from foundation.text.patterns import in_time, of_a_tool
 from orchestration.calls import schema_of
-from orchestration.language.patterns import in_time, of_a_tool
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:

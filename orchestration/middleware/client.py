@@ -15,12 +15,12 @@ from langgraph.types import interrupt
 
 from foundation.errors import InvalidRequest, UpstreamMalformed, UpstreamRejected
 from foundation.machine.deadline import in_thread_within
+from foundation.text.patterns import find_mistake
 from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
 from orchestration.language.guard import without_foreign_urls
-from orchestration.language.patterns import find_mistake
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options

@@ -16,8 +16,7 @@ from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
 from foundation.text.lexical import terms
-from orchestration.actions import ToolMetadata
-from orchestration.effects.foreign_tools import ToolSet
+from orchestration.actions import ToolMetadata, ToolSet
 from orchestration.memory.facts import FILE, STORE, SqliteFacts
 
 # First words that ask to remember something; the fact follows

@@ -13,11 +13,11 @@ from fastapi.sse import format_sse_event
 import serving.http.errors as problems
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
+from foundation.text.patterns import check_schema
 from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
 from orchestration.language.guard import REMOVED
-from orchestration.language.patterns import check_schema
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length

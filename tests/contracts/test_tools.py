@@ -24,7 +24,7 @@ from tests.contracts.broken import tools as broken
 ROOT = Path(__file__).parents[2]
 SECTION = "orchestration.tools"
 FOREIGN = {"mcp", "openapi"}
-"""They make tools of what somebody else serves: tests/integration/test_foreign_tools.py plays those others."""
+"""They make tools of what somebody else serves: tests/extensions/outside_tools/test_outside_tools.py plays those others."""
 OWN = [part.use for part in read(ROOT / "stack.toml").settings.orchestration.tools if ":" in part.use]
 PARTS = sorted({*under_test.adapters(SECTION, *OWN)} - FOREIGN)
 

@@ -14,9 +14,9 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from foundation.errors import InvalidRequest, NotFound
+from foundation.text.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.language.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED, _mistake_in
 from orchestration.middleware.instructions import FORBIDDEN
 from orchestration.requests import AnswerRequest, ClientOptions

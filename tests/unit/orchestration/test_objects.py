@@ -14,11 +14,12 @@ from pydantic import BaseModel, Field
 
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.kill_switches import Stops
+from foundation.text import patterns
 from models.chat.scripted import ScriptedChat
 from orchestration.answers import field_extraction, objects
 from orchestration.answers.field_extraction import fields_of, fill_fields
 from orchestration.answers.objects import Objects, model_of
-from orchestration.language import patterns, text_values
+from orchestration.language import text_values
 from orchestration.language.stated_arguments import by_pattern
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, SOUTH, World

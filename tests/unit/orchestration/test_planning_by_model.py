@@ -17,12 +17,12 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from foundation.clock import SystemClock
+from foundation.text.patterns import find_mistake
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Answer
 from orchestration.flow.planned_agent import _harmless_reason
-from orchestration.language.patterns import find_mistake
 from orchestration.language.stated_arguments import arguments_in
 from orchestration.planners.model import shape_of
 from orchestration.requests import AnswerRequest, Plan

@@ -1,26 +1,23 @@
-"""Foreign tools, described by an MCP server or an OpenAPI document, and the operator's declarations about them.
+"""Tools from outside, described by an MCP server or an OpenAPI document, and the operator's declarations about them.
 
 Their texts are cleaned, since a model reads them. Whether a tool has an effect, and the roles of its arguments, come from
 our own configuration alone; by default a tool is an effect that needs an approval.
 """
 
-import json
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Literal, Self, TypeVar, cast
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import Any, Literal, Self, TypeVar
 
-import regex
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
-from foundation.errors import InvalidRequest, InvalidSetting, MissingCredential, did_you_mean
+from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
-from orchestration.calls import UnfitArguments, demand_described, schema_of, unfit_error
+from orchestration.calls import demand_described
 from orchestration.language.guard import instructs_reader, visible
-from orchestration.language.patterns import find_error, has_key_patterns
 
 log = logging.getLogger(__name__)
 DESCRIPTION_CHARACTERS = 600
@@ -73,14 +70,6 @@ class UnclearOutcome(Exception):
     """An effect failed without its server telling whether it happened."""
 
 
-class ToolSet(list[BaseTool]):
-    """The tools of one source; `close` ends its connection."""
-
-    def __init__(self, tools: Iterable[BaseTool], close: Callable[[], None]) -> None:
-        super().__init__(tools)
-        self.close = close
-
-
 def foreign_tool(
     options: ForeignOptions,
     theirs: str,
@@ -123,59 +112,6 @@ class ForeignTool(BaseTool):
 
     def _run(self, *_: Any, **__: Any) -> Any:  # LangChain demands it; these clients belong to an event loop
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
-
-
-def demand_schema(tool: BaseTool) -> None:
-    """Raises InvalidSetting: the tool's schema is not valid JSON Schema, or does not describe an object."""
-    from jsonschema import Draft202012Validator, SchemaError
-
-    schema: Any = tool.tool_call_schema
-    try:
-        Draft202012Validator.check_schema(schema)
-        for pattern in _patterns_in(schema):
-            regex.compile(pattern)
-    except (SchemaError, regex.error, RecursionError, OverflowError) as error:
-        why = error.message if isinstance(error, SchemaError) else f"a pattern of it cannot be read ({error})"
-        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {why}.') from error
-    if has_key_patterns(schema):
-        raise InvalidSetting(
-            f'The schema of tool "{tool.name}" has patternProperties, which are not looked for. Leave the tool out.'
-        )
-    if schema.get("type") != "object":
-        raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
-
-
-def _patterns_in(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping) and isinstance(pattern := value.get("pattern"), str):
-        yield pattern
-    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        yield from _patterns_in(item)
-
-
-def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments as the tool's JSON schema wants them. Raises UnfitArguments: they break it."""
-    from referencing.exceptions import Unresolvable
-
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
-    properties = schema_of(tool)["properties"]
-    fitting = {name: value["default"] for name, value in properties.items() if "default" in value} | plain
-    try:
-        mistake = find_error(fitting, cast("Any", tool.tool_call_schema))
-    except InvalidRequest as error:
-        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
-    except Unresolvable as error:
-        why = f"its schema refers to {error.ref}, which is not in it"
-        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
-    if mistake is not None:
-        # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
-        rule, value = mistake.validator, mistake.validator_value
-        missing = [name for name in value if name not in mistake.instance] if rule == "required" else []
-        where = (*mistake.absolute_path, *missing[:1])
-        raise unfit_error(tool, where, f"it breaks the rule {rule} = {json.dumps(value)[:200]}")
-    return fitting
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:

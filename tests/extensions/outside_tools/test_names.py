@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from extensions.outside_tools.declared import ForeignOptions, foreign_tool
 from foundation.errors import InvalidSetting
 from orchestration.actions import Origin
 from orchestration.calls import UnfitArguments, check_arguments, demand_described, schema_of
-from orchestration.effects.foreign_tools import ForeignOptions, foreign_tool
 from orchestration.effects.values import foreign_values
 from orchestration.language.stated_arguments import arguments_in
 

@@ -17,13 +17,13 @@ import uvicorn
 from fastapi import FastAPI, Header, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
+from extensions.outside_tools.openapi import read_operations
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting, MissingCredential, SixplyError
 from foundation.settings import Part
 from orchestration.actions import Decision, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.settings import PolicySettings
-from orchestration.tools.openapi import read_operations
 from tests.doubles.orchestration import LEAD, NORTH, World
 
 SECTION = "orchestration.tools"

@@ -25,19 +25,19 @@ import httpx2
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
-from foundation.components import Context
-from foundation.errors import InvalidSetting, UpstreamMalformed
-from foundation.settings import BESIDE_STACK
-from models.resilience.http_clients import bounded_stream
-from orchestration.effects.foreign_tools import (
+from extensions.outside_tools.declared import (
     Call,
     ForeignOptions,
-    ToolSet,
     UnclearOutcome,
     foreign_tool,
     secret,
     take_over,
 )
+from foundation.components import Context
+from foundation.errors import InvalidSetting, UpstreamMalformed
+from foundation.settings import BESIDE_STACK
+from models.resilience.http_clients import bounded_stream
+from orchestration.actions import ToolSet
 
 READS = ("get", "head")
 METHODS = (*READS, "post", "put", "patch", "delete")

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
+from extensions.outside_tools.declared import ForeignOptions, UnclearOutcome, foreign_tool, secret, take_over
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
-from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, UnclearOutcome, foreign_tool, secret, take_over
+from orchestration.actions import ToolSet
 
 if TYPE_CHECKING:
     from mcp import Client
