@@ -1,4 +1,4 @@
-"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and of extensions."""
+"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/` and of extensions."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -39,7 +39,6 @@ ROUTES = (
     "serving.compat.openai_chat",
     "serving.compat.openai_responses",
     "serving.compat.anthropic_messages",
-    "serving.mcp.routes",
 )
 IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

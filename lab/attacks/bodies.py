@@ -92,7 +92,7 @@ def reopen_queue() -> None:
     """Serve every call over MCP at once."""
     from contextlib import nullcontext
 
-    from serving.mcp import server
+    from extensions.mcp_server import server
 
     made = server.mcp_server
     server.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda *_: nullcontext()}))

@@ -46,7 +46,6 @@ COMMANDS = {
         "stop": ("serving.cli.govern.switches:stop", "Kill switch: holds from the next step of any work."),
         "lift": ("serving.cli.govern.switches:lift", "Let work again what was stopped."),
         "stops": ("serving.cli.govern.switches:stops", "What is stopped, by whom and why."),
-        "mcp": ("serving.mcp.command:mcp", "Be an MCP server on standard input and output."),
     },
     "What happened, and what it cost": {
         "traces": ("serving.cli.govern.traces:traces", "The latest answers, searches, writes and what broke."),

@@ -44,7 +44,6 @@ REMOTE = (
     "serving/compat",
     "extensions",
     "serving/http/uploads.py",
-    "serving/mcp/server.py",
 )
 """What acts for people who are not the owner of the machine."""
 

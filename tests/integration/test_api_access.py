@@ -182,7 +182,7 @@ async def opened(given: World) -> AsyncIterator[Caller]:
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs",))
+    return world(tmp_path, extensions=("jobs", "mcp_server"))
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def tool_call(tool: str, **arguments: Any) -> dict[str, Any]:
 async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 0)))
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
-    given = world(tmp_path, extensions=("jobs",), concurrent_answers=1)
+    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=1)
     async for caller in opened(given):
         async with AsyncExitStack() as held:
             for places in caller.app.state.runtime.admission.values():
@@ -248,7 +248,7 @@ async def test_on_no_way_in_does_a_flood_of_one_tenant_turn_another_away(
 ) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 2)))
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 2)
-    given = world(tmp_path, extensions=("jobs",), concurrent_answers=1)
+    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=1)
     async for caller in opened(given):
         for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
             await _serve_in_a_flood(caller, partial(caller.call, "POST /mcp", given.reader, json=call))
@@ -279,7 +279,7 @@ async def _serve_in_a_flood(caller: Caller, send: Callable[[], Awaitable[httpx2.
 
 
 async def test_a_job_has_its_turns_in_a_flood_of_another_tenants_requests(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), concurrent_answers=2)
+    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=2)
     async for caller in opened(given):
         over = asyncio.Event()
 

@@ -51,7 +51,7 @@ CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
 NEEDS = read_needs(ROOT)
 ROWS = cover_pairs(NEEDS)
 """What is left out: first nothing and everything, then so that once a week CI sees every pair."""
-LEFT_OUT = OPTIONAL["mcp"]["paths"][0]
+LEFT_OUT = "extensions/mcp_server"
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ SMALL = read_presets(ROOT)["small"]["keep"]
 LOADS_BY_NAME = ["agents/graph", "model-frontier"]
 ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PART" in os.environ else LOADS_BY_NAME
 """What KEEP= takes, each alone: once a week in CI every name."""
-COMBINED = ("page", "idempotency,jobs", "jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
+COMBINED = ("page", "idempotency,jobs", "jobs,compat,mcp_server", "cheaper", "answer_cache", "scores", "team")
 
 
 @pytest.mark.parametrize("keep", [*COMBINED, *LOADS_BY_NAME])
@@ -511,7 +511,9 @@ def made(light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project made from an older commit of the template, changed as its owners do, while the template went on: `template` and `acme`."""
     folder = tmp_path_factory.mktemp("made")
     template, project = clone_of(light, folder), folder / "acme"
-    run_in(template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp", "--check", "0")
+    run_in(
+        template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp_server", "--check", "0"
+    )
     (project / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
     edit(project / "stack.toml", "port = 8600", "port = 8700")
     edit(project / "acme_desk" / "tools.py", '"R-12": 8', '"R-12": 9')

@@ -21,11 +21,11 @@ def mcp(
 
     With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
     """
+    from extensions.mcp_server.server import mcp_server
     from foundation.clock import SystemClock
     from serving.access.identity import KeyStore, check_roles
     from serving.cli.opening import open_or_ask
     from serving.lifecycle import Lifecycle
-    from serving.mcp.server import mcp_server
 
     loaded, roles = load_stack(stack), roles or ["reader"]
     check_roles(roles, loaded.settings.orchestration.policy)

@@ -1,4 +1,4 @@
-"""The MCP server over streamable HTTP: one POST per message, no sessions. serving/mcp/server.py has the tools."""
+"""The MCP server over streamable HTTP: one POST per message, no sessions. extensions/mcp_server/server.py has the tools."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the session manager, which needs the event loop that serves."""
     from mcp.server.transport_security import TransportSecuritySettings
 
-    from serving.mcp.server import mcp_server
+    from extensions.mcp_server.server import mcp_server
 
     runtime: Runtime = app.state.runtime
     server = mcp_server(

@@ -13,17 +13,20 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from extensions.mcp_server import command
 from observability.telemetry import process
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
-from serving.mcp import command
+from serving.app import create_app
+from serving.cli.main import list_commands
 from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
+from tests.doubles.serving import World, world
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MORE = """
 [orchestration.answers]
 compose = "extractive"
@@ -37,7 +40,7 @@ FACT = "The moon lamp runs for nine hours."
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mcp")
-    stacks.stack(folder, MORE)
+    stacks.stack(folder, MORE, extensions=["mcp_server"])
     return folder
 
 
@@ -150,6 +153,33 @@ def test_a_client_that_is_gone_while_a_reply_is_due_is_no_error_and_a_defect_is(
             raise ExceptionGroup("the double's writer", [error])
 
     monkeypatch.setattr("serving.cli.opening.open_or_ask", lambda *_: nullcontext())
-    monkeypatch.setattr("serving.mcp.server.mcp_server", lambda *parts: Double())
+    monkeypatch.setattr("extensions.mcp_server.server.mcp_server", lambda *parts: Double())
     with nullcontext() if quiet else pytest.raises(ExceptionGroup, match="the double's writer"):
         command.mcp(tenant="north", stack=folder / "stack.toml")
+
+
+@asynccontextmanager
+async def api_of(given: World) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=create_app(given.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as api:
+        yield api
+
+
+async def test_a_message_has_the_limit_of_any_json(tmp_path: Path) -> None:
+    given = world(tmp_path, extensions=("mcp_server",))
+    async with api_of(given) as api:
+        long = b'"' + b"x" * 1_100_000 + b'"'
+        assert (
+            await api.post("/mcp", content=long, headers={"Authorization": f"Bearer {given.reader}"})
+        ).status_code == 413
+
+
+async def test_while_it_is_off_there_is_no_route_and_no_command(tmp_path: Path) -> None:
+    given = world(tmp_path)
+    async with api_of(given) as api:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (
+            await api.post("/mcp", json=message, headers={"Authorization": f"Bearer {given.reader}"})
+        ).status_code == 404
+    assert "mcp" not in [command for group in list_commands([]).values() for command in group]
+    assert "mcp" in [command for group in list_commands(["mcp_server"]).values() for command in group]
