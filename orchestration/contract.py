@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # LangChain takes half a second to import; the others are pla
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
+    from retrieval.documents import Hit
+    from retrieval.grounding.checks import Finding
     from retrieval.grounding.evidence import Grounding
 
 
@@ -78,6 +80,28 @@ class ApprovalNotifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenAnswer:
+    """An answer in a model's words, with everything that it may rest on."""
+
+    text: str
+    passages: Mapping[int, Hit]
+    """The passages that its writer was shown, by their numbers."""
+    known: Sequence[str]
+    """Other texts that were read: results of tools, what was said, instructions."""
+    question: str
+    acted: bool
+    """Whether its writer used tools."""
+
+
+class AnswerCheck(Protocol):
+    """A check of a model's answer beside that of its markers, quotations and figures. Called off the event loop."""
+
+    def __call__(self, answer: WrittenAnswer, grounding: Grounding) -> Sequence[Finding]:
+        """Return what to mark, where nothing else is marked. Raises ComponentError: it could not be checked."""
+        ...
+
+
 class Meter(Protocol):
     """Records what was spent."""
 
@@ -120,5 +144,6 @@ class AgentParts(Context):
     """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None
     """`orchestration.memory.facts.SqliteFacts`"""
+    answer_checks: Sequence[AnswerCheck] = ()
     ledger: DocumentLedger | None = None
     """The store from which a tool-calling agent reads on in a document."""

@@ -56,10 +56,6 @@ class GroundingSettings(Section):
     """Least confidence in the evidence; below it the system abstains. Calibration suggests a value."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """Least support of a generated sentence by its cited span."""
-    min_claim_support: float = Field(default=0.02, ge=0, le=1)
-    """Least support of a claim by the judge, else it is marked. A cross-encoder or a chat model, which see more, take 0.5."""
-    judged_below: float = Field(default=0.5, ge=0, le=1)
-    """Share of a claim's terms in its nearest sentences from which the judge is not called; with a strong judge, 1."""
     weights: Annotated[Weights, AfterValidator(lambda given: {**WEIGHTS, **given})] = WEIGHTS
     """Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it."""
 

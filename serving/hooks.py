@@ -20,7 +20,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from fastapi import APIRouter
 
-    from orchestration.contract import Agent
+    from orchestration.contract import Agent, AnswerCheck
     from orchestration.effects.records import Recorder
     from serving.access.identity import Identity, KeyStore
     from serving.runtime import Runtime
@@ -90,6 +90,8 @@ class Hooks:
     """Each is awaited with what happened before its outcome is returned."""
     agents: Taken[Around, Callable[[Agent], Agent]] = field(default_factory=Taken)
     """Wraps the agent, at its place."""
+    answer_checks: list[AnswerCheck] = field(default_factory=list)
+    """Each says what of a model's answer was not read, beside the core's own check of markers, quotations and figures."""
     routers: list[APIRouter] = field(default_factory=list)
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""

@@ -147,7 +147,6 @@ class Settings(Section):
         "orchestration.flow.cascade": "orchestration.cascade",
         "orchestration.flow.document_steps": "orchestration.answers.compose",
         "orchestration.flow.planned_agent": "orchestration.planner",
-        "retrieval.grounding.claims": "retrieval.grounding.judged_below retrieval.grounding.min_claim_support",
         "retrieval.ingest.fetching": "retrieval.fetching",
         "retrieval.ingest.ray_workers": "foundation.cluster",
         "serving.judge.worth": "observability.outcomes_file",

@@ -143,6 +143,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     acting = open_orchestration(settings.orchestration, assembly, stops=stops, recorders=recorders)
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
+    opened["hooks"] = hooks
     parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
     objects = load_if_there("orchestration.answers.objects")
@@ -155,7 +156,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         "parts": parts,
         "objects": objects and objects.Objects(parts, stops, recorders, models.tenants),
         "erasures": erasures,
-        "hooks": hooks,
     }
     opened["agent"] = _wrap_agent(agent, hooks, opened)
     return System(**{field.name: opened[field.name] for field in fields(System)})
@@ -183,8 +183,7 @@ def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
 def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy, costs: CostLedger) -> Models:
     from models.build import open_models
     from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
-
-    judging = load_if_there("orchestration.run.judging_chat")
+    from orchestration.run.judging_chat import JudgingChatModel
 
     def demand_model(name: str) -> None:
         stops.demand("model", name)
@@ -197,7 +196,7 @@ def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Pol
         demand_one_of=policy.demand_one_of,
         watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, partial(costs.pay, prices)),
         watch_reranker=TracedReranker,
-        pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
+        pay_judge=lambda chat, tenants: JudgingChatModel(inner=chat, tenants=tenants),
         watch_judge=TracedJudge,
     )
 
@@ -235,6 +234,7 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
             "settings": settings.orchestration,
             "prompts": prompts,
             "memory": opened["answers"],
+            "answer_checks": opened["hooks"].answer_checks,
         }
     )
     if online := load_if_there("observability.evaluation.online"):

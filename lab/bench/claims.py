@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from extensions.claims.checking import Passage
+from extensions.claims.claim import Claim
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
 from lab.bench.unfaithful import RULES
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_questions
-from retrieval.grounding.citing import Claim
-from retrieval.grounding.claims import Passage
 
 PASSAGES = 8
 PAGE_PART = 10

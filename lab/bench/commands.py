@@ -359,8 +359,8 @@ def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path
 
 def bench_claims(configure: Configure, data: Sequence[Path], limit: int | None, half: str, json: Path | None) -> None:
     """The check of written answers, with the configured embedder and judge."""
+    from extensions.claims.checking import check_answer
     from lab.bench.claims import bench_claims
-    from retrieval.grounding.claims import check_answer
 
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         check = functools.partial(check_answer, grounding=system.grounding)

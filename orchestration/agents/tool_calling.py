@@ -38,8 +38,6 @@ class Options(Section):
     """Most calls of the chat model for one request; in the last one the model is told to answer."""
     documents: bool = True
     """Whether the model may search and open documents, by `search_documents` and `open_document`."""
-    meaning: bool = False
-    """Whether the meaning of each statement is checked, too, by rules and the judge of `[models.entailment]`; more is marked, and some wrongly."""
     stream: Literal["draft", "checked"] = "draft"
     """Whether words are streamed as the model writes them, or only once checked."""
     client_instructions: bool = True
@@ -70,7 +68,7 @@ class ToolCallingAgent(MessageAgent):
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=window),
-            check(parts.grounding if options.meaning else None),
+            check(),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

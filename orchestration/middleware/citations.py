@@ -3,19 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NotRequired, cast
+from typing import Any, NotRequired
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
-from foundation.components import load_removable
 from foundation.errors import UpstreamMalformed, UpstreamRejected
 from foundation.text.lexical import terms
 from foundation.text.prose import blank_code
 from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
+from orchestration.contract import WrittenAnswer
 from orchestration.events import StopReason, Unsupported, WorkedOut
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
@@ -25,9 +25,8 @@ from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.documents import Citation, Hit
-from retrieval.grounding.checks import MARKER, Checked, Finding, check_answer
+from retrieval.grounding.checks import MARKER, Checked, check_answer
 from retrieval.grounding.citing import cite_span
-from retrieval.grounding.evidence import Grounding
 
 MARK = "[?]"
 _LINE = re.compile(r"[^\n]+")
@@ -41,17 +40,9 @@ class CheckedState(AgentState[Any]):
 
 
 class CitationMiddleware(RequestMiddleware):
-    """Checks the answer that ends the run. Only an empty reply is asked for again, once.
-
-    With `grounding`, the meaning of each statement is checked, too, by the rules and the judge of `retrieval/grounding/claims.py`.
-    """
+    """Checks the answer that ends the run. Only an empty reply is asked for again, once."""
 
     state_schema = CheckedState
-
-    def __init__(self, grounding: Grounding | None = None) -> None:
-        self._grounding = grounding
-        asking = "[orchestration.agent] meaning"
-        self._claims = load_removable("retrieval.grounding.claims", asking=asking) if grounding else None
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Add the findings about the last answer to the request; they are not stored in the conversation. Stored replies
@@ -96,37 +87,36 @@ class CitationMiddleware(RequestMiddleware):
         shown = run.passages  # as far as the caller may read them
         passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
         checked = await run.in_thread(_check, message.text, passages, state["messages"], run)
-        if self._claims:
-            checked = await run.in_thread(self._check_meaning, message.text, checked, passages, state["messages"], run)
         result = _result(message.text, checked, passages, state["messages"], run)
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
-    def _check_meaning(
-        self, text: str, checked: Checked, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run
-    ) -> Checked:
-        """Add the statements that the rules or the judge find unsupported, where nothing else is marked."""
-        claims = cast("Any", self._claims).check_shown(
-            text,
-            passages,
-            known=_texts_known(messages, run),
-            question=run.state.get("question", ""),
-            acted=bool(recorded_outcomes(this_turn(messages))),
-            grounding=self._grounding,
-        )
-        found = list(checked.findings)
-        for claim in claims:
-            if claim.finding and not any(it.start < claim.end and claim.start < it.end for it in found):
-                found.append(Finding(claim.start, claim.end, claim.finding, claim.detail))
-        return replace(checked, findings=tuple(sorted(found, key=lambda finding: finding.start)))
-
 
 def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run) -> Checked:
+    known = _texts_known(messages, run)
+    checked = _check_alone(text, passages, messages, known, run)
+    answer = WrittenAnswer(
+        text=text,
+        passages=passages,
+        known=known,
+        question=run.state.get("question", ""),
+        acted=bool(recorded_outcomes(this_turn(messages))),
+    )
+    found = list(checked.findings)
+    for finding in (it for check in run.parts.answer_checks for it in check(answer, run.parts.grounding)):
+        if not any(it.start < finding.end and finding.start < it.end for it in found):
+            found.append(finding)
+    return replace(checked, findings=tuple(sorted(found, key=lambda finding: finding.start)))
+
+
+def _check_alone(
+    text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], known: Sequence[str], run: Run
+) -> Checked:
     read = [it.text for it in messages if isinstance(it, ToolMessage) and it.status != "error"]
     if not passages and not read:  # nothing was read, so only a marker can be wrong
         return check_answer(text, {}, ()) if not MARKER.search(blank_code(text)) else check_answer(text, {}, [text])
     titles = [f"{hit.source.title} {' '.join(hit.chunk.heading_path)}" for hit in passages.values()]
     texts = {number: hit.chunk.text for number, hit in passages.items()}
-    return check_answer(text, texts, [*_texts_known(messages, run), run.parts.clock.now().isoformat(), *titles])
+    return check_answer(text, texts, [*known, run.parts.clock.now().isoformat(), *titles])
 
 
 def _texts_known(messages: Sequence[AnyMessage], run: Run) -> list[str]:

@@ -73,7 +73,7 @@ class Grounding:
     def __init__(
         self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings, *, multilingual: bool = False
     ) -> None:
-        self._embedder, self._judge, self.settings, self._multilingual = embedder, judge, settings, multilingual
+        self._embedder, self.judge, self.settings, self._multilingual = embedder, judge, settings, multilingual
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """Return at most `limit` sentences that answer best, best first. Hits of a document must be adjacent."""
@@ -125,13 +125,9 @@ class Grounding:
         # Statements about others than the question names may sound like an answer
         return sure / 2 if unmet_names(question, around) else sure
 
-    def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
-        """Return the judge's support of each sentence by its own quotes, without rules, in one call."""
-        return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
-
     def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
         """Return the support of each sentence by all quotes, from 0 to 1; headings may name their subjects."""
-        return support_of(sentences, quotes, self._judge)
+        return support_of(sentences, quotes, self.judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         return cite_span(evidence.hit, marker, evidence.start, evidence.text)

@@ -11,10 +11,6 @@ from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.language.intent import classify_clauses, requests_to
-from retrieval.grounding.claim_spans import plain_text
-from retrieval.grounding.names import unknown_names
-from retrieval.grounding.texts import Text
-from retrieval.text.quantities import read_quantities
 from tests.architecture.worst_texts import COMMON, GROWTH, growth
 
 
@@ -34,9 +30,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "clauses": classify_clauses,
     "orders to a model": instructs_reader,
     "addresses in an answer": lambda text: without_foreign_urls(text, [text[:100]]),
-    "quantities": lambda text: [*read_quantities(text)],
-    "abbreviations": lambda text: unknown_names(Text(f"{text} (Aaaaaaaaab)"), Text("Other words.")),
-    "an answer as plain text": plain_text,
 }
 
 

@@ -28,7 +28,7 @@ from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts
+from orchestration.contract import Agent, AgentParts, AnswerCheck
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
@@ -265,6 +265,7 @@ class World:
     """Records and checkpoints in PostgreSQL, as a second replica has them too: `SharedRecords`, and the options of the latter."""
     memory: Any = None
     facts: Any = None
+    answer_checks: Sequence[AnswerCheck] = ()
     planner: str = "classifier"
     stops: Any = None
     spending: Any = None
@@ -325,6 +326,7 @@ class World:
             memory=self.memory,
             spending=self.spending,
             facts=self.facts,
+            answer_checks=self.answer_checks,
         )
 
     def agent(self, use: str | None = None, *, planner: str = "", **options: Any) -> Agent:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from extensions.claims.claim import Claim
 from foundation.errors import InvalidRequest
 from lab.bench.claims import OTHER, bench_claims, read_cases
 from lab.bench.unfaithful import RULES, language_of
-from retrieval.grounding.citing import Claim
 
 CORPUS = [
     {"_id": "d1", "title": "Parcels", "text": "A parcel takes 3 days. The carrier is Fennel Post."},

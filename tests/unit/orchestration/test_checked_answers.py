@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from orchestration.contract import WrittenAnswer
 from orchestration.middleware.policy import _call_executor, as_person
 from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
+from retrieval.grounding.checks import Finding
+from retrieval.grounding.evidence import Grounding
 from tests.doubles.orchestration import NORTH, World
 from tests.doubles.strong import calls, strong
 from tests.unit.orchestration.test_tool_calling import (  # noqa: F401 - `world` is a fixture
@@ -76,14 +78,21 @@ async def test_a_figure_that_was_worked_out_has_its_receipt(world: World) -> Non
     assert [(item.figure, item.working) for item in answer.worked_out] == [("60", "30 × 2")]
 
 
-@pytest.mark.needs("retrieval.grounding.claims")
-@pytest.mark.parametrize("meaning", [False, True])
-async def test_what_a_statement_means_is_checked_where_that_is_turned_on(world: World, meaning: bool) -> None:  # noqa: F811 - the fixture
-    wrong = "A parcel may not weigh 30 kilograms [1]."
-    world.chat = strong(calls(("search_documents", {"query": "weight of a parcel"})), wrong)
-    events = [e async for e in world.agent(meaning=meaning).stream(AnswerRequest(question="How heavy?"), NORTH)]
-    assert [claim.reason for claim in events[-1].answer.unsupported] == (["denied"] if meaning else [])
-    assert events[-1].answer.text == (f"{wrong} [?]" if meaning else wrong)
+async def test_what_another_check_finds_is_marked_where_nothing_else_is(world: World) -> None:  # noqa: F811 - the fixture
+    true, wrong = "A parcel may weigh at most 30 kilograms [1].", "It may weigh 45 kilograms [1]."
+    given: list[WrittenAnswer] = []
+
+    def find_all(answer: WrittenAnswer, _: Grounding) -> list[Finding]:
+        given.append(answer)
+        return [Finding(0, len(true), "denied", "not so"), Finding(len(true) + 1, len(answer.text), "denied", "twice")]
+
+    world.answer_checks = [find_all]
+    search = calls(("search_documents", {"query": "weight of a parcel"}))
+    events, _ = await run(world, "How heavy may a parcel be?", search, f"{true} {wrong}")
+    (answer,) = given
+    assert (answer.question, next(iter(answer.passages)), answer.acted) == ("How heavy may a parcel be?", 1, False)
+    assert events[-1].answer.text == f"{true} [?] {wrong} [?]"
+    assert [claim.reason for claim in events[-1].answer.unsupported] == ["denied", "figure"]
 
 
 async def test_a_question_in_another_language_is_the_models_to_read(world: World) -> None:  # noqa: F811 - the fixture

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extensions.claims import names
+from extensions.claims.checking import Passage, check_answer
+from extensions.claims.claim import Claim
 from models.embedders.hashing import HashingEmbedder
-from retrieval.grounding import names
-from retrieval.grounding.citing import Claim
-from retrieval.grounding.claims import Passage, check_answer
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over
@@ -641,7 +641,7 @@ def test_the_letters_of_an_abbreviation_are_looked_for_in_one_pass() -> None:
 
 
 def test_a_long_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from retrieval.grounding import claims as module
+    from extensions.claims import checking as module
 
     read = []
     monkeypatch.setattr(module, "sentence_spans", lambda text: read.append(len(text)) or [(0, len(text))])

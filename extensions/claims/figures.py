@@ -4,10 +4,10 @@ import re
 from itertools import product
 from math import isclose
 
+from extensions.claims.arithmetic import is_worked_out
+from extensions.claims.quantities import Quantity, read_quantities
+from extensions.claims.texts import WORD, Text
 from foundation.text.lexical import FUNCTION_WORDS, as_typed
-from retrieval.grounding.arithmetic import is_worked_out
-from retrieval.grounding.texts import WORD, Text
-from retrieval.text.quantities import Quantity, read_quantities
 
 # Relative deviation of a rounded number, where the claim says "about"
 _NEARLY = 0.06

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from extensions.claims.figures import are_equal
+from extensions.claims.names import is_known
+from extensions.claims.texts import Text, tokens_of
 from foundation.text.lexical import FUNCTION_WORDS, terms, words
-from retrieval.grounding.figures import are_equal
-from retrieval.grounding.names import is_known
-from retrieval.grounding.texts import Text, tokens_of
 
 # Share of a claim's terms from which a sentence says nearly the same, so that a difference contradicts
 _SAYS_THE_SAME = 0.6

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate, combinations, product
 from math import isclose
 
-from retrieval.text.quantities import Quantity
+from extensions.claims.quantities import Quantity
 
 _SUM = re.compile(
     r"\+|\b(?:totals?|sums?|altogether|in all|combined|together|overall|plus|adds?(?: up)?|insgesamt|zusammen|gesamt\w*|summe|"

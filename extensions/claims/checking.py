@@ -5,21 +5,24 @@ say nearly the same, and only where these rules find nothing does a trained judg
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
+from extensions.claims.claim import Anchor, Claim
+from extensions.claims.contradictions import change_in_context, change_in_copies, denial, denial_of_stated, opposite
+from extensions.claims.figures import alternatives, wrong_figures
+from extensions.claims.names import unknown_names
+from extensions.claims.settings import ClaimsSettings
+from extensions.claims.statements import Statement, split_statements
+from extensions.claims.texts import Text
 from foundation.text.lexical import ENGLISH_ALONE, UNSPACED
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
-from retrieval.documents import Hit
-from retrieval.grounding.citing import Anchor, Claim, title_of
-from retrieval.grounding.claim_spans import Statement, split_statements
-from retrieval.grounding.contradictions import change_in_context, change_in_copies, denial, denial_of_stated, opposite
+from orchestration.contract import WrittenAnswer
+from retrieval.grounding.checks import Finding
+from retrieval.grounding.citing import title_of
 from retrieval.grounding.evidence import Grounding
-from retrieval.grounding.figures import alternatives, wrong_figures
-from retrieval.grounding.names import unknown_names
-from retrieval.grounding.texts import Text
 
 # Share of a claim's terms in its nearest sentences below which it is marked, in a language that the bundled judge does
 # not read.
@@ -43,6 +46,7 @@ _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"\d+(?:[.,]\d+)+(?![^\W_])|[^\W_]+")
 # Findings that the judge of entailment makes
 _OF_PASSAGES = frozenset({"denied", "unsupported"})
+UNSET = ClaimsSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +61,31 @@ class Passage:
     """Its document's id; what a claim says nearly as another passage of the same document does is known."""
 
 
-def check_shown(
-    answer: str, hits: Mapping[int, Hit], *, known: Sequence[str], question: str, acted: bool, grounding: Grounding
-) -> list[Claim]:
-    """Check an answer, as `check_answer`, against the passages that its writer was shown. `acted`: whether it used tools."""
+def find_unsupported(settings: ClaimsSettings, answer: WrittenAnswer, grounding: Grounding) -> list[Finding]:
+    """Return the statements of an answer that the rules or the judge find unsupported by the passages that its writer was shown."""
     shown = [
         Passage(number, hit.chunk.text, " ".join([title_of(hit), *hit.chunk.heading_path]), hit.chunk.document_id)
-        for number, hit in hits.items()
+        for number, hit in answer.passages.items()
     ]
-    # without a passage the judge's verdict decides nothing, and it takes seconds on long results
-    claims = check_answer(answer, shown, known=known, question=question, grounding=grounding, judged=bool(hits))
+    claims = check_answer(
+        answer.text,
+        shown,
+        known=answer.known,
+        question=answer.question,
+        grounding=grounding,
+        settings=settings,
+        # without a passage the judge's verdict decides nothing, and it takes seconds on long results
+        judged=bool(shown),
+    )
 
     def counts(claim: Claim) -> bool:
         # where nothing was read, only a marker can be wrong
-        if not hits and not acted:
+        if not shown and not answer.acted:
             return claim.finding == "unknown_marker"
         # the writer puts results of tools in its own words, so without citations only unknown figures and names count
-        return not acted or bool(claim.cited) or claim.finding not in _OF_PASSAGES
+        return not answer.acted or bool(claim.cited) or claim.finding not in _OF_PASSAGES
 
-    return [claim if counts(claim) else replace(claim, finding="") for claim in claims]
+    return [Finding(it.start, it.end, it.finding, it.detail) for it in claims if it.finding and counts(it)]
 
 
 def check_answer(
@@ -85,6 +95,7 @@ def check_answer(
     known: Sequence[str] = (),
     question: str = "",
     grounding: Grounding,
+    settings: ClaimsSettings = UNSET,
     judged: bool = True,
 ) -> list[Claim]:
     """Check the claims of a Markdown answer; return them in order, each with its anchors or its finding.
@@ -99,14 +110,13 @@ def check_answer(
         _Draft(statement, shown, Text(answer[max(0, statement.start - _BEFORE) : statement.start]))
         for statement in split_statements(answer)
     ]
-    below = grounding.settings.judged_below
-    unsure = [draft for draft in drafts if judged and draft.wording < below and draft.can_be_judged]
+    unsure = [draft for draft in drafts if judged and draft.wording < settings.judged_below and draft.can_be_judged]
     # A claim of few terms is judged together with the question
     texts = [f"{question} {it.claim.text}" if len(it.claim.terms) < _FEW_TERMS else it.claim.text for it in unsure]
     nearest = [draft.nearest_texts for draft in unsure]
-    supports = grounding.supports(list(zip(texts, nearest, strict=True)))
-    least = grounding.settings.min_claim_support
-    doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < least}
+    premises = ["\n\n".join(quotes) for quotes in nearest]
+    supports = grounding.judge.support(list(zip(premises, texts, strict=True)))
+    doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < settings.min_support}
     return [draft.finish(doubted=id(draft) in doubted) for draft in drafts]
 
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from extensions.claims.quantities import Quantity, read_quantities
 from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, as_typed, terms, words
-from retrieval.text.quantities import Quantity, read_quantities
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
 # Words and figures as written; Chinese and Japanese characters one by one

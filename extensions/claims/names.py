@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from os.path import commonprefix
 
+from extensions.claims.quantities import EVERY_MONTH
+from extensions.claims.texts import CAPITALISED_RUN, WORD, Text, initials_of
 from foundation.text.lexical import FUNCTION_WORDS, words
 from foundation.text.tokens import in_latin_letters
-from retrieval.grounding.texts import CAPITALISED_RUN, WORD, Text, initials_of
-from retrieval.text.quantities import EVERY_MONTH
 
 _LABEL = re.compile(r"[^.:;!?]{2,80}:\s")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
