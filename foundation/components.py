@@ -31,6 +31,7 @@ WRITTEN_AS_JSON = ("dict_type", "mapping_type", "model_type", "list_type", "tupl
 
 # Section of stack.toml -> folder of its adapters. Parsers are chosen by file type, not by a section.
 PORTS = {
+    "foundation.records": "foundation.records",
     "models.chat": "models.chat",
     "models.embedder": "models.embedders",
     "models.reranker": "models.rerankers",

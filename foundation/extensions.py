@@ -50,7 +50,7 @@ class Extension:
     stores: str = ""
     """Its `Store`s. They are read while it is off, too: what it kept of people can always be erased."""
     parts: tuple[tuple[str, str], ...] = ()
-    """Adapters that belong together, by place and module: ("retrieval.ledger/postgres", "extensions.postgres.ledger")."""
+    """Adapters that belong together, by place and module: ("retrieval.ledger/acme", "extensions.acme.ledger")."""
     commands: tuple[Command, ...] = ()
     plug: str = ""
     """`plug(hooks)`, which is called whenever a system is opened."""

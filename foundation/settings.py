@@ -89,14 +89,6 @@ class ClusterSettings(Section):
     """CPUs that a worker reserves while it prepares documents, and a process of the API (`[serving] workers`) while it runs."""
 
 
-class RecordsSettings(Section):
-    """Where approvals and the like stand: `sqlite`, a file for each in the data folder; `postgres`, shared by all replicas."""
-
-    use: Literal["sqlite", "postgres"] = "sqlite"
-    dsn: SecretStr = SecretStr("")
-    namespace: str = Field(default="sixply", pattern="^[a-z_][a-z0-9_]{0,62}$")
-
-
 class LoggingSettings(Section):
     """Logging of `make serve`, to standard error. It never has people's words: `observability/telemetry/logs.py`."""
 
@@ -109,7 +101,8 @@ class FoundationSettings(Section):
     retention: Annotated[Days, AfterValidator(lambda given: {**RETENTION, **given})] = RETENTION
     """Days for which each kind of data is kept. The command `retention` applies it."""
     cluster: ClusterSettings = ClusterSettings()
-    records: RecordsSettings = RecordsSettings()
+    records: Part = Part(use="sqlite")
+    """Where approvals and the like stand: `sqlite`, a file for each in the data folder; or what all replicas share."""
     logging: LoggingSettings = LoggingSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)

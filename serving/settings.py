@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, Pr
 
 from foundation import extensions, names
 from foundation.components import Context, available, is_there, load_removable
+from foundation.components import load as load_part
 from foundation.errors import InvalidSetting, UnknownPart
 from foundation.output.credentials import mask_values
 from foundation.settings import (
@@ -23,7 +24,6 @@ from foundation.settings import (
     one_of,
     read_settings,
 )
-from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import LAYERS
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
@@ -229,15 +229,14 @@ def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
 
 def context_of(settings: Settings) -> Context:
     """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
-    records, shared = settings.foundation.records, "foundation.stores.shared_records"
-    return Context(
+    context = Context(
         data_dir=make_data_dir(settings.foundation.data_dir),
         stack_dir=settings._folder,  # noqa: SLF001 - of this module
         seed=settings.foundation.seed,
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
-        records=SqliteFile if records.use == "sqlite" else load_removable(shared).SharedRecords(records),
     )
+    return replace(context, records=load_part("foundation.records", settings.foundation.records, context))
 
 
 def load(

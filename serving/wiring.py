@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, Context, load_if_there, load_removable
+from foundation.components import Assembly, Context, load_if_there
 from foundation.stores.erasures import Erasures
 from serving.settings import Loaded, Settings, context_of
 
@@ -166,10 +166,6 @@ def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
     from orchestration.effects.records import RecordedAgent
     from serving.hooks import Around
 
-    settings, context = opened["settings"], hooks.context
-    if settings.foundation.records.use != "sqlite":
-        claiming, records = load_removable("orchestration.effects.claiming"), hooks.keep(context.records)
-        hooks.agents[Around.CLAIM] = lambda inner: claiming.ClaimingAgent(inner, opened["approvals"], records)
     if switches := load_if_there("serving.access.kill_switches"):
         hooks.agents[Around.STOP] = lambda inner: switches.StoppableAgent(inner, opened["stops"])
     hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, opened["recorders"])

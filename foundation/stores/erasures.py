@@ -43,7 +43,7 @@ class Note:
 
 # Those for whom work is done: the notes, a person's mark, and the number of their erasures when it began
 _acting: ContextVar[tuple[tuple[Erasures, str, int], ...]] = ContextVar("acting", default=())
-# How the running transaction counts a person's erasures on other replicas: `foundation.stores.shared_records`
+# How the running transaction counts a person's erasures on other replicas
 counted_elsewhere: ContextVar[Callable[[str], int]] = ContextVar("counted_elsewhere", default=lambda _: 0)
 
 

@@ -281,7 +281,7 @@ def _apart(loaded: Loaded, folder: Path) -> Iterator[Loaded]:
 def _drop(part: Part) -> None:
     import psycopg
 
-    from foundation.stores.postgres import PostgresOptions
+    from extensions.postgres.database import PostgresOptions
 
     options = PostgresOptions(**{key: part.options[key] for key in ("dsn", "namespace") if key in part.options})
     with psycopg.connect(options.dsn.get_secret_value(), connect_timeout=options.connect_timeout_s) as connection:

@@ -17,6 +17,7 @@ from tests import services
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = """
+extensions = ["postgres"]
 [models.embedder]
 use = "hashing"
 [retrieval.ledger]

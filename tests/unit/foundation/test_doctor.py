@@ -164,7 +164,6 @@ def test_a_server_on_this_machine_needs_no_key(host):
     [
         ("serving.cache", Part(use="redis", url="redis://redis:6379/0")),
         ("observability.exporters[1]", Part(use="otlp", endpoint="http://jaeger:4318/v1/traces")),
-        ("retrieval.ledger", Part(use="postgres")),
         ("retrieval.vectors", Part(use="qdrant")),
     ],
 )
@@ -214,10 +213,6 @@ def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, pro
             {"serving": {"http": {"port": 0}, "workers": 2}},
             "one process alone can hold some of the stores",
             marks=pytest.mark.needs("serving.processes.supervisor"),
-        ),
-        (
-            {"retrieval": {"ledger": Part(use="postgres", dsn="host=127.0.0.1 port=1")}},
-            "PostgreSQL database cannot be used",
         ),
     ],
 )

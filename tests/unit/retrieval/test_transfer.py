@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.components import Context, load
+from foundation.components import Context, available, load
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
 from foundation.settings import Part
 from foundation.types import Scope
@@ -55,7 +55,7 @@ def told(ledger: DocumentLedger) -> list[tuple[object, ...]]:
     ]
 
 
-@pytest.mark.parametrize("use", ["sqlite", "postgres"])
+@pytest.mark.parametrize("use", available("retrieval.ledger"))
 @pytest.mark.parametrize("name", ["ledger.jsonl", "ledger.jsonl.gz"])
 def test_what_goes_out_comes_back_bit_for_bit(filled: DocumentLedger, data_dir: Path, name: str, use: str) -> None:
     file = data_dir / "out" / name

@@ -1,11 +1,9 @@
 """`sixply parts`: ports and adapters, from the code."""
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from serving.cli import main
@@ -19,19 +17,11 @@ def listed() -> Mapping[tuple[str, str], dict[str, Any]]:
 
 def test_an_adapter_is_told_with_what_it_needs_and_what_it_can_be_told() -> None:
     found = listed()
-    index = found["retrieval.vectors", "pgvector"]
-    assert index["extras"] == ["postgres"]
-    assert found["retrieval.ledger", "postgres"]["extras"] == ["postgres"], "its package is imported one file further"
-    assert index["options"]["namespace"] == "sixply"
+    index = found["retrieval.vectors", "qdrant"]
+    assert index["extras"] == ["qdrant"]
+    assert "url" in index["options"]
     assert found["models.chat", "openai_compatible"]["options"]["model"] is None, "it must be given"
     assert [name for (port, name), one in found.items() if port == "serving.cache" and one["default"]] == ["memory"]
-
-
-def test_an_adapter_whose_package_is_missing_is_listed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.postgres", None)
-    monkeypatch.delitem(sys.modules, "orchestration.checkpoints.postgres", raising=False)
-    one = listed()["orchestration.checkpoints", "postgres"]
-    assert (one["options"], one["extras"]) == (None, ["postgres"])
 
 
 def test_on_the_terminal_the_default_is_marked() -> None:

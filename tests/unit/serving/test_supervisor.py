@@ -18,6 +18,7 @@ from serving.settings import load
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 STACK = """
+extensions = ["postgres"]
 [serving]
 workers = 2
 [serving.cache]

@@ -14,16 +14,16 @@ from unittest.mock import Mock
 import pytest
 from pydantic import SecretStr
 
+from extensions.postgres.claiming import ClaimingAgent
+from extensions.postgres.records import Options, SharedRecords, SharedTables
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Forbidden, Gone, NotFound, PersonErased, Stopped, StoreUnavailable
 from foundation.kill_switches import Stops
-from foundation.settings import FoundationSettings, RecordsSettings
+from foundation.settings import FoundationSettings, Part
 from foundation.stores.erasures import Erasures, mark_of
-from foundation.stores.shared_records import SharedRecords, SharedTables
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SAME_REQUEST
-from orchestration.effects.claiming import ClaimingAgent
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
@@ -55,7 +55,7 @@ def shared(tmp_path: Path) -> dict[str, Any]:
 
 
 def records_in(shared: dict[str, Any]) -> SharedRecords:
-    return SharedRecords(RecordsSettings(use="postgres", dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"]))
+    return SharedRecords(Options(dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"]))
 
 
 @pytest.fixture
@@ -254,7 +254,9 @@ def test_a_stop_beside_a_database_that_is_down_holds_where_it_was_made_and_is_to
 def test_the_command_to_stop_says_what_still_works_while_the_database_is_down(tmp_path: Path) -> None:
     stack = tmp_path / "stack.toml"
     records = '[foundation.records]\nuse = "postgres"\ndsn = "host=/nowhere user=sixply"'
-    stack.write_text(f'[foundation]\ndata_dir = "{tmp_path}/var"\n{records}\n', encoding="utf-8")
+    stack.write_text(
+        f'extensions = ["postgres"]\n[foundation]\ndata_dir = "{tmp_path}/var"\n{records}\n', encoding="utf-8"
+    )
     with pytest.raises(StoreUnavailable, match=r"^Nothing was stopped\..* PUT /v1/stops/effects "):
         switches.stop("effects", reason="a leak", stack=stack)
     assert not (tmp_path / "var" / "stops.json").exists()
@@ -305,7 +307,7 @@ def test_doctor_warns_where_each_replica_would_have_its_own_approvals() -> None:
     several = Settings(retrieval={"ledger": {"use": "postgres"}}, orchestration=tools)  # type: ignore[arg-type]
     assert "[foundation.records]" in check_records(several).advice
     assert check_records(Settings(orchestration=tools)).advice == ""  # type: ignore[arg-type]
-    shared = several.foundation.model_copy(update={"records": RecordsSettings(use="postgres")})
+    shared = several.foundation.model_copy(update={"records": Part(use="postgres")})
     assert check_records(several.model_copy(update={"foundation": shared})).advice == ""
 
 
@@ -323,7 +325,7 @@ async def test_who_is_erased_on_one_replica_is_gone_from_all_and_written_by_none
     there_notes = Erasures(there.folder)
     waiting = await answer(here.agent(), SEND, NORTH)
     assert await here.effects.begin("of theirs", "send_parcel", "hash", NORTH) is None
-    records = RecordsSettings(use="postgres", dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"])
+    records = Part.model_validate({"use": "postgres", **shared})
     foundation = FoundationSettings(data_dir=here.folder, records=records)
     settings = Settings(foundation=foundation, orchestration={"checkpoints": {"use": "postgres", **shared}})  # type: ignore[arg-type]
     erased = asyncio.create_task(erasure._erase(settings, NORTH, here.clock))  # in a context where nobody acts

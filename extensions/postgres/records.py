@@ -17,11 +17,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from pydantic import Field
+
+from extensions.postgres.database import Postgres, PostgresOptions
+from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.settings import RecordsSettings
 from foundation.stores import erasures
 from foundation.stores.json_file import JsonFile, T
-from foundation.stores.postgres import Postgres, PostgresOptions
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 
 # Tables and functions beside those of a store: files that all replicas share, and what SQLite has and PostgreSQL has not
@@ -54,11 +56,16 @@ TYPES = (
 FIELD = r"""((replace(\1, '\\u0000', '\\ufffd')::json ->> '\2') COLLATE "C")"""
 
 
+class Options(PostgresOptions):
+    connections: int = Field(default=5, ge=2)
+    """Most connections of each store."""
+
+
 class SharedRecords:
     """What replicas share: tables of stores, small JSON files, and claims, which the server ends with a killed process."""
 
-    def __init__(self, settings: RecordsSettings) -> None:
-        self._options = PostgresOptions(dsn=settings.dsn, namespace=settings.namespace, connections=5)
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._closed = threading.Event()
         self._claiming, self._holder = threading.Lock(), cast("Any", None)
         self._claims, self._lost = set[str](), set[str]()
@@ -242,3 +249,8 @@ def _rows_by_name(cursor: Any) -> Any:  # as sqlite3.Row: by position, by name, 
             return super().__getitem__(names.index(key) if isinstance(key, str) else key)
 
     return Row
+
+
+def build(options: Options, context: Context) -> SharedRecords:
+    del context
+    return SharedRecords(options)

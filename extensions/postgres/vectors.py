@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.iter import batch_iterate
 from pydantic import Field
 
+from extensions.postgres.database import Postgres, PostgresOptions, encode_text, without_time_limit
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores.postgres import Postgres, PostgresOptions, encode_text, without_time_limit
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Leaf, OneOf, Where, bind_filter, simplify, stored_attributes
 
 if TYPE_CHECKING:
-    from foundation.stores.postgres import Connection
+    from extensions.postgres.database import Connection
 
 _BATCH = 1000
 # Most dimensions that pgvector can index. Longer vectors are searched exactly.

@@ -16,11 +16,10 @@ from unittest.mock import Mock
 import pytest
 from pydantic import SecretStr
 
+from extensions.postgres.records import Options, SharedRecords
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased, StoreUnavailable
-from foundation.settings import RecordsSettings
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person
-from foundation.stores.shared_records import SharedRecords
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from observability.stores import costs, outcomes
 from observability.stores.costs import CostLedger
@@ -60,7 +59,7 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
 
 def shared_records(folder: Path) -> SharedRecords:
     chosen = services.options("postgres", folder)
-    return SharedRecords(RecordsSettings(use="postgres", dsn=SecretStr(chosen["dsn"]), namespace=chosen["namespace"]))
+    return SharedRecords(Options(dsn=SecretStr(chosen["dsn"]), namespace=chosen["namespace"]))
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.postgres import PostgresSaver
 
+from extensions.postgres.database import Postgres, PostgresOptions
 from foundation.components import Context
-from foundation.stores.postgres import Postgres, PostgresOptions
 from foundation.stores.registry import Store
 from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, plain_data_only
 
 if TYPE_CHECKING:
-    from foundation.stores.postgres import Connection
+    from extensions.postgres.database import Connection
 
 
 STORE = Store(

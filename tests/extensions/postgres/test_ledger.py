@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from extensions.postgres import database as postgres
+from extensions.postgres.database import DOWN_SINCE, without_time_limit
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.stores import postgres
-from foundation.stores.postgres import DOWN_SINCE, without_time_limit
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words

@@ -17,11 +17,11 @@ from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from extensions.postgres.database import Postgres, without_time_limit
+from extensions.postgres.database import PostgresOptions as Options
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores.postgres import Postgres, without_time_limit
-from foundation.stores.postgres import PostgresOptions as Options
 from foundation.stores.registry import Store
 from foundation.text.tokens import words
 from foundation.types import UNCLASSIFIED
@@ -33,7 +33,7 @@ from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.schema import TABLES, conditions
 
 if TYPE_CHECKING:
-    from foundation.stores.postgres import Connection
+    from extensions.postgres.database import Connection
 
 # Version of the schema and of the words in the postings. Raise it when the schema or `foundation.text.tokens` changes.
 _VERSION = 5

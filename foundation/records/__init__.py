@@ -1,0 +1,1 @@
+"""Where the small stores of approvals, effects and the like stand: `[foundation.records]`."""
