@@ -41,6 +41,7 @@ PORTS = {
     "retrieval.ledger": "retrieval.ledgers",
     "retrieval.vectors": "retrieval.vectors",
     "orchestration.agent": "orchestration.agents",
+    "orchestration.policy.approver": "orchestration.approvers",
     "orchestration.planner": "orchestration.planners",
     "orchestration.notifier": "orchestration.notifiers",
     "orchestration.checkpoints": "orchestration.checkpoints",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from langchain_core.tools import BaseTool
@@ -56,6 +57,36 @@ class ToolMetadata(TypedDict, total=False):
     """A pattern of first words that always ask for the tool, whatever follows: "Remember that ..."."""
 
 
+class ProposedEffect(Noun):
+    """An effect that somebody may have to approve, as an approver rules on it."""
+
+    tool: str
+    arguments: dict[str, Any]
+    tenant: str
+    requested_by: str
+    amount: Decimal | None = None
+    """Of its arguments that are amounts; `None`: it has none."""
+    total: Decimal | None = None
+    """`amount` and what was approved of the tool for the same targets."""
+    at: datetime
+
+
+class Requirement(Noun):
+    """Who has to approve an effect."""
+
+    rule: str
+    """The setting, or the rule of a part of your own, that says so."""
+    why: str = ""
+    """For a person, in one sentence."""
+    roles: tuple[str, ...] = ()
+    people: int = 1
+    """How many people with one of the roles."""
+    four_eyes: bool | None = None
+    """Whether whoever asked for it may not approve it; `None`: as the policy has it for all."""
+    forbidden: str = ""
+    """Why it is not done, whoever would approve it; empty: it may be."""
+
+
 class Approval(Noun):
     """A permission for one effect, bound to exactly these arguments, or to others that the approver granted instead."""
 
@@ -74,6 +105,10 @@ class Approval(Noun):
     status: Literal["pending", "approved", "rejected", "expired"] = "pending"
     requested_at: datetime
     expires_at: datetime
+    needs: Requirement | None = None
+    """Who has to approve it, as an approver said when it was asked for; asked again with each decision. `None`: `approvers`."""
+    approved_by: tuple[str, ...] = ()
+    """Who approved it so far, where more than one person has to."""
     decided_by: str | None = None
     decided_at: datetime | None = None
     decision_reason: str = ""

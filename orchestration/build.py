@@ -9,18 +9,19 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly, load_if_there, load_removable
+from foundation.errors import InvalidSetting, did_you_mean
 from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts, ApprovalNotifier
+from orchestration.contract import Agent, AgentParts, ApprovalNotifier, Approver
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.effects.records import Recorders
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
-from orchestration.settings import OrchestrationSettings
+from orchestration.settings import OrchestrationSettings, PolicySettings
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +87,23 @@ def open_orchestration(
             effects=assembly.keep(SqliteEffects(data / "effects.sqlite", records)),
             recorders=recorders,
             clock=clock,
+            approver=_open_approver(settings.policy, assembly),
             stops=stops,
             announce=announce,
         ),
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock, records)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
     )
+
+
+def _open_approver(policy: PolicySettings, assembly: Assembly) -> Approver:
+    approver: Approver = assembly.part("orchestration.policy.approver", policy.approver, Approver)
+    if unknown := sorted(approver.roles - {*policy.roles, *policy.approvers}):
+        raise InvalidSetting(
+            f'The policy\'s [approver] names the role "{unknown[0]}", which nobody can have. '
+            f"{did_you_mean(unknown[0], {*policy.roles, *policy.approvers})} Or add it to [roles], also without a tool."
+        )
+    return approver
 
 
 def open_agent(

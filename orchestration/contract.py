@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.components import Context
 from foundation.types import Principal
-from orchestration.actions import ApprovalNotice, Decision
+from orchestration.actions import ApprovalNotice, Decision, ProposedEffect, Requirement
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
@@ -99,6 +99,23 @@ class AnswerCheck(Protocol):
 
     def __call__(self, answer: WrittenAnswer, grounding: Grounding) -> Sequence[Finding]:
         """Return what to mark, where nothing else is marked. Raises ComponentError: it could not be checked."""
+        ...
+
+
+@runtime_checkable
+class Approver(Protocol):
+    """Says who has to approve an effect. Built from `[approver]` of policy.toml."""
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Every role that it names. They may decide approvals, beside `approvers`; one that the policy does not know is an error at the start."""
+        ...
+
+    def rule(self, effect: ProposedEffect) -> Requirement | None:
+        """Return who has to approve the effect, or why nobody may; `None`: as the policy has it for all.
+
+        Called when the effect is asked for and when somebody decides, off the event loop. What it raises stops the effect.
+        """
         ...
 
 

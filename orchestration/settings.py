@@ -59,7 +59,9 @@ class PolicySettings(Section):
     tenants: dict[str, TenantRules] = Field(default_factory=dict)
     """Limits of each tenant; `*` holds for a tenant without a section of its own."""
     approvers: tuple[str, ...] = ("approver",)
-    """Roles that may decide an approval."""
+    """Roles that may decide an approval, where the `approver` names no others."""
+    approver: Part = Part(use="tiers")
+    """The part that says of an effect who has to approve it. What it says nothing of, `approvers` decide."""
     four_eyes: bool = True
     """Whether nobody may approve an effect that they asked for themselves, with any key. Turn it off to work alone."""
     approval_expires_h: float = Field(default=24, gt=0)

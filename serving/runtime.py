@@ -91,7 +91,7 @@ class Runtime:
         runtime = cls(
             system=system,
             callers=callers,
-            permissions=permissions(settings.orchestration.policy),
+            permissions=permissions(settings.orchestration.policy, system.executor.approver_roles),
             admission=admission,
             lifecycle=lifecycle,
             stores=StoreProbe(system),

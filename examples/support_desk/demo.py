@@ -21,7 +21,7 @@ from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
 from foundation.components import is_there
-from foundation.errors import Conflict, InvalidRequest
+from foundation.errors import Conflict, Forbidden, InvalidRequest
 from foundation.stores.sqlite_file import connect_to_read
 from foundation.types import LAYERS, Principal
 from serving.cli.terminal import plain, write_json
@@ -29,6 +29,7 @@ from serving.settings import Loaded
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
+    from orchestration.actions import Decision
     from orchestration.events import Answer
 
 HOME = Path("examples/support_desk")
@@ -309,6 +310,8 @@ async def approve(stage: Stage, story: Story, system: System, scene: dict[str, A
         stage.check("it stopped for an approval", holds=False, found=waiting.status)
         return
     decision = Decision(approval_id=waiting.approval.approval_id, approve=True, reason="checked the photographs")
+    if "beyond" in scene:
+        await check_tier(stage, system, decision, story.people[scene["beyond"]])
     settled = await resume(system.agent, decision, approver)
     stage.print()
     stage.print(
@@ -325,6 +328,20 @@ async def approve(stage: Stage, story: Story, system: System, scene: dict[str, A
     stage.check(
         "it happened exactly once, and a second approval is refused", holds=after == 1 and refused_again, found=after
     )
+
+
+async def check_tier(stage: Stage, system: System, decision: Decision, colleague: Principal) -> None:
+    """Somebody whose role may not approve such an amount tries, and must be refused."""
+    from orchestration.run.answering import resume
+
+    try:
+        await resume(system.agent, decision, colleague)
+        refusal = ""
+    except Forbidden as error:
+        refusal = str(error)
+    stage.print()
+    stage.print(f"[bold]{plain(colleague.subject)} tries to approve it:[/] {plain(refusal)}")
+    stage.check("a support agent cannot approve so much", holds="approver.tiers" in refusal, found=refusal)
 
 
 def check_poison(stage: Stage, story: Story, system: System, scene: dict[str, Any]) -> None:

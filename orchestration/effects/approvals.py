@@ -17,8 +17,9 @@ from foundation.errors import Conflict, Gone, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
-from orchestration.actions import Approval, Decision
+from orchestration.actions import Approval, Decision, Requirement
 from orchestration.calls import arguments_hash
+from orchestration.language.guard import fold
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -35,6 +36,10 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 SAME_REQUEST = timedelta(minutes=15)
 # Of one person, over all conversations
 MOST_WAITING = 20
+
+
+class GrantedMeanwhile(Conflict):
+    """409: another call of the tool was approved since the decision was looked at."""
 
 
 class TooManyWaiting(Conflict):
@@ -136,6 +141,10 @@ class SqliteApprovals:
         rows = await self._file.run(lambda connection: connection.execute(query, (tenant, limit)).fetchall())
         return [Approval.model_validate_json(row["body"]) for row in rows]
 
+    async def granted(self, tenant: str, tool: str) -> list[Approval]:
+        """Return the approved calls of a tool, whether they were carried out or not."""
+        return await self._file.run(lambda connection: _find_granted(connection, tenant, tool))
+
     def waiting(self) -> int:
         """Return the number of approvals of all tenants that can still be decided; a metric."""
         count = "SELECT COUNT(*) FROM approvals WHERE status = 'pending' AND julianday(body ->> '$.expires_at') > julianday(?)"
@@ -143,9 +152,19 @@ class SqliteApprovals:
         return int(self._file.run_now(lambda connection: connection.execute(count, now).fetchone()[0]))
 
     async def decide(
-        self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
+        self,
+        decision: Decision,
+        principal: Principal,
+        *,
+        edited: dict[str, Any] | None = None,
+        needs: Requirement | None = None,
+        granted: int | None = None,
     ) -> Approval:
-        """Store a decision; of two at once, one wins. Raises NotFound: not in this tenant. Gone: it has expired. Conflict: it was decided."""
+        """Store a decision; of two at once, one wins. It waits on until as many people approved the same as it `needs`.
+
+        Raises NotFound: not in this tenant. Gone: it has expired. Conflict: it was decided, or the caller approved it already.
+        GrantedMeanwhile: the tool has another number of approved calls than `granted`.
+        """
 
         def settle(connection: sqlite3.Connection) -> Approval:
             approval = self._find(connection, decision.approval_id, principal.tenant)
@@ -156,7 +175,10 @@ class SqliteApprovals:
                 return approval
             if approval.status != "pending":
                 raise already_decided_error(approval)
-            changes = {
+            if granted is not None and granted != len(_find_granted(connection, approval.tenant, approval.tool)):
+                raise GrantedMeanwhile(f"Another call of {approval.tool} was approved meanwhile. Decide again.")
+            changes: dict[str, Any] = {
+                "needs": needs,
                 "status": "approved" if decision.approve else "rejected",
                 "decided_by": principal.subject,
                 "decided_at": self._clock.now(),
@@ -164,6 +186,8 @@ class SqliteApprovals:
                 "edited": edited,
                 "edited_hash": "" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
             }
+            if decision.approve and needs and needs.people > 1:
+                changes |= _count_approval(approval, changes, principal, needs.people)
             return _store(connection, approval.model_copy(update=changes))
 
         settled = await self._file.run(settle)
@@ -202,6 +226,27 @@ class SqliteApprovals:
         if approval.status != "pending" or self._clock.now() < approval.expires_at:
             return approval
         return _store(connection, approval.model_copy(update={"status": "expired"}))
+
+
+def _find_granted(connection: sqlite3.Connection, tenant: str, tool: str) -> list[Approval]:
+    rows = connection.execute(
+        "SELECT body FROM approvals WHERE tenant = ? AND status = 'approved' AND body ->> '$.tool' = ?", (tenant, tool)
+    )
+    return [Approval.model_validate_json(row["body"]) for row in rows.fetchall()]
+
+
+def _count_approval(
+    approval: Approval, changes: Mapping[str, Any], principal: Principal, people: int
+) -> dict[str, Any]:
+    """Return what one of several people's approval changes. Whoever edits begins anew: the others approved something else."""
+    same = changes["edited_hash"] == approval.edited_hash
+    before = approval.approved_by if same else ()
+    if fold(principal.subject) in map(fold, before):
+        raise Conflict(f"You approved this already; it needs {people} people. Ask somebody else.")
+    approved_by = (*before, principal.subject)
+    if len(approved_by) >= people:
+        return {"approved_by": approved_by}
+    return {"approved_by": approved_by, "status": "pending", "decided_by": None, "decided_at": None}
 
 
 def _store(connection: sqlite3.Connection, approval: Approval) -> Approval:

@@ -1,18 +1,22 @@
 """Decisions on approvals, as the policy allows them, and their records."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool, ToolException
 
+from foundation.clock import Clock
 from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
-from orchestration.actions import Approval, Decision
+from orchestration.actions import Approval, Decision, Requirement
 from orchestration.calls import RULES, Denial, UnfitArguments, check_in_time, metadata_of
-from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.policy import Policy
+from orchestration.contract import Approver
+from orchestration.effects.approvals import GrantedMeanwhile, SqliteApprovals
+from orchestration.effects.policy import Policy, is_same_person
 from orchestration.effects.records import Recorders
+from orchestration.effects.requirements import propose, rule_on
 
 
 class Decisions:
@@ -22,6 +26,8 @@ class Decisions:
     policy: Policy
     approvals: SqliteApprovals
     _recorders: Recorders
+    _approver: Approver | None
+    _clock: Clock
     _stops: Any  # `foundation.kill_switches.Stops`, or `None`
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
@@ -32,19 +38,79 @@ class Decisions:
         take the edited arguments), Stopped (effects are stopped; it still waits).
         """
         approval = await self.may_decide(decision.approval_id, principal)
-        if decision.approve and self.is_own(approval, principal.subject):
+        if self._stops is not None and decision.approve:
+            self._stops.demand("effects")
+        edited = await self._check_edited(decision, approval)
+        decided = await self._decide_as_granted(decision, approval, edited, principal)
+        crash_point("decided")
+        if decided.status != "pending":
+            await self.record_decision(decided, principal)
+        else:
+            await self._record(
+                decided,
+                subject=decided.requested_by,
+                decided_by=principal.subject,
+                outcome="decided",
+                reason="one of several",
+                arguments_hash=decided.granted_hash,
+            )
+        return decided
+
+    async def _decide_as_granted(
+        self, decision: Decision, approval: Approval, edited: dict[str, Any] | None, principal: Principal
+    ) -> Approval:
+        """Decide by who has to approve these arguments, beside what was granted before, also in the moment of the decision."""
+        while True:
+            granted = await self.approvals.granted(approval.tenant, approval.tool)
+            needs = await self._rule(approval, approval.arguments if edited is None else edited, granted)
+            await self._demand_may_approve(decision, approval.model_copy(update={"needs": needs}), principal)
+            try:
+                return await self.approvals.decide(
+                    decision, principal, edited=edited, needs=needs, granted=len(granted)
+                )
+            except GrantedMeanwhile:
+                continue
+
+    async def _rule(
+        self, approval: Approval, arguments: dict[str, Any], granted: Sequence[Approval]
+    ) -> Requirement | None:
+        tool = self._tools.get(approval.tool)
+        if tool is None:
+            return approval.needs
+        effect = propose(
+            tool,
+            arguments,
+            tenant=approval.tenant,
+            requested_by=approval.requested_by,
+            granted=granted,
+            at=self._clock.now(),
+        )
+        return await rule_on(self._approver, effect)
+
+    async def _demand_may_approve(self, decision: Decision, approval: Approval, principal: Principal) -> None:
+        """Raises Forbidden: who asked for it approves it alone, none of the caller's roles may, or nobody."""
+        needs, own = approval.needs, self.is_own(approval, principal.subject)
+        if not (own and not decision.approve):
+            await self._demand_role(approval, principal)
+        if not decision.approve:
+            return
+        if needs is not None and needs.forbidden:
+            await self._record_refusal(approval, principal, "forbidden", needs.rule)
+            raise Forbidden(f"{needs.forbidden} You may reject it. Rule: {needs.rule}.")
+        if own:
             await self._record_refusal(approval, principal, "own", RULES["own"])
             raise Forbidden(
                 "You asked for this yourself, so somebody else has to approve it; you may reject it. Where one person works "
                 "alone, the policy can say so: four_eyes = false. Rule: four_eyes."
             )
-        if self._stops is not None and decision.approve:
-            self._stops.demand("effects")
-        edited = await self._check_edited(decision, approval)
-        decided = await self.approvals.decide(decision, principal, edited=edited)
-        crash_point("decided")
-        await self.record_decision(decided, principal)
-        return decided
+
+    async def _demand_role(self, approval: Approval, principal: Principal) -> None:
+        needs = approval.needs
+        if needs is None:
+            await self._demand_approver(approval, principal)
+        elif needs.roles and not principal.roles & set(needs.roles):
+            await self._record_refusal(approval, principal, "role", needs.rule)
+            raise Forbidden(f"{needs.why} Rule: {needs.rule}.")
 
     async def record_decision(self, decided: Approval, principal: Principal) -> None:
         """Record a decision; also a repeated one, since the process may have been killed before it wrote the record."""
@@ -66,13 +132,25 @@ class Decisions:
         approval = await self.approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
+        if not principal.roles & self.approver_roles:
+            await self._demand_approver(approval, principal)
+        return approval
+
+    @property
+    def approver_roles(self) -> frozenset[str]:
+        """The roles that the approver names, beside `approvers`."""
+        return self._approver.roles if self._approver else frozenset()
+
+    async def _demand_approver(self, approval: Approval, principal: Principal) -> None:
         ruling = self.policy.approver(principal)
         if not ruling.allowed:
             await self._record_refusal(approval, principal, "role", ruling.rule)
             raise Forbidden(f"{ruling.why} Ask one of them. Rule: {ruling.rule}.")
-        return approval
 
     def is_own(self, approval: Approval, decider: str | None) -> bool:
+        """Whether whoever asked for it would approve it alone, where it needs somebody else."""
+        if approval.needs is not None and approval.needs.four_eyes is not None:
+            return approval.needs.four_eyes and is_same_person(approval.requested_by, decider)
         return self.policy.is_own(approval.requested_by, decider)
 
     async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
-from orchestration.actions import Approval, Completion, Origin, Preview, Prohibition, ToolOutcome
+from orchestration.actions import Approval, Completion, Origin, Preview, Prohibition, Requirement, ToolOutcome
 from orchestration.calls import (
     CALL_ID,
     RULES,
@@ -47,11 +47,13 @@ from orchestration.calls import (
     keep_plain,
     metadata_of,
 )
+from orchestration.contract import Approver
 from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
+from orchestration.effects.requirements import propose, rule_on
 from orchestration.effects.values import list_reasons_to_ask
 from orchestration.settings import PolicySettings
 
@@ -74,6 +76,7 @@ class Executor(Decisions):
         effects: SqliteEffects,
         recorders: Recorders,
         clock: Clock,
+        approver: Approver | None = None,
         stops: Any = None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
@@ -87,6 +90,7 @@ class Executor(Decisions):
             demand_described(tool)
         self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
         self.approvals, self._effects, self._recorders = approvals, effects, recorders
+        self._approver = approver
         self._clock, self._stops, self._announce = clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
         # weak references: a lock is dropped when no call with its key is running
@@ -190,7 +194,7 @@ class Executor(Decisions):
             )
         except BudgetExceeded:
             reasons = [f"comparing it with what the person said takes longer than {TRACING_S:g} s"]
-        if call.tool.name not in self._policy.effects_without_approval:
+        if call.tool.name not in self._policy.effects_without_approval or await self._needs(call) is not None:
             return await self._ask(call, reasons)
         if reasons and call.key not in await self._effects.keys_of(call.principal):
             return await self._ask(call, reasons)
@@ -210,13 +214,15 @@ class Executor(Decisions):
             described = await asyncio.to_thread(preview, call.arguments, call.principal)
         except ToolException as error:
             return fail(call, "tool", str(error))
+        needs = await self._needs(call)
+        described += f" {needs.why}" if needs and needs.why else ""
         if hidden := [name for name, value in call.arguments.items() if has_hidden_characters(value)]:
             described += f" Careful, there are characters that cannot be seen in: {', '.join(hidden)}."
         if reasons:
             described += f" Note: {'; '.join(reasons)}."
         now = self._clock.now()
         try:
-            approval = await self.approvals.request(self._approval_of(call, described, now))
+            approval = await self.approvals.request(self._approval_of(call, described, now, needs))
         except TooManyWaiting as error:
             return deny(call, "limit", str(error)).model_copy(update={"rule": ""})
         if approval.approval_id != call.approval_id:
@@ -229,7 +235,21 @@ class Executor(Decisions):
         waits: dict[str, Any] = {"approval": approval, "reason": "approval", "rule": RULES["approval"]}
         return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{described} {WAITS}", **waits)
 
-    def _approval_of(self, call: Call, described: str, now: datetime) -> Approval:
+    async def _needs(self, call: Call, approval: Approval | None = None) -> Requirement | None:
+        """Return what the approver says of the call beside what was approved before; `approval` is its own."""
+        own = approval.approval_id if approval else call.approval_id
+        granted = await self.approvals.granted(call.principal.tenant, call.tool.name)
+        effect = propose(
+            call.tool,
+            call.arguments,
+            tenant=call.principal.tenant,
+            requested_by=call.principal.subject,
+            granted=[other for other in granted if other.approval_id != own],
+            at=self._clock.now(),
+        )
+        return await rule_on(self._approver, effect)
+
+    def _approval_of(self, call: Call, described: str, now: datetime, needs: Requirement | None) -> Approval:
         return Approval(
             approval_id=call.approval_id,
             thread_id=call.thread_id,
@@ -241,6 +261,7 @@ class Executor(Decisions):
             reason=described,
             asked=call.origin.asked,
             request_hash=call.request_hash,
+            needs=needs,
             requested_at=now,
             expires_at=now + timedelta(hours=self._policy.approval_expires_h),
         )
@@ -283,7 +304,7 @@ class Executor(Decisions):
         if stopped := self._stop_reason(call.tool, call.principal):
             return deny(call, "stopped", stopped)
         # the earlier, unfinished call may itself be why it is forbidden now
-        return None if begun_before else await self._forbidden(call)
+        return None if begun_before else await self._forbidden(call, approval)
 
     async def _invoke(self, call: Call, extra: Mapping[str, Any]) -> ToolOutcome:
         request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
@@ -305,8 +326,10 @@ class Executor(Decisions):
         done: dict[str, Any] = {"arguments": call.arguments, "artifact": keep_plain(message.artifact)}
         return ToolOutcome(tool=call.tool.name, status="done", content=encodable(message.text), **done)
 
-    async def _forbidden(self, call: Call) -> ToolOutcome | None:
-        """Return a refusal where a rule of the tool's `check_rules` forbids the effect now, or fails; else `None`."""
+    async def _forbidden(self, call: Call, approval: Approval | None = None) -> ToolOutcome | None:
+        """Return a refusal where the approver or a rule of the tool's `check_rules` forbids the effect now, or fails; else `None`."""
+        if (needs := await self._needs(call, approval)) and needs.forbidden:
+            return deny(call, "forbidden", needs.forbidden).model_copy(update={"rule": needs.rule})
         prohibition: Prohibition = metadata_of(call.tool, "check_rules", None) or (lambda *_: None)
         try:
             violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)

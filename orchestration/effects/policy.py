@@ -76,8 +76,7 @@ class Policy:
 
     def is_own(self, requested_by: str, decider: str | None) -> bool:
         """Whether the decider is the requester, where two people are wanted."""
-        # directories differ in the case of a name, and whoever makes keys may write it in other signs
-        return self._settings.four_eyes and fold(decider or "") == fold(requested_by)
+        return self._settings.four_eyes and is_same_person(requested_by, decider)
 
     def scope(self, principal: Principal) -> Scope:
         """Return the documents that the caller may see. Scopes are made here alone."""
@@ -115,6 +114,11 @@ class Policy:
         tenants = self._settings.tenants
         name = tenant if tenant in tenants else EVERYBODY
         return f"tenants.{name}", tenants.get(name, TenantRules())
+
+
+def is_same_person(requested_by: str, decider: str | None) -> bool:
+    # directories differ in the case of a name, and whoever makes keys may write it in other signs
+    return fold(decider or "") == fold(requested_by)
 
 
 def _matches_any(name: str, patterns: Sequence[str]) -> bool:

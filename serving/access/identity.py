@@ -56,12 +56,14 @@ ROLES: Mapping[str, str] = {
 Permission = Literal["ask", "write", "decide", "operate"]
 
 
-def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | None]:
+def permissions(
+    policy: PolicySettings, approver_roles: frozenset[str] = frozenset()
+) -> dict[Permission, frozenset[str] | None]:
     """Return the roles that hold each permission; `None`: every caller. A role that is not listed has no permission."""
     return {
         "ask": None,
         "write": frozenset({"agent", "operator"}),
-        "decide": frozenset(policy.approvers),
+        "decide": frozenset(policy.approvers) | approver_roles,
         "operate": frozenset({"operator"}),
     }
 

@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from foundation.components import PORTS
 from foundation.errors import InvalidRequest, did_you_mean
@@ -20,6 +21,7 @@ CONTRACTS = {
     "retrieval.ledger": "retrieval.contract:DocumentLedger",
     "retrieval.vectors": "retrieval.contract:VectorIndex",
     "orchestration.agent": "orchestration.contract:Agent",
+    "orchestration.policy.approver": "orchestration.contract:Approver",
     "orchestration.planner": "orchestration.contract:Planner",
     "orchestration.notifier": "orchestration.contract:ApprovalNotifier",
     "orchestration.checkpoints": "langgraph.checkpoint.base:BaseCheckpointSaver",
@@ -58,8 +60,9 @@ class Port:
 
     def configured_parts(self, settings: Settings) -> tuple[Part, ...]:
         """Return the parts in stack.toml for this port; empty for parsers, and without a notifier."""
-        layer, _, section = self.name.partition(".")
-        value = getattr(getattr(settings, layer), section, ())
+        value: Any = settings
+        for section in self.name.split("."):
+            value = getattr(value, section, ())
         return value if isinstance(value, tuple) else tuple(filter(None, [value]))
 
 

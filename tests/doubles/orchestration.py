@@ -28,7 +28,7 @@ from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts, AnswerCheck
+from orchestration.contract import Agent, AgentParts, AnswerCheck, Approver
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
@@ -267,6 +267,7 @@ class World:
     facts: Any = None
     answer_checks: Sequence[AnswerCheck] = ()
     planner: str = "classifier"
+    approver: Approver | None = None
     stops: Any = None
     spending: Any = None
     agents: str = "graph"
@@ -294,6 +295,7 @@ class World:
             effects=self.effects,
             recorders=self.recorders,
             clock=self.clock,
+            approver=self.approver,
             stops=self.stops,
             announce=self.announce,
         )

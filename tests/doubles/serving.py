@@ -305,6 +305,7 @@ class FakeSystem:
     chat: object = None
     tools: tuple[BaseTool, ...] = ()
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
+    executor: Any = field(default_factory=lambda: SimpleNamespace(approver_roles=frozenset()))
     parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))
 
     def __post_init__(self) -> None:

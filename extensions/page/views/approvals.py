@@ -135,6 +135,9 @@ class Card:
             doubt = "Not everything in it can be traced to what the person said."
             always = "Every action of this kind needs a person's yes."
             _fact("Why it waits", doubt if approval.tool in listed else always)
+            if (needs := approval.needs) and needs.people > 1:
+                so_far = f", so far {', '.join(approval.approved_by)}" if approval.approved_by else ""
+                _fact("Approved by", f"{needs.people} people{so_far}")
             _fact("Open until", self._visitor.when(approval.expires_at))
 
     def _choice(self) -> None:

@@ -78,13 +78,13 @@ def _decide(
     """Decide as an approver and show the result. Raises Unauthenticated: SIXPLY_KEY holds no valid key."""
     from orchestration.actions import Decision
     from orchestration.run import answering
-    from serving.access.identity import KeyStore
+    from serving.access.identity import KeyStore, known_roles
     from serving.cli.opening import open_or_ask
 
     if key := os.environ.get(KEY_VARIABLE):
         approver = KeyStore.of(loaded.settings, SystemClock()).authenticate(f"Bearer {key}")
     else:
-        approver = local(tenant, loaded.settings.orchestration.policy.approvers, None)
+        approver = local(tenant, sorted(known_roles(loaded.settings.orchestration.policy)), None)
     edits = dict(map(_change, changes))
     with open_or_ask(loaded) as system:
 

@@ -1,14 +1,24 @@
 """`sixply policy`: what a caller may do, and the rule behind it."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foundation import components
+from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack
+
+if TYPE_CHECKING:
+    from orchestration.effects.policy import Ruling
+    from orchestration.settings import PolicySettings
 
 
 def policy(
@@ -18,6 +28,9 @@ def policy(
         str | None, typer.Option("--tenant", help="Of the caller; absent: one without rules of its own.")
     ] = None,
     tool: Annotated[str | None, typer.Option("--tool", help="May it be called?")] = None,
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="Of a call of that tool: who has to approve it? Sums count, too.")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="May it answer?")] = None,
     data_class: Annotated[str | None, typer.Option("--class", help="May documents of this class be seen?")] = None,
     json: Json = None,
@@ -35,16 +48,47 @@ def policy(
     rulings = {}
     if tool is not None:
         rulings["tool"] = rules.tool(tool, principal=caller)
+        if amount is not None:
+            rulings["approval"] = _rule_on_amount(tool, amount, settings, caller)
     if model is not None:
         rulings["model"] = rules.model(model, tenant=caller.tenant)
     if data_class is not None:
         rulings["data_class"] = rules.data(data_class, principal=caller)
     if not rulings:
         raise InvalidRequest(
-            "Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential. make config lists all rules."
+            "Say what it is about: TOOL=refund (and AMOUNT=300, to see who approves it), MODEL=name or CLASS=confidential. make config lists all rules."
         )
     content = {name: asdict(ruling) for name, ruling in rulings.items()}
     if not terminal.write_json(json, {"roles": sorted(roles), "tenant": caller.tenant, "rulings": content}):
         for ruling in rulings.values():
             verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
             terminal.show(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
+
+
+def _rule_on_amount(tool: str, amount: str, policy: PolicySettings, caller: Principal) -> Ruling:
+    """Return whether the caller may approve an effect of this amount, and who else. Raises InvalidRequest: it is no amount."""
+    from orchestration.actions import ProposedEffect
+    from orchestration.contract import Approver
+    from orchestration.effects.policy import Policy, Ruling
+
+    try:
+        total = Decimal(amount)
+    except InvalidOperation:
+        total = Decimal("NaN")
+    if not total.is_finite():
+        raise InvalidRequest(f'AMOUNT="{amount}" is no amount. Write it like AMOUNT=300 or AMOUNT=12.50.')
+    clock = SystemClock()
+    approver = components.load(
+        "orchestration.policy.approver",
+        policy.approver,
+        components.Context(data_dir=Path(), clock=clock),
+        expected=Approver,
+    )
+    effect = ProposedEffect(
+        tool=tool, arguments={}, tenant=caller.tenant, requested_by="", amount=total, total=total, at=clock.now()
+    )
+    needs = approver.rule(effect)
+    if needs is None:
+        return Policy(policy).approver(caller)
+    allowed = not needs.forbidden and bool(caller.roles & set(needs.roles))
+    return Ruling(allowed=allowed, rule=needs.rule, why=needs.forbidden or needs.why)

@@ -1,0 +1,1 @@
+"""Approvers, one file each: they say who has to approve an effect."""
