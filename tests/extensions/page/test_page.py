@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -31,7 +31,6 @@ from foundation.clock import SystemClock
 from serving.access.identity import KeyStore
 from serving.api import feedback
 from serving.settings import load
-from tests import services
 from tests.doubles import stacks
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.integration.test_api_system import DESK
@@ -166,15 +165,6 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
             return found[0]
         time.sleep(0.05)
     pytest.fail(log.read_text(errors="replace")[-3000:], pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def browser(served: Served) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=services.chromium(), args=sandbox, timeout=WAIT_S * 1000)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
