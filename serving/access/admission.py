@@ -27,7 +27,7 @@ QUEUED_SHARE = 0.5
 NEWEST = 0.1
 # places are removed while work takes more than this many times its duration alone
 SLOWER = 1.4
-FEWER = 0.9
+FEWER = 0.7
 FEWEST = 2
 
 
@@ -132,6 +132,7 @@ class Admission(FairTurns):
         self._limit = float(concurrent)
         self._usual_s = 0.0
         self._alone_s = 0.0
+        self._removed_s = -math.inf
         self._shared = False
         self.shed = 0
         """Pieces of work that were turned away."""
@@ -150,7 +151,7 @@ class Admission(FairTurns):
             try:
                 yield
             finally:
-                self._took(self._now() - started_s)
+                self._took(self._now() - started_s, started_s)
                 self._shared = self._shared and self.running > 1
 
     def _push_out_for(self, caller: Principal) -> None:
@@ -185,13 +186,15 @@ class Admission(FairTurns):
         comers = [caller.subject] if tenant == caller.tenant else []
         return tenant, max([*comers, *reversed(lines)], key=persons_share)
 
-    def _took(self, seconds: float) -> None:
+    def _took(self, seconds: float, started_s: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
         # with others at work, a time counts as time alone only if it is shorter
         if not self._shared or seconds < self._alone_s or not self._alone_s:
             self._alone_s = _average(self._alone_s, seconds)
         if self._usual_s > SLOWER * self._alone_s:
-            self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
+            # once for all that began before: one burst of a thousand would otherwise leave two places for days
+            if started_s >= self._removed_s:
+                self._limit, self._removed_s = max(min(FEWEST, self._most), self._limit * FEWER), self._now()
         elif self.running >= self.limit:
             self._limit = min(self._most, self._limit + 1 / self._limit)
         self.limit = int(self._limit)

@@ -73,7 +73,7 @@ def test_markup_that_is_run_would_be_noticed(browser: Browser) -> None:
     page.close()
 
 
-def test_what_a_stranger_wrote_is_text_wherever_it_is_shown(page: Page, served: Served) -> None:
+def test_names_and_documents_are_text(page: Page, served: Served) -> None:
     page.goto(f"{served.url}/sign-in?code={EVIL[:200]}")
     expect(page.get_by_role("alert")).to_be_visible()
     page.get_by_label("API key or token").fill(EVIL)
@@ -105,10 +105,17 @@ def test_what_a_stranger_wrote_is_text_wherever_it_is_shown(page: Page, served: 
     view.get_by_role("button", name=re.compile("^Delete Lantern")).click()
     expect(page.get_by_role("dialog")).to_contain_text("Lantern")
     assert page.evaluate(FOUND) == HARMLESS
-    page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
 
-    open_view(page, "Ask")
-    question = f"How heavy is the lantern? {EVIL}"
+
+def test_what_somebody_asked_and_said_of_the_answer_is_text(page: Page, served: Served) -> None:
+    key = served.keys.create(subject=f"eve {EVIL}", tenant="alder-clinics", roles=["agent"])
+    text = f"# Lamp {EVIL}\n\nThe lamp {EVIL} weighs two kilograms.\n"
+    files = {"file": (f"lamp {NAME}.md", text.encode())}
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx2.post(f"{served.url}/v1/documents", files=files, headers=headers, timeout=WAIT_S).status_code == 201
+    page.goto(served.url)
+    sign_in(page, key)
+    question = f"How heavy is the lamp? {EVIL}"
     turn = ask(page, question)
     turn.get_by_role("button", name=re.compile("^Source 1")).first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_contain_text("weighs two kilograms")

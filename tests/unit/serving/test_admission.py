@@ -125,6 +125,16 @@ async def test_fewer_places_are_given_while_work_gets_slower_in_company_and_more
     assert admission.limit == 8
 
 
+async def test_one_slow_burst_takes_a_share_of_the_places_and_not_all_of_them() -> None:
+    watch = Watch()
+    admission = Admission(concurrent=1000, queued=500, now=watch)
+    await together(admission, watch, 1, 1.0)
+    await together(admission, watch, 1000, 30.0)
+    assert admission.limit == 700
+    await together(admission, watch, 700, 30.0)
+    assert admission.limit == pytest.approx(490, abs=1)
+
+
 async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_usually_takes() -> None:
     watch = Watch()
     admission, until = Admission(concurrent=2, queued=1, now=watch), asyncio.Event()
