@@ -11,11 +11,9 @@ WORKDIR /opt/sixply
 COPY . .
 # The same installer as `make setup`: every package by the hash that the lock names, the weights by theirs; torch, whose wheel depends on the machine, without.
 RUN --mount=type=cache,target=/var/cache/pip,sharing=locked \
-    PIP_CACHE_DIR=/var/cache/pip UV_CACHE_DIR=/var/cache/pip/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 sh -c 'if [ -f foundation/machine/install.py ]; then python -m foundation.machine.install --torch "${TORCH}" --with "${WITH}"; else \
-        python -m venv .venv && .venv/bin/python -m pip install --require-hashes --no-deps -r requirements.lock \
-        && .venv/bin/python -m pip install --no-deps --no-build-isolation -e . \
-        && .venv/bin/uv pip install -c requirements-dev.lock -e ".[${WITH}]"; fi' \
-    && .venv/bin/python -m compileall -q foundation models retrieval orchestration serving observability extensions examples \
+    PIP_CACHE_DIR=/var/cache/pip UV_CACHE_DIR=/var/cache/pip/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 \
+    python -m foundation.machine.install --torch "${TORCH}" --with "${WITH}" \
+    && .venv/bin/python -m compileall -q foundation models retrieval orchestration serving observability extensions \
     && .venv/bin/python -m serving.cli --help >/dev/null
 
 FROM ${PYTHON}

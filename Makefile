@@ -1,6 +1,9 @@
 # `make COMMAND NAME=value`: the commands stand in serving/cli and reach it by one rule; what concerns the code has rules here.
 
 FITTING = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+# What the extensions need that stack.toml turns on.
+EXTRAS_ON = from pathlib import Path; from foundation.extensions import find, read_names; \
+  print(*('--extra=' + find(name).extra for name in read_names(Path('stack.toml')) if find(name).extra))
 PYTHON ?= $(or $(wildcard .venv/bin/python),$(shell for p in python3 python3.13 python3.12 python3.14 python3.11; do \
   $$p -c "$(FITTING)" 2>/dev/null && echo $$p && break; done),python3)
 TORCH ?= cpu
@@ -8,22 +11,11 @@ BIN := .venv/bin
 programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
 
-comma := ,
-
-define demo_text
-
-  make demo           the whole system at work on example documents, with what it saw and checked; about a minute
-endef
-demo = $(if $(wildcard examples/support_desk),$(demo_text))
-
-install := foundation/machine/install.py
-torch_text = $(if $(wildcard $(install)), [TORCH=auto: your GPU's build])
-
 define help_text
 make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml
 (export SIXPLY_STACK=file for all of them); reports take JSON=file too.
 
-Start$(demo)
+Start$(start_text)
   make ask            an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]
   make trace          what happened for an answer: each step, its time, its money, who approved what   ID=last, or a trace's first digits
   make ingest         take in your documents: files, folders or a web address   SRC=path [TENANT=name] [PRUNE=1: take out what left the folder]
@@ -42,7 +34,7 @@ Judge
   make roi            what the recorded outcomes were worth: ship, hold or stop
 
 Code
-  make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis]$(torch_text)
+  make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
   make test           lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
                       a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, format, types and layers alone; in seconds, but for the first time
@@ -50,13 +42,14 @@ Code
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
   make clean          remove what runs have written, keep .venv and weights
 
-The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups$(if $(wildcard lab),$(comma) `make lab` those that prove this template$(comma) and `make new`).
+The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups$(more_text).
 `.venv/bin/sixply COMMAND --help` says what a command takes: its --tenant is TENANT=name here, its --plan PLAN=1.
 endef
 
 .DEFAULT_GOAL := help
 rules := help setup test test-quick check format docs lock clean
-# What proves the template; the folder can be deleted.
+# What proves the template and shows it at work; both folders can be deleted.
+-include examples/examples.mk
 -include lab/lab.mk
 .PHONY: $(rules) _base _dev
 
@@ -79,12 +72,11 @@ endif
 
 adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
 sources: corpus # its former name
-Makefile lab/lab.mk: ;
+Makefile examples/examples.mk lab/lab.mk: ;
 
 help:
 	@:$(info $(help_text))
 
-ifneq ($(wildcard $(install)),)
 _base:
 	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)"
 
@@ -93,17 +85,6 @@ _dev:
 
 setup:
 	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(if $(WITH),--with "$(WITH)")
-else
-# Without that file (optional.toml) pip takes the lock as it is. Nothing is resolved: what the lock does not name does not get in.
-_base: .venv/requirements.lock
-_dev: .venv/requirements-dev.lock
-setup: _base
-	$(if $(WITH),@$(BIN)/uv pip install --quiet -c requirements-dev.lock -e ".[$(WITH)]")
-requirements.lock requirements-dev.lock: ;
-.venv/%.lock: %.lock
-	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $<
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . && touch $@
-endif
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 test: _dev
@@ -125,7 +106,8 @@ docs: _dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html."
 
 lock: _dev
-	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock
+	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock \
+	  $$($(BIN)/python -c "$(EXTRAS_ON)")
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --all-extras --group setup --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:

@@ -132,12 +132,12 @@ def is_there(module: str) -> bool:
 
 
 def load_removable(module: str, *, asking: str = "stack.toml") -> ModuleType:
-    """Import a module that `optional.toml` lists. Raises MissingDependency: it was deleted; the text names what is `asking`."""
+    """Import a module that may have been deleted. Raises MissingDependency: it was; the text names what is `asking`."""
     if is_there(module):
         return import_module(module)
     raise MissingDependency(
-        f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
-        "(optional.toml). Leave that out, or bring the file back: from git, or from the template that pyproject.toml names."
+        f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that "
+        "file. Leave that out, or bring the file back: from git, or from the template that pyproject.toml names."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from typer.core import TyperGroup
 
 from lab.options import FOLLOW_UPS, HASHED, OBJECTS, Data, Hashed, TunedPart, hashed_stack
 from serving.cli.main import run
-from serving.cli.options import STACK, Json, Limit, Paid, Stack, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
 
 
 class _Group(TyperGroup):
@@ -104,26 +103,21 @@ def new(
         Path, typer.Option("--dir", help="Where it is written; a new or an empty folder.", file_okay=False)
     ],
     *,
-    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,jobs.")] = "",
-    only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
-    keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
+    extensions: Annotated[str, typer.Option("--with", help="Extensions that it has: page,audit.")] = "",
     check: Annotated[
-        Literal["0", "1", "all", "own"],
+        Literal["0", "1", "own"],
         typer.Option(
-            help="1: guards, contracts, a first answer; all: its tests as well; own: its README, guards and tests in its own "
-            "environment, as its owner has it; 0: nothing."
+            help="1: it starts and answers here, a minute; own: its README, guards and tests in its own environment, as its owner has it; "
+            "0: nothing."
         ),
     ] = "1",
-    paid: Paid = False,
 ) -> None:
-    """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""
+    """Write a new project: the six layers under your name, the extensions that you name, your starting files; then check it."""
     from lab.project.choices import Choices
     from lab.project.new import make_project
 
-    parts, kept = ([part.strip() for part in words.split(",") if part.strip()] for words in (without, keep))
-    os.environ |= {"PAID": "1"} if paid else {}
-    words = [*parts, *(f"+{part}" for part in kept), *([f"={only}"] if only else [])]
-    exit_unless(ok=make_project(folder, Choices.of(name, words), check))
+    names = tuple(name.strip() for name in extensions.split(",") if name.strip())
+    exit_unless(ok=make_project(folder, Choices(name=name, extensions=names), check))
 
 
 @app.command("bench-retrieval")

@@ -1,6 +1,7 @@
 # The lab's commands stand in lab/cli.py. The Makefile includes this file where it is there.
 programs += lab.cli
 rules += lab
+more_text = , `make lab` those that prove this template, and `make new`
 also_checked = && $(BIN)/mypy -p lab && $(BIN)/lint-imports lab/imports.toml
 
 lab: _base

@@ -14,5 +14,5 @@ class ObservabilitySettings(EvaluationSections):
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""
     service_name: str = "sixply"
     outcomes_file: Path = Field(default=Path("outcomes.toml"), json_schema_extra=BESIDE_STACK)
-    golden_set: Path = Field(default=Path("examples/support_desk"), json_schema_extra=BESIDE_STACK)
+    golden_set: Path = Field(default=Path("golden"), json_schema_extra=BESIDE_STACK)
     """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

@@ -36,7 +36,7 @@ class RankingSettings(Section):
     """Weight of the reranker against the fusion; 1: its order alone."""
 
 
-# Fitted to the golden set of the support desk and rounded; with documents of another kind, measure your own
+# Fitted to the golden set of the example and rounded; with documents of another kind, measure your own
 WEIGHTS: Mapping[str, float] = {
     "closeness": 0.46,  # late interaction: how well each token of the question is matched in the sentence
     "similarity": 0.24,  # cosine of the question and the sentence with its heading

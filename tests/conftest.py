@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import tempfile
-import tomllib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
@@ -94,14 +93,6 @@ ROOT = Path(__file__).parents[1]
 MADE = "\n[tool.sixply]" in ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8")
 
 
-def _is_whole() -> bool:
-    """Whether nothing is missing of what can be: a project of `make new` is less, and so is a tree without an optional part."""
-    parts = tomllib.loads(ROOT.joinpath("optional.toml").read_text(encoding="utf-8")).values()
-    return not MADE and all(ROOT.joinpath(path).exists() for part in parts for path in part["paths"])
-
-
-WHOLE = _is_whole()
-
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", None, ""}
 
 
@@ -110,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `not_run` which of its tests those are, reason by reason, and in `not_claimed_by` adapter by adapter; they are left out
     instead. A part that `sixply contracts` puts to the suites has claims of its own: nothing is left out for it.
 
-    A test that `needs` an optional part goes with it. What optional.toml lists as a whole file is gone already.
+    A test that `needs` a module that can be missing goes with it.
 
     Files with slow tests come first, and those that say so: of several processes, none is left alone with one of them at the end.
     """
@@ -118,9 +109,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in early)
     gone = {item for item in items if not all(map(is_there, _needs(item)))}
     if not NAMED:
-        gone |= {
-            item for item in items if item.name.partition("[")[0] in _left_out(item) or _is_about_what_is_gone(item)
-        }
+        gone |= {item for item in items if item.name.partition("[")[0] in _left_out(item)}
     config.hook.pytest_deselected(items=[item for item in items if item in gone])
     items[:] = [item for item in items if item not in gone]
 
@@ -136,11 +125,6 @@ def _needs(item: pytest.Item) -> list[str]:
     promises = [value for value in values if isinstance(value, FunctionType | type)]
     marks = [*item.iter_markers("needs"), *(mark for each in promises for mark in getattr(each, "pytestmark", ()))]
     return [module for mark in marks if mark.name == "needs" for module in mark.args]
-
-
-def _is_about_what_is_gone(item: pytest.Item) -> bool:
-    """Whether all adapters that the test is about were left out."""
-    return not WHOLE and item.name.endswith("NOTSET]")
 
 
 def _left_out(item: pytest.Item) -> set[str]:

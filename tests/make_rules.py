@@ -16,7 +16,10 @@ from serving.cli import make
 
 ROOT = Path(__file__).parents[1]
 LAB = ROOT / "lab" / "lab.mk"
-PROGRAMS = ["serving.cli.main", *(["lab.cli"] if LAB.exists() else [])]
+PROGRAMS = [
+    "serving.cli.main",
+    *(f"{folder}.cli" for folder in ("examples", "lab") if (ROOT / folder / "cli.py").exists()),
+]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMMANDS: dict[str, Any] = {
     name: command
@@ -41,7 +44,7 @@ DELETED = {
     for name, (place, _) in group.items()
     if not is_there(place.partition(":")[0])
 }
-"""Commands of folders that were deleted, as optional.toml allows."""
+"""Commands of folders that were deleted, ."""
 
 
 def to_arguments(command: str, **values: str) -> list[str]:

@@ -18,7 +18,7 @@ from foundation.types import LAYERS
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import load
 
-SLOW = ["test_deletion.py", "test_removal.py", "test_network.py"]
+SLOW = ["test_deletion.py", "test_network.py"]
 """Guards that copy the tree, or start a process without a network."""
 
 

@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "sixply-setup.json"
-DEMO = ROOT / "examples" / "support_desk"
 
 # The lowest and highest Python for which every package of the lock has a wheel
 LOWEST, HIGHEST = (3, 11), (3, 14)
@@ -91,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         started = time.monotonic()
         _set_up(lock, options.torch, sorted({*extras, *_stamped_extras()}))
         # a command that needed the set-up goes on by itself
-        following = "" if options.quiet else " Next: make demo" if DEMO.exists() else " Next: make"
+        following = "" if options.quiet else " Next: make"
         print(f"Set-up done in {time.monotonic() - started:.0f} s.{following}")
     except SetupFailed as failure:
         print(f"\nSet-up stopped. {failure}", file=sys.stderr)

@@ -1,40 +1,18 @@
-"""What a project was made with: its name, the optional parts left out, the commit of the template. Kept in its pyproject.toml."""
+"""What a project was made with: its name and its extensions. Its pyproject.toml keeps them, with the commit of the template."""
 
 from __future__ import annotations
 
 import ast
-import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-ALWAYS_OUT = ("example", "lab")
-"""Parts of the template that no project of one's own has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
     name: str
     """As in pyproject.toml and on the command line: `acme-desk`."""
-    without: tuple[str, ...]
-    """Parts that are left out: `page`, `ray`, `strengthen`, `vectors/qdrant`, `jobs`."""
-    only: str | None = None
-    """A preset of presets.toml, and `keep` what is kept beside what it keeps."""
-    keep: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, name: str, words: Sequence[str]) -> Choices:
-        """The choices that these `words` say."""
-        only = next((word[1:] for word in words if word.startswith("=")), None)
-        keep = tuple(word[1:] for word in words if word.startswith("+"))
-        return cls(name=name, without=tuple(word for word in words if word[0] not in "=+"), only=only, keep=keep)
-
-    @property
-    def words(self) -> list[str]:
-        """All but the name, as a command line says it: `page` is left out, `+page` kept, `=small` the preset."""
-        return [*self.without, *(f"+{part}" for part in self.keep), *([f"={self.only}"] if self.only else [])]
+    extensions: tuple[str, ...] = ()
 
     @property
     def package(self) -> str:
@@ -46,30 +24,37 @@ class Choices:
         return self.name.replace("-", " ").title()
 
 
-def read_optional(tree: Path) -> dict[str, dict[str, Any]]:
-    """The optional parts of a tree, as optional.toml says them, and its extensions."""
-    listed: dict[str, dict[str, Any]] = tomllib.loads((tree / "optional.toml").read_text(encoding="utf-8"))
-    return listed | {file.parent.name: _section_of(file) for file in sorted(tree.glob("extensions/*/__init__.py"))}
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What an extension of a tree declares, read without importing it: the tree may be another version of ours."""
+
+    name: str
+    requires: tuple[str, ...] = ()
+    extra: str = ""
 
 
-def _section_of(file: Path) -> dict[str, Any]:
-    """What goes with an extension, from its folder and from what it declares."""
+def read_extensions(tree: Path) -> dict[str, Declared]:
+    """All extensions of a tree, by name."""
+    return {file.parent.name: _read(file) for file in sorted(tree.glob("extensions/*/__init__.py"))}
+
+
+def _read(file: Path) -> Declared:
     calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    needs = [ast.literal_eval(each.value) for call in calls for each in call.keywords if each.arg == "requires"]
-    name = file.parent.name
-    return {
-        "paths": [f"extensions/{name}"],
-        "docs": [f"docs/extensions/{name}.md", *_pictures_of(file.parents[2] / f"docs/extensions/{name}.md")],
-        "tests": [f"tests/extensions/{name}"],
-        "needs": [other for requires in needs for other in requires],
+    said = {
+        word.arg: ast.literal_eval(word.value)
+        for call in calls
+        if getattr(call.func, "id", "") == "Extension"
+        for word in call.keywords
+        if word.arg in {"requires", "extra"}
     }
+    return Declared(name=file.parent.name, **said)
 
 
-def read_presets(tree: Path) -> dict[str, dict[str, Any]]:
-    """Preset -> what it keeps, as presets.toml says it."""
-    return tomllib.loads((tree / "presets.toml").read_text(encoding="utf-8"))
-
-
-def _pictures_of(page: Path) -> list[str]:
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return [f"docs/{picture}" for picture in re.findall(r'(?:\]\(|src=")\.\./(pictures/[^)"]+)', text)]
+def with_required(names: Iterable[str], declared: dict[str, Declared]) -> list[str]:
+    """Those of the names that there are, with all that they require, sorted."""
+    found, waiting = set[str](), [name for name in names if name in declared]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += declared[name].requires
+    return sorted(found)

@@ -8,22 +8,30 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
-from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.choices import Choices, read_extensions, with_required
 from lab.project.first_hour import try_first_hour
 from lab.project.git import commit_all, succeeds, unpack
 from lab.project.prove import prove
-from lab.project.prune import left_out_of, needs_of, parts_of
-from lab.project.render import PROJECT, render, used_by
+from lab.project.render import PROJECT, render
 from serving.cli import terminal
 from serving.cli.project.update import git
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
+CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "extensions")
+
+
+SAID = {
+    "0": "Nothing is checked.",
+    "1": "Then it is checked here, in about a minute.",
+    "own": "Then it is tried as its owner will have it: packages, each line of its README, an answer over its API, its guards and its "
+    "tests. That takes some fifteen minutes on two cores.",
+}
 
 
 def make_project(target: Path, choices: Choices, check: str) -> bool:
@@ -33,15 +41,21 @@ def make_project(target: Path, choices: Choices, check: str) -> bool:
         InvalidRequest: it cannot be written so, or there.
     """
     commit, target = _base(), _target(target)
-    choices = check_parts(ROOT, replace(choices, name=check_name(choices.name)))
-    write(target, choices, commit)
+    choices = replace(choices, name=check_name(choices.name), extensions=check_extensions(ROOT, choices.extensions))
     out = terminal.console()
-    out.print(f"{terminal.line(choices.title)} stands in {terminal.line(target)}, made from {commit[:12]}.")
-    out.print(f"It has {count_lines(target):,} lines in the six layers, of {count_lines(ROOT):,} here.")
-    if check == "own":
-        passed = try_first_hour(target, choices.package)
-    else:
-        passed = prove(target, choices.package, check, ROOT / "weights")
+    with_those = (
+        f" and the extensions {', '.join(choices.extensions)}" if choices.extensions else ", without extensions"
+    )
+    out.print(
+        f"{terminal.line(choices.title)}: the six layers{with_those}, as committed at {commit[:12]}. {SAID[check]}"
+    )
+    write(target, choices, commit)
+    out.print(f"It stands in {terminal.line(target)}, with {count_lines(target):,} lines of code beside its tests.")
+    passed = (
+        try_first_hour(target, choices.package)
+        if check == "own"
+        else prove(target, choices.package, check, ROOT / "weights")
+    )
     if passed:
         out.print(f"Next: cd {terminal.line(target)} && make setup, and its README.md.")
     return passed
@@ -72,35 +86,19 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_parts(tree: Path, choices: Choices) -> Choices:
-    """The choices, with what no project has left out.
+def check_extensions(tree: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """The extensions with all that they require.
 
     Raises:
-        InvalidRequest: there is no such part or preset, or a part that stays needs one that goes.
+        InvalidRequest: there is no extension of a name.
     """
-    presets, parts = read_presets(tree), parts_of(tree)
-    if choices.only is not None and choices.only not in presets:
-        raise InvalidRequest(f'There is no preset "{choices.only}". {did_you_mean(choices.only, presets)}')
-    if choices.keep and choices.only is None:
-        raise InvalidRequest(
-            "KEEP= keeps more than a preset does, and none was named. Add ONLY=small, or leave KEEP= out."
-        )
-    for part in (*choices.without, *choices.keep):
-        if part not in parts:
-            raise InvalidRequest(f'There is no part "{part}" to leave out or to keep. {did_you_mean(part, parts)}')
-    choices = replace(choices, without=tuple(sorted({*choices.without, *ALWAYS_OUT})))
-    left_out, sections = left_out_of(tree, choices), read_optional(tree)
-    if lost := sorted(left_out.intersection(choices.keep)):
-        raise InvalidRequest(
-            f'"{lost[0]}" cannot be kept: it is left out, or a part of what no project of its own has.'
-        )
-    for name, needed in {**needs_of(tree, left_out), "stack.toml": used_by(tree, choices)}.items():
-        # what opens a section by its name says there that it is gone: a person may delete it, too
-        demanded = {*needed} - ({*sections} if name.endswith(".py") else set())
-        if missing := sorted(left_out & demanded):
-            too = f"leave {name} out as well" if name in sections else f"change {name}"
-            raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or {too}.')
-    return choices
+    declared = read_extensions(tree)
+    for name in names:
+        if name not in declared:
+            raise InvalidRequest(
+                f'There is no extension "{name}". {did_you_mean(name, declared)} make extensions lists them.'
+            )
+    return tuple(with_required(names, declared))
 
 
 def write(target: Path, choices: Choices, commit: str) -> None:
@@ -129,8 +127,8 @@ def write(target: Path, choices: Choices, commit: str) -> None:
 
 
 def count_lines(tree: Path) -> int:
-    """Lines of Python in the six layers."""
-    return sum(len(path.read_bytes().splitlines()) for layer in LAYERS for path in (tree / layer).rglob("*.py"))
+    """Lines of Python in the six layers and the extensions."""
+    return sum(len(path.read_bytes().splitlines()) for layer in CODE for path in (tree / layer).rglob("*.py"))
 
 
 def _base() -> str:

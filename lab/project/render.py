@@ -1,6 +1,6 @@
-"""Write a project of one's own from a tree of the template: without what was left out, under its own name.
+"""Write a project of one's own from a tree of the template: the core, its extensions, your starting files, your name.
 
-    python -m serving.cli.project.render TREE FOLDER COMMIT ORIGIN NAME [PART ...] [+PART ...] [=PRESET]
+    python -m lab.project.render TREE FOLDER COMMIT ORIGIN NAME [EXTENSION ...]
 
 `make update` runs this of the template's older and newer commit, so the same choices always give the same tree. It writes files and
 asks nobody: no git, no network.
@@ -13,140 +13,80 @@ import re
 import shutil
 import sys
 import tomllib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
 
-from foundation.components import PORTS
 from foundation.errors import InvalidSetting
-from lab.project.choices import Choices, read_optional, read_presets
-from lab.project.prune import (
-    CODE,
-    left_out_of,
-    modules_of,
-    modules_without,
-    packages_without,
-    tests_without,
-)
+from lab.project.choices import Choices, read_extensions, with_required
+from lab.project.locks import SETUP, keep_pins, packages_of, without_extras
 
 START = Path("lab/project/start")
 OWN = "own"
 """In START: what becomes the project's own folder."""
-PRESETS = "presets"
-"""In START: what a preset has in another's place."""
 EXAMPLE = "examples/support_desk"
 TITLE = "Sixply"
 PROJECT = "sixply"
 """The name of the template in its own pyproject.toml and locks."""
-PIN = re.compile(r"^\S+==.*\n(?:    .*\n)+", re.MULTILINE)
+OF_THE_TEMPLATE = (
+    "lab",
+    "tests/lab",
+    "examples",
+    "tests/examples",
+    ".ci",
+    ".github/workflows",
+    "docs/learn.md",  # the small programs in examples/
+    "docs/your-own.md",  # how to begin beside the example company
+)
+"""What proves the template, shows it at work or is about it alone."""
+EXTRAS_OF_THE_LAB = ("finetune",)
 
 
 def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: str) -> None:
     """Copy `tree` to the new `folder` and make it the project that the choices describe."""
-    left_out = left_out_of(tree, choices)
-    modules = modules_without(tree, left_out)
-    preset = read_presets(tree)[choices.only] if choices.only else {}
+    declared = read_extensions(tree)
+    names = with_required(choices.extensions, declared)
+    left_out = declared.keys() - names
     shutil.copytree(tree, folder, symlinks=True)
-    for path in _paths_to_remove(tree, left_out, modules, preset):
-        _remove(folder / path.relative_to(tree))
+    for path in (*OF_THE_TEMPLATE, *places_of(left_out)):
+        _remove(folder / path)
     _write_start(tree / START, folder, choices, origin)
-    for name in preset.get("drop", []):
-        _remove(folder / name)
-    packages, lines = _packages_and_lines(tree, left_out, modules, preset, folder)
-    _edit(
-        folder / "pyproject.toml",
-        lambda text: _rename_project(_without_packages(_without_lines(text, lines), packages), choices, commit, origin),
-    )
-    for lock in ("requirements.lock", "requirements-dev.lock"):
-        _edit(folder / lock, lambda text: prune_lock(text, packages).replace(f"{PROJECT} (py", f"{choices.name} (py"))
-    _edit_texts(tree, folder, choices, left_out)
-    for table in ("serving/cli/main.py", "serving/app.py"):
-        _edit(folder / table, lambda text: _without_rows(text, modules))
+    used = {declared[name].extra for name in names}
+    unused = {declared[name].extra for name in left_out} - used
+    _write_packages(folder, choices, {*left_out, *unused, *EXTRAS_OF_THE_LAB} - {""}, used - {""})
+    _edit(folder / "pyproject.toml", lambda text: _rename_project(text, choices, names, commit, origin))
+    _edit_texts(folder, choices, names)
 
 
-def _paths_to_remove(
-    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], preset: Mapping[str, Any]
-) -> Iterator[Path]:
-    """Files and folders of the tree that the project goes without."""
-    optional, files = read_optional(tree), modules_of(tree, CODE)
-    for name in left_out & optional.keys():
-        yield from (tree / path for kind in ("paths", "tests", "docs") for path in optional[name].get(kind, []))
-    for file in (files[name] for name in modules):
-        yield file.parent if file.name == "__init__.py" else file
-    yield from tests_without(tree, modules, left_out, preset.get("keep_tests", []))
-    if pages := {*preset.get("docs", [])}:
-        pages |= {page for name in optional.keys() - left_out for page in optional[name].get("docs", [])}
-        yield from (page for page in (tree / "docs").rglob("*.*") if str(page.relative_to(tree)) not in pages)
+def places_of(extensions: Iterable[str]) -> Iterator[str]:
+    """Where the code of an extension stands, its tests and its page."""
+    for name in extensions:
+        yield from (f"extensions/{name}", f"tests/extensions/{name}", f"docs/extensions/{name}.md")
 
 
-def _packages_and_lines(
-    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], preset: Mapping[str, Any], folder: Path
-) -> tuple[list[str], list[str]]:
-    """Packages of the tree that the project in the folder needs no more, and patterns of lines of its pyproject.toml."""
-    sections = [section for name, section in read_optional(tree).items() if name in left_out]
-    packages = [package for section in (*sections, preset) for package in section.get("dependencies", [])]
-    packages += packages_without(tree, modules, folder)
-    if packages:  # some are there for another one alone, and say so
-        alone = rf'"([\w.-]+)[\[<>=~!].*# (?:{"|".join(map(re.escape, packages))}) needs it'
-        packages += re.findall(alone, (tree / "pyproject.toml").read_text(encoding="utf-8"))
-    lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
-    lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
-    return packages, [*lines, *(rf'"{re.escape(name)}(?: ->|" = )' for name in modules)]
+def _write_packages(folder: Path, choices: Choices, gone: Iterable[str], used: Iterable[str]) -> None:
+    """Take out of pyproject.toml what only these extras need, and of the locks what nothing needs any more."""
+    pyproject = folder / "pyproject.toml"
+    _edit(pyproject, lambda text: without_extras(text, [*gone]))
+    run, develop = packages_of(pyproject, used, [SETUP]), packages_of(pyproject)
+    _edit(folder / "requirements.lock", lambda text: keep_pins(text, run, PROJECT, choices.name))
+    _edit(folder / "requirements-dev.lock", lambda text: keep_pins(text, develop, PROJECT, choices.name))
 
 
-def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSet[str]) -> None:
+def _edit_texts(folder: Path, choices: Choices, names: Sequence[str]) -> None:
     """What names the project, and what is gone, in its other files."""
-    sections = left_out & read_optional(tree).keys()
     _edit(folder / "risks.toml", lambda text: _without_lost_controls(text, folder))
-    _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
-    _edit(folder / "stack.toml", lambda text: _name_own(text, choices, page="page" not in left_out))
-    _edit(folder / "stack.toml", lambda text: _without_offers(text, tree, folder))
-    _edit(folder / "stack.toml", lambda text: _turn_on(text, folder))
-    _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
+    _edit(folder / "stack.toml", lambda text: _name_own(text, choices, names, folder))
     for file in ("Makefile", "Dockerfile"):
-        _edit(folder / file, lambda text: _without_extras(text, folder))
-    _edit(folder / "CONTRIBUTING.md", lambda text: _without_template(text, folder))
-    for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
+        _edit(folder / file, lambda text: _without_lost_extras(text, folder))
+    for file in ("CONTRIBUTING.md", "AGENTS.md"):
+        _edit(folder / file, lambda text: _without_template(text, folder))
+    for page in (folder / "AGENTS.md", folder / "llms.txt", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
+    for page in (folder / "llms.txt", folder / "mkdocs.yml"):
+        _edit(page, lambda text: _without_lost_pages(text, folder))
     for page in folder.rglob("*.md"):
         _edit(page, lambda text, page=page: unlink_dead(text, page.parent))  # type: ignore[misc]
-
-
-def used_by(tree: Path, choices: Choices) -> set[str]:
-    """The adapters of the tree that the project's stack.toml uses, as parts: `vectors/chroma`."""
-    own = tree / START / PRESETS / str(choices.only) / "stack.toml"
-    stack = tomllib.loads((own if own.exists() else tree / "stack.toml").read_text(encoding="utf-8"))
-    return {
-        f"{folder.rpartition('.')[2]}/{part['use']}"
-        for section, folder in PORTS.items()
-        for layer, _, name in [section.partition(".")]
-        for chosen in [stack.get(layer, {}).get(name, [])]
-        for part in (chosen if isinstance(chosen, list) else [chosen])
-    }
-
-
-def prune_lock(text: str, gone: Iterable[str]) -> str:
-    """A lock without these dependencies of the project, and without what only they needed."""
-    pins = [(re.split(r"[=\[]", match.group(), maxsplit=1)[0], match.group()) for match in PIN.finditer(text)]
-    needed_by: dict[str, set[str]] = defaultdict(set)
-    for name, pin in pins:
-        needed_by[name] |= set(re.findall(r"^    #(?: via)? +(?!via$)(\w[\w.-]*)", pin, re.MULTILINE))
-    for name in gone:
-        needed_by[name].discard(PROJECT)
-    removed = {name for name in gone if not needed_by[name]}
-    while more := {name for name, by in needed_by.items() if name not in removed and by and by <= removed}:
-        removed |= more
-    for name, pin in pins:
-        if name in removed:
-            text = text.replace(pin, "")
-    return (
-        re.sub(rf"^    #   (?:{'|'.join(map(re.escape, removed))})\n", "", text, flags=re.MULTILINE)
-        if removed
-        else text
-    )
 
 
 def unlink_dead(text: str, folder: Path) -> str:
@@ -160,19 +100,15 @@ def unlink_dead(text: str, folder: Path) -> str:
 
 
 def _write_start(start: Path, folder: Path, choices: Choices, origin: str) -> None:
-    """What stands in START, and over it what stands in its folder of the preset."""
+    """The files that a project begins with, over those of the template."""
     # a folder of the machine that wrote the project is no link for anybody else
     template = f"[Sixply]({origin})" if re.match(r"https?://", origin) else "Sixply"
     values = {"name": choices.name, "package": choices.package, "title": choices.title, "template": template}
-    for common in (True, False):
-        for path in filter(Path.is_file, (start if common else start / PRESETS / str(choices.only)).rglob("*")):
-            name = path.relative_to(start)
-            if common == (name.parts[0] == PRESETS):
-                continue
-            parts = name.parts if common else name.parts[2:]
-            own = folder.joinpath(*((choices.package, *parts[1:]) if parts[0] == OWN else parts))
-            own.parent.mkdir(parents=True, exist_ok=True)
-            own.write_text(Template(path.read_text(encoding="utf-8")).safe_substitute(values), encoding="utf-8")
+    for path in filter(Path.is_file, start.rglob("*")):
+        parts = path.relative_to(start).parts
+        own = folder.joinpath(*((choices.package, *parts[1:]) if parts[0] == OWN else parts))
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text(Template(path.read_text(encoding="utf-8")).safe_substitute(values), encoding="utf-8")
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> None:
@@ -186,14 +122,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _without_sections(text: str, names: Iterable[str], folder: Path) -> str:
-    for name in names:
-        text = re.sub(rf"^\[{name}\]\n(?:(?!\[).*\n)*", "", text, flags=re.MULTILINE)
-    return re.sub(
-        r'^  "([^"]+)",\n', lambda line: line.group() if (folder / line[1]).exists() else "", text, flags=re.MULTILINE
-    )
 
 
 def _without_lost_controls(text: str, folder: Path) -> str:
@@ -214,7 +142,7 @@ def _without_lost_controls(text: str, folder: Path) -> str:
 
 
 def _without_template(text: str, folder: Path) -> str:
-    """The guide for contributors without what it says of the template alone, and of folders and files that are gone."""
+    """A guide without what it says of the template alone, and of folders and files that are gone."""
     text = re.sub(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", "", text, flags=re.MULTILINE | re.DOTALL)
 
     def is_gone(line: str) -> bool:
@@ -223,72 +151,35 @@ def _without_template(text: str, folder: Path) -> str:
         return bool(places) and not any((folder / place).exists() for place in places)
 
     kept = "".join(line for line in text.splitlines(keepends=True) if not is_gone(line))
-    return kept if (folder / "lab").exists() else kept.replace(", docs/, lab/\n", ", docs/\n")
+    return re.sub(r", lab/(?:, examples/)?$", "", kept, flags=re.MULTILINE)
 
 
-def _name_own(text: str, choices: Choices, *, page: bool) -> str:
-    package = choices.package
-    looks = '\n# [page]\n# logo = "logo.svg"\n# primary = "#2457c5"\n' if page else ""
+def _without_lost_pages(text: str, folder: Path) -> str:
+    """A list of pages without the lines that lead to nothing but pages that are gone."""
+
+    def leads_nowhere(line: str) -> bool:
+        links = re.findall(r"\]\(([\w./-]+)\)", line) or re.findall(r"^ *- (?:.*: )?([\w./-]+\.md)\b", line)
+        return bool(links) and not any((folder / link).exists() or (folder / "docs" / link).exists() for link in links)
+
+    return "".join(line for line in text.splitlines(keepends=True) if not leads_nowhere(line))
+
+
+def _name_own(text: str, choices: Choices, names: Sequence[str], folder: Path) -> str:
+    """Its stack.toml with its extensions, tools, questions and name, and without comments on extensions that it has not."""
+    text = re.sub(r"^extensions = \[.*\]$", f"extensions = {json.dumps([*names])}", text, flags=re.MULTILINE)
+    text = text.replace(EXAMPLE.replace("/", "."), choices.package).replace(EXAMPLE, choices.package)
+    brand = f'[serving.brand]\nname = "{choices.title}"\n\n'
     # the commented example would be a second section of one name for whoever uncomments it
-    text = re.sub(r"# \[(?:serving\.brand|page)\].*\n(?:#.*\n)*\n", "", text) + (
-        f'\n[serving.brand]\nname = "{choices.title}"\n{looks}'
-    )
-    text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
-    own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'
-    return text.replace("[[observability.exporters]]", own + "[[observability.exporters]]")
+    text = re.sub(r"^# \[serving\.brand\].*\n(?:#.*\n)*\n", brand, text, flags=re.MULTILINE)
+
+    def keep_or_drop(block: re.Match[str]) -> str:
+        section = block["section"].partition(".")[0]
+        return block.group() if section in names or (folder / section).is_dir() else ""
+
+    return re.sub(r"^#? ?\[+(?P<section>[\w.]+)\].*\n(?:(?:#|\w).*\n)*\n?", keep_or_drop, text, flags=re.MULTILINE)
 
 
-def _turn_on(text: str, folder: Path) -> str:
-    """Its stack.toml with the extensions that it has on; in one of a preset, which lists none, those that were kept beside it."""
-    there = sorted(file.parent.name for file in folder.glob("extensions/*/__init__.py"))
-    listed = tomllib.loads(text).get("extensions")
-    names = there if listed is None else [name for name in listed if name in there]
-    text = re.sub(r"^extensions = .*\n\n", "", text, flags=re.MULTILINE)
-    head, section, rest = text.partition("\n[")
-    return f"{head.rstrip()}\nextensions = {json.dumps(names)}\n{section}{rest}" if names else text
-
-
-def _without_offers(text: str, tree: Path, folder: Path) -> str:
-    """Its stack.toml without the adapters that a comment lists (`or: postgres, memory`) and that it goes without."""
-    lines, places = [], {f"[{section}]": place.replace(".", "/") for section, place in PORTS.items()}
-    place = ""
-    for line in text.splitlines():
-        place = places.get(line, "" if line.startswith("[") else place)
-        head, _, listed = line.partition("or: ")
-        files = {item: f"{place}/{item.split(' ')[0]}.py" for item in listed.split(", ")}
-        left = [item for item, file in files.items() if (folder / file).exists() or not (tree / file).exists()]
-        if len(left) == len(files) or listed.count("(") > listed.count(")"):  # the last goes on in the next line
-            lines.append(line)
-        elif any((folder / files[item]).exists() for item in left):
-            lines.append(f"{head}or: {', '.join(left)}")
-        else:
-            lines.append(re.sub(r"[ #;]*$", "", head))
-    return "\n".join(lines) + "\n"
-
-
-def _without_lines(text: str, gone: Iterable[str]) -> str:
-    """The text without the lines that begin with one of these patterns."""
-    patterns = re.compile("|".join(gone) or r"(?!)")
-    return "".join(line for line in text.splitlines(keepends=True) if not patterns.match(line.strip()))
-
-
-def _without_rows(text: str, modules: Iterable[str]) -> str:
-    """A table of modules, such as that of the commands, without the rows of those that are gone and without empty groups."""
-    names = "|".join(map(re.escape, modules)) or "(?!)"
-    text = _without_lines(text, [rf'"[\w-]+": \("(?:{names}):', rf'"(?:{names})",$'])
-    return re.sub(r'^ +"[^"\n]+": \{\n +\},\n', "", text, flags=re.MULTILINE)
-
-
-def _without_commands(text: str, left_out: Iterable[str], folder: Path) -> str:
-    """The Makefile without what it says of commands that are gone, and without `test-quick` where its program is gone."""
-    gone = [rf"make {name} " for name in left_out if "/" not in name]
-    if not (folder / "tests/quick.py").exists():
-        gone += [r"test-quick[.:]", r"@\$\(BIN\)/python -m tests\.quick", r".*make test-quick"]
-        text = text.replace(" test test-quick ", " test ")
-    return re.sub(r"^[A-Z]\w+\n\n(?=[A-Z])", "", _without_lines(text, gone), flags=re.MULTILINE)
-
-
-def _without_extras(text: str, folder: Path) -> str:
+def _without_lost_extras(text: str, folder: Path) -> str:
     """The text with those of `WITH=postgres,redis` that the project's pyproject.toml still has."""
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project.get("optional-dependencies", {})
@@ -300,19 +191,14 @@ def _without_extras(text: str, folder: Path) -> str:
     return left.replace(" [WITH=]", "")
 
 
-def _without_packages(text: str, packages: Iterable[str]) -> str:
-    """The extras of pyproject.toml without these packages, and without the extras that have no other."""
-    one = re.compile(rf'"(?:{"|".join(map(re.escape, packages)) or "(?!)"})[\[<>=~!][^"]*"(?:, )?')
-    lines = [(line, one.sub("", line).replace(", ]", "]")) for line in text.splitlines(keepends=True)]
-    return "".join(after for before, after in lines if after == before or not after.endswith("= []\n"))
-
-
-def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> str:
+def _rename_project(text: str, choices: Choices, names: Sequence[str], commit: str, origin: str) -> str:
+    """Its pyproject.toml: its name, its own folder, and no rule about what it has not."""
     for before, after in (
         ('name = "sixply"\n', f'name = "{choices.name}"\n'),
         ("[project.scripts]\n", f'[project.scripts]\n{choices.name} = "serving.cli.main:main"\n'),
-        ('"lab*"]', f'"{choices.package}*"]'),
-        ('"examples", "lab"]\n', f'"examples", "{choices.package}"]\n'),
+        ('"examples*", "lab*"]', f'"{choices.package}*"]'),
+        (', "examples", "lab"]\n', f', "{choices.package}"]\n'),
+        (",extensions,examples,lab,tests}", ",extensions,tests}"),
     ):
         if before not in text:
             raise InvalidSetting(
@@ -321,20 +207,25 @@ def _rename_project(text: str, choices: Choices, commit: str, origin: str) -> st
         text = text.replace(before, after)
     about = f'description = "{choices.title}, an AI system in six layers."'
     text = re.sub(r"^description = .*$", about, text, count=1, flags=re.MULTILINE)
-    without = ", ".join(f'"{name}"' for name in choices.without)
-    keep = ", ".join(f'"{name}"' for name in choices.keep)
-    chosen = f'only = "{choices.only}"\nkeep = [{keep}]\n' if choices.only else ""
+    text = text.replace(', "examples"]', "]")
+    text = re.sub(
+        r'^\[\[tool\.importlinter\.contracts\]\]\nname = "The lab can .*\n(?:\w.*\n)+\n', "", text, flags=re.MULTILINE
+    )
+    lost = rf'^ *"(?:examples[./*]|lab[./*]|extensions\.(?!(?:{"|".join(map(re.escape, names)) or "(?!)"})\b)\w).*\n'
+    text = re.sub(lost, "", text, flags=re.MULTILINE)
+    listed = ", ".join(f'"{name}"' for name in names)
     return f"""{text}
-[tool.sixply] # what this project was made from; `make update` reads and renews it
+[tool.sixply] # what this project was made from; `make update` and `make add` read and renew it
 origin = "{origin}"
 base = "{commit}"
-without = [{without}]
-{chosen}"""
+extensions = [{listed}]
+"""
 
 
 def main(arguments: Sequence[str]) -> None:
-    tree, folder, commit, origin, name, *words = arguments
-    render(Path(tree), Path(folder), Choices.of(name, words), commit=commit, origin=origin)
+    tree, folder, commit, origin, name, *extensions = arguments
+    choices = Choices(name=name, extensions=tuple(extensions))
+    render(Path(tree), Path(folder), choices, commit=commit, origin=origin)
 
 
 if __name__ == "__main__":

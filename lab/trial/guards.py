@@ -11,7 +11,7 @@ from serving.cli.project.update import git
 
 PROTECTED = (
     "*/contract.py", "tests/contracts/*", "tests/architecture/*", "tests/doubles/*", "*conftest.py", "pyproject.toml", "lab/*",
-    "tests/lab/*", "serving/parts/*", "examples/support_desk/*.json*", "Makefile", "optional.toml", ".github/*",
+    "tests/lab/*", "serving/parts/*", "examples/support_desk/*.json*", "Makefile", ".github/*",
 )  # fmt: skip
 """Files that decide about others' work. A task may name some of them as its own."""
 GIVING_UP = ("skip", "skipif", "xfail", "importorskip")

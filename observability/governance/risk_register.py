@@ -1,7 +1,6 @@
 """The risk register, `risks.toml`: risks, the code and setting of each control, and its test. All references are checked."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
                 f"setting {control.setting}": control.setting is None or is_setting(control.setting, settings),
             }
             gone = (reference for reference, there in lookups.items() if not there)
-            broken += [f"{risk.id}: there is no {reference}{_name_part(root, reference)}" for reference in gone]
+            broken += [f"{risk.id}: there is no {reference}" for reference in gone]
     for limit in register.limits:
         page = root / limit.page
         lookups = {
@@ -70,14 +69,6 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
         }
         broken += [f"{limit.what}: there is no {reference}" for reference, there in lookups.items() if not there]
     return broken
-
-
-def _name_part(root: Path, reference: str) -> str:
-    """Name the deleted parts of `optional.toml` that a file went with; empty if there are none."""
-    file, parts = reference.partition(":")[0], tomllib.loads(_text(root / "optional.toml"))
-    listing = {name: part["paths"] for name, part in parts.items() if file in (*part["paths"], *part["tests"])}
-    deleted = [name for name, paths in listing.items() if not any((root / path).exists() for path in paths)]
-    return f" (it went with {', '.join(deleted)} of optional.toml)" if deleted else ""
 
 
 def _is_command(root: Path, name: str) -> bool:

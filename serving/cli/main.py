@@ -23,7 +23,6 @@ from foundation.machine.process import catch_stop_signals
 # extensions follow.
 COMMANDS = {
     "Start here": {
-        "demo": ("examples.support_desk.command:demo", "All six layers at work on real models, about a minute."),
         "ask": ("serving.cli.ask:ask", "Ask one question, as a person of a tenant."),
         "trace": ("serving.cli.trace:trace", "One request's spans, its bill by layer."),
         "ingest": ("serving.cli.documents:ingest", "Add documents, or replace those of the same name."),
@@ -157,7 +156,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
-    help=f"A reference AI system in six layers. Start with: sixply {'demo' if is_there('examples.support_desk.command') else 'ask'}",
+    help="An AI system in six layers. Start with: sixply ask",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -18,6 +18,7 @@ from foundation import extensions as declared
 from foundation.errors import InvalidRequest, InvalidSetting
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack
+from serving.cli.project.update import bring_extension, read_record
 
 Name = Annotated[str, typer.Argument(help="The name of its folder in extensions/.")]
 LIST = re.compile(r"^extensions\s*=\s*\[[^\]]*\]", re.MULTILINE)
@@ -59,7 +60,9 @@ def extensions(json: Json = None, stack: Stack = STACK) -> None:
 
 
 def add(name: Name, stack: Stack = STACK) -> None:
-    """Turn an extension on, with those that it requires."""
+    """Turn an extension on, with those that it requires; one that this project was made without is brought from its template."""
+    if name not in declared.installed() and (record := read_record()):
+        bring_extension(name, record)
     on = declared.read_names(stack)
     wanted = [each for each in _with_required(name) if each not in on]
     if not wanted:

@@ -1,11 +1,9 @@
-"""What mkdocs does beside building docs/: it leaves out pages that were deleted as optional, and draws diagrams without the network."""
+"""What mkdocs does beside building docs/: it lists the pages of the extensions, and draws diagrams without the network."""
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +17,13 @@ await mermaid.run({ querySelector: "pre.drawing code" });
 </script></body>"""
 
 
-def optional_pages() -> set[Path]:
-    """What may be missing: the pages that optional.toml lets people delete; any, in a project that `make new` wrote without them."""
-    optional = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
-    listed = {ROOT / path for part in optional.values() for path in [*part["paths"], *part.get("docs", [])]}
-    made_by_new = "sixply" in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
-    return {path for path in listed if not path.exists()} | ({ROOT} if made_by_new else set())
-
-
-def may_be_missing(path: Path) -> bool:
-    return not path.exists() and any(optional in (path, *path.parents) for optional in optional_pages())
-
-
 def on_config(config: Any) -> Any:
-    """Leave pages that were deleted out of the navigation, and take in that of every extension."""
+    """Take the page of every extension into the navigation."""
     folder = Path(config.docs_dir)
-    config.nav = prune_nav(config.nav, folder)
     pages = [f"extensions/{page.name}" for page in sorted(folder.glob("extensions/*.md")) if page.stem != "index"]
     for entry in config.nav:
         entry.get("Extensions", []).extend(pages)
     return config
-
-
-def prune_nav(entries: Any, folder: Path) -> Any:
-    if isinstance(entries, list):
-        return [kept for entry in entries if (kept := prune_nav(entry, folder))]
-    if isinstance(entries, dict):
-        return {title: kept for title, entry in entries.items() if (kept := prune_nav(entry, folder))}
-    return None if may_be_missing(folder / entries) else entries
-
-
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Leave the words alone of a link to a page that was deleted."""
-
-    def keep_or_unlink(link: re.Match[str]) -> str:
-        target = (Path(page.file.abs_src_path).parent / link["target"].partition("#")[0]).resolve()
-        return link["words"] if "://" not in link["target"] and may_be_missing(target) else link.group()
-
-    return re.sub(r"!?\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)", keep_or_unlink, markdown)
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:

@@ -22,12 +22,12 @@ from tests.make_rules import to_arguments
 
 ROOT = Path(__file__).parents[2]
 PLAYED = {
-    "docs/learn.md": "tests/docs/test_learn.py",
-    "docs/your-own.md": "tests/docs/test_your_own.py",
+    "docs/learn.md": "tests/examples/test_learn.py",
+    "docs/your-own.md": "tests/examples/test_your_own.py",
     "docs/extensions/index.md": "tests/unit/serving/test_extension_commands.py",
-    "docs/observability/slow-layer.md": "tests/docs/test_stories.py",
-    "docs/observability/cost-surprise.md": "tests/docs/test_stories.py",
-    "docs/observability/governance-question.md": "tests/docs/test_stories.py",
+    "docs/observability/slow-layer.md": "tests/examples/test_stories.py",
+    "docs/observability/cost-surprise.md": "tests/examples/test_stories.py",
+    "docs/observability/governance-question.md": "tests/examples/test_stories.py",
 }
 """Pages whose commands a test of their own plays."""
 PAGES = [
@@ -35,7 +35,7 @@ PAGES = [
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "decisions" not in path.parts),
 ]
 RUN_BY = {
-    "make demo": "tests/integration/test_demo.py",
+    "make demo": "tests/examples/test_demo.py",
     "make serve": "tests/unit/serving/test_machine_key.py",
     "make test": "tests/unit/serving/test_make.py",
     "make check": "tests/lab/test_new_project.py",
@@ -56,7 +56,7 @@ RUN_BY = {
     "make docs": "tests/docs/test_site.py",
     "make ingest SRC=examples/support_desk/corpus": "tests/docs/test_agents.py",
     "make ingest SRC=https://example.com/handbook.html": "tests/unit/retrieval/test_fetching.py",
-    "make evaluate": "tests/docs/test_your_own.py",
+    "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/unit/observability/test_weakest_layer.py",
     "make calibrate": "tests/unit/observability/test_calibration.py",
     "make cases-from-feedback": "tests/integration/test_week.py",

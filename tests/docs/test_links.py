@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ CODE = sorted(
     [*ROOT.glob("*.toml"), ROOT / "Makefile", *(path for one in LAYERS for path in (ROOT / one).rglob("*.py"))]
 )
 NOTES = sorted((ROOT / "lab" / "notes").glob("*.md"))  # none where the lab has been deleted
-OPTIONAL = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8")).values()
-DELETABLE = {(ROOT / path).resolve() for part in OPTIONAL for path in part["paths"]}
 SKILLS = (ROOT / ".agents").rglob("*.md")
 PAGES = sorted(
     [
@@ -44,7 +41,7 @@ def missing(page: Path) -> list[str]:
     ]
     unknown = {target for target, _ in commands} - RULES.keys() if LAB.exists() or page not in PAGES else set()
     targets = {link: (page.parent / link).resolve() for link in links}
-    gone = [link for link, target in targets.items() if not target.exists() and target not in DELETABLE]
+    gone = [link for link, target in targets.items() if not target.exists()]
     return [*gone, *sorted(unknown), *untaken]
 
 

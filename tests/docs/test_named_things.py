@@ -17,10 +17,9 @@ from foundation import names
 from foundation.extensions import installed
 from foundation.settings import Part
 from serving.app import create_app
-from serving.cli.main import app as command_line
 from serving.settings import Settings
+from tests import make_rules
 from tests.doubles.serving import world
-from tests.make_rules import LAB
 
 ROOT = Path(__file__).parents[2]
 RECORDS = (*"0123456789", "tried")
@@ -35,9 +34,7 @@ PAGES = [
         if "decisions" not in path.parts and not path.name.startswith(RECORDS)
     ),
 ]
-PROGRAMS = [command_line]
-if LAB.exists():
-    PROGRAMS.append(importlib.import_module("lab.cli").app)
+PROGRAMS = [importlib.import_module(program).app for program in make_rules.PROGRAMS]
 COMMANDS = {name for program in PROGRAMS for name in typer.main.get_command(program).commands}  # type: ignore[attr-defined]  # groups
 SERIES = {
     value.replace(".", "_") + suffix

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MADE
 from tests.docs import reference
-from tests.docs.site_hooks import optional_pages
 
 ROOT = Path(__file__).parents[2]
-COMPLETE = not optional_pages()
-"""Whether nothing that is optional has been deleted, so that the pages have nothing which the code lacks."""
+COMPLETE = not MADE
+"""A project has the pages of the whole template, and fewer extensions."""
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"'> ]+)""")
 
 
@@ -39,7 +39,7 @@ def test_the_site_builds_strictly_and_its_pages_fetch_nothing(tmp_path: Path) ->
 
 
 def test_a_broken_link_and_a_page_that_is_missing_are_errors(tmp_path: Path) -> None:
-    for path in ("mkdocs.yml", "optional.toml", "pyproject.toml", "tests/docs/site_hooks.py"):
+    for path in ("mkdocs.yml", "pyproject.toml", "tests/docs/site_hooks.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

@@ -33,9 +33,9 @@ QUESTION = "Please refund order QM-10017"
 def desk(
     folder: Path, agent: str = "graph", *, idempotent: bool = True, database: Path | None = None, **options: Any
 ) -> World:
-    """The support desk's own tools and database; everything else is a double. `database` is the folder of the desk's own."""
+    """The desk's tools and their database; everything else is a double, too. `database` is the folder of the desk's own."""
     context = Context(data_dir=database or folder)
-    tools = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), context)
+    tools = load("orchestration.tools", Part(use="tests.doubles.desk:build"), context)
     for tool in tools:
         tool.metadata |= {"idempotent": idempotent}
     policy = PolicySettings(roles={"agent": tuple(tool.name for tool in tools)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,8 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-import examples
-from foundation.components import Context, is_there, load, load_if_there
+from foundation.components import Context, load, load_if_there
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import Principal, Scope, Usage
@@ -346,9 +344,7 @@ class World:
 
 
 IN_EXAMPLES = [
-    f"examples.{folder.name}.agent:build"
-    for folder in pkgutil.iter_modules(examples.__path__)
-    if is_there(f"examples.{folder.name}.agent")
+    f"examples.{file.parent.name}.agent:build" for file in sorted(Path(__file__).parents[2].glob("examples/*/agent.py"))
 ]
 """Agents that an example brings, in the file `agent.py` of its folder."""
 PLANNED = ("graph", *IN_EXAMPLES)

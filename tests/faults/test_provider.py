@@ -40,7 +40,7 @@ writes = true
 [orchestration.planner]
 use = "{planner}"
 [[orchestration.tools]]
-use = "examples.support_desk.tools:build"
+use = "tests.doubles.desk:build"
 [orchestration.policy.roles]
 agent = ["find_order", "refund"]
 [serving.http]

@@ -310,7 +310,7 @@ def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_ow
     sixply: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = tmp_path / "stack.toml"
-    tools = '[[orchestration.tools]]\nuse = "examples.support_desk.tools:build"\n'
+    tools = '[[orchestration.tools]]\nuse = "tests.doubles.desk:build"\n'
     stack.write_text(stack.read_text() + tools + '[orchestration.policy.roles]\nagent = ["refund"]\n')
     person = ("--tenant", "alder-clinics")
     waiting = sixply("ask", "Please refund order QM-10017", "--role", "agent", *person)

@@ -16,7 +16,7 @@ from tests.doubles import stacks
 
 DESK = """
 [[orchestration.tools]]
-use = "examples.support_desk.tools:build"
+use = "tests.doubles.desk:build"
 [orchestration.policy.roles]
 agent = ["refund"]
 [serving.http]

@@ -55,7 +55,7 @@ cascade = {{ up_below = {up_below} }}
 [orchestration.answers]
 compose = "{compose}"
 [[orchestration.tools]]
-use = "examples.support_desk.tools:build"
+use = "tests.doubles.desk:build"
 """
 CHEAP = "scripted (test double)"
 TENANT = "alder-clinics"

@@ -58,7 +58,7 @@ use = "memory"
 [orchestration]
 policy_file = "policy.toml"
 [[orchestration.tools]]
-use = "examples.support_desk.tools:build"
+use = "tests.doubles.desk:build"
 """
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels go by freight."

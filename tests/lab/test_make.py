@@ -38,7 +38,7 @@ PROMISED = {
     "scale": "DOCUMENTS JSON NODES STACK",
     "scale-model": "JSON PLOT STACK",
     "finetune": "DATA EPOCHS JSON LIMIT PART SEED STACK TO",
-    "new": "CHECK DIR KEEP NAME ONLY WITHOUT",
+    "new": "CHECK DIR NAME WITH",
     "release-check": "JSON OUT",
     "pictures": "",
     "screenshots": "STACK TO",

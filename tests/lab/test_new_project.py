@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from importlib.metadata import packages_distributions
-from itertools import permutations, product
 from pathlib import Path
 
 import pytest
@@ -21,20 +19,18 @@ from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
-from lab.project import first_hour, new, prove, prune
-from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
-from lab.project.git import author_for, commit_all, succeeds
-from lab.project.new import check_name, check_parts
-from lab.project.pairs import cover_pairs, leave_out, read_needs
+from lab.project import first_hour, new, prove
+from lab.project.choices import Choices, read_extensions, with_required
+from lab.project.git import commit_all
+from lab.project.locks import keep_pins, packages_of
+from lab.project.new import check_extensions, check_name
 from lab.project.prove import STARTS
-from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
-from lab.project.render import _without_offers, prune_lock, render, unlink_dead
+from lab.project.render import OF_THE_TEMPLATE, places_of, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git
 from serving.parts.paid_calls import PROMISE
-from serving.settings import Settings
 from tests.forks import fork, preload
 from tests.tree import copy_of_tree
 
@@ -43,15 +39,12 @@ preload(
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONAL = read_optional(ROOT)
-PARTS = parts_of(ROOT)
-CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
-
-
-NEEDS = read_needs(ROOT)
-ROWS = cover_pairs(NEEDS)
-"""What is left out: first nothing and everything, then so that once a week CI sees every pair."""
-LEFT_OUT = "extensions/mcp_server"
+CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "extensions", "lab")
+DECLARED = read_extensions(ROOT)
+KEPT = "page"
+"""An extension that requires another, and has packages of its own."""
+FICTIONAL = re.compile(r"support.desk|quillmark|alder.clinics|\bQM-\d{5}\b", re.IGNORECASE)
+"""What belongs to the example company."""
 
 
 @pytest.fixture(scope="module")
@@ -65,234 +58,140 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def smallest(upstream: Path) -> Path:
-    """A project of the smallest preset."""
-    folder = upstream.parent / "acme"
-    run_in(upstream, "new", "--name", "acme-desk", "--dir", str(folder), "--only", "small", "--check", "0")
+def core(upstream: Path) -> Path:
+    """A project of the core alone."""
+    return made_in(upstream, upstream.parent / "core")
+
+
+@pytest.fixture(scope="module")
+def whole(upstream: Path) -> Path:
+    """A project with every extension."""
+    return made_in(upstream, upstream.parent / "whole", "--with", ",".join(DECLARED))
+
+
+def made_in(template: Path, folder: Path, *arguments: str) -> Path:
+    run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), "--check", "0", *arguments)
     return folder
 
 
-def run_in(folder: Path, *arguments: str) -> str:
+def run_in(folder: Path, *arguments: str, fails: bool = False) -> str:
     """What a command of the tree in that folder says."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
     program = {"pytest": [], "new": ["lab.cli"]}.get(arguments[0], ["serving.cli"])
     done = subprocess.run([sys.executable, "-m", *program, *arguments],
                           cwd=folder, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    assert bool(done.returncode) == fails, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
 
 
-def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream: Path, smallest: Path) -> None:
-    project = tomllib.loads((smallest / "pyproject.toml").read_text())
+def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream: Path, core: Path) -> None:
+    project = tomllib.loads((core / "pyproject.toml").read_text())
     assert project["project"]["name"] == "acme-desk"
     assert project["project"]["scripts"].keys() == {"acme-desk", "sixply"}
     made = project["tool"]["sixply"]
-    assert made["base"] == git(upstream, "rev-parse", "HEAD")
-    assert made["without"] == sorted(ALWAYS_OUT)
-    assert (made["only"], made["keep"]) == ("small", [])
-    assert '"demo"' not in (smallest / "serving/cli/main.py").read_text()
-    assert (smallest / "README.md").read_text().startswith("# Acme Desk\n")
-    assert {path.name for path in (smallest / "acme_desk").iterdir()} == {
+    assert (made["base"], made["extensions"]) == (git(upstream, "rev-parse", "HEAD"), [])
+    assert (core / "README.md").read_text().startswith("# Acme Desk\n")
+    assert {path.name for path in (core / "acme_desk").iterdir()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
     }  # fmt: skip
-    told = [file for file in git(smallest, "ls-files").splitlines() if str(upstream) in (smallest / file).read_text()]
+    told = [file for file in git(core, "ls-files").splitlines() if str(upstream) in read(core / file)]
     assert told == ["pyproject.toml"], "make update looks there; nobody else can follow a path of this machine"
-    assert git(smallest, "status", "--porcelain") == ""
-    assert len(git(smallest, "log", "--format=%h").split()) == 1
+    assert git(core, "status", "--porcelain") == ""
+    assert len(git(core, "log", "--format=%h").split()) == 1
 
 
-def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -> None:
-    paths = {path for part in OPTIONAL.values() for path in [*part["paths"], *part["tests"]]}
-    assert [path for path in paths if (smallest / path).exists()] == []
-    kept = read_presets(ROOT)["small"]["keep"]
-    files = {name: next(iter(modules)).replace(".", "/") for name, modules in parts_of(ROOT).items() if "/" in name}
-    assert {name for name, file in files.items() if (smallest / f"{file}.py").exists()} == {n for n in kept if "/" in n}
-    assert not (smallest / "observability" / "value").exists()
-    assert read_optional(smallest) == {}
-    packages = [name for part in OPTIONAL.values() for name in part.get("dependencies", [])]
-    assert packages
+def read(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def test_the_core_has_no_extension_no_lab_no_example_and_nothing_that_names_them(core: Path) -> None:
+    gone = [*OF_THE_TEMPLATE, *places_of(DECLARED)]
+    assert [place for place in gone if (core / place).exists() and place != ".github/workflows"] == []
+    assert tomllib.loads((core / "stack.toml").read_text())["extensions"] == []
+    groups = tomllib.loads((core / "pyproject.toml").read_text())
+    assert {one.extra for one in DECLARED.values()}.isdisjoint(groups["project"]["optional-dependencies"])
+    register = load_register(core / "risks.toml")
+    places = [place for risk in register.risks for control in risk.controls for place in (control.test, control.code)]
+    assert [place for place in places if not (core / place.partition(":")[0]).exists()] == []
+
+
+def test_extensions_come_with_what_they_require_with_tests_page_and_packages(upstream: Path, tmp_path: Path) -> None:
+    project = tmp_path / "acme"
+    render(upstream, project, Choices(name="acme-desk", extensions=(KEPT,)), commit="0" * 40, origin="here")
+    names = with_required([KEPT], DECLARED)
+    assert len(names) > 1
+    assert [place for place in places_of(names) if not (project / place).exists()] == []
+    assert [place for place in places_of(DECLARED.keys() - names) if (project / place).exists()] == []
+    assert tomllib.loads((project / "stack.toml").read_text())["extensions"] == names
+    assert read_project(project).choices.extensions == tuple(names)
     for file in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
-        assert [
-            name
-            for name in packages
-            if f"\n{name}==" in (smallest / file).read_text() or f'"{name}>' in (smallest / file).read_text()
-        ] == []
-    assert "support_desk" not in (smallest / "stack.toml").read_text()
-    assert "WITH=" not in (smallest / "Makefile").read_text(), "there are no extras"
-    image = (smallest / "Dockerfile").read_text()
-    assert "\nARG WITH=\n" in image
-    # kept extras are installed without install.py, too
-    assert '-e ".[${WITH}]"; fi' in image
-    register = load_register(smallest / "risks.toml")
-    assert [
-        place
-        for risk in register.risks
-        for control in risk.controls
-        for place in (control.test, control.code)
-        if not (smallest / place.partition(":")[0]).exists()
-    ] == []
-    assert "injection" in [risk.id for risk in register.risks], "an approval is a control without provenance, too"
+        assert re.search(r"^\W*(?:page = \[\")?nicegui[=>]", read(project / file), re.MULTILINE)
 
 
-def test_it_refuses_each_setting_that_only_a_part_which_it_lacks_would_read(smallest: Path) -> None:
-    assert Settings.read_by.keys() <= modules_of(ROOT, CODE).keys()
-    places = [
-        place
-        for module, named in Settings.read_by.items()
-        if not (smallest / f"{module.replace('.', '/')}.py").exists()
-        for place in named.split()
-    ]
-    program = """if True:
-        import sys
-        from foundation.errors import MissingDependency, UnknownSetting
-        from serving.settings import Settings, load
-        default = Settings().model_dump()
-        for place in sys.argv[1:]:
-            value = default
-            for key in place.split("."):
-                value = value.get(key, {})
-            for key in reversed(place.split(".")):
-                value = {key: value}
-            try:
-                load(overrides=value)
-            except (MissingDependency, UnknownSetting) as error:
-                assert place in str(error), error
-                print(place)
-    """
-    environment = {**os.environ, "PYTHONPATH": str(smallest)}
-    said = subprocess.run(
-        [sys.executable, "-c", program, *places],
-        cwd=smallest,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert said.split() == places
-    assert {"retrieval.fetching", "orchestration.planner"} <= {*places}
-
-
-def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_gone(
-    upstream: Path, smallest: Path
+def test_the_locks_of_a_whole_project_are_those_of_the_template_but_for_the_labs_packages(
+    upstream: Path, whole: Path
 ) -> None:
-    """A parser that is gone read PDF; the tests which made some are gone too, though they name it only. A sample of Word is made
-    in a function of a test, which asks for one where Word is read.
-    """
-    gone = declared(upstream) - declared(smallest)
-    assert {"pypdf", "python-docx", "xllamacpp", "lxml-html-clean"} <= gone
-    assert "python-multipart" in declared(smallest), "no module of it imports that, but FastAPI does"
-    groups = tomllib.loads((smallest / "pyproject.toml").read_text())["dependency-groups"]
-    develop = {wanted.partition(">")[0] for wanted in groups["dev"]}
-    assert {"ruff", "mypy", "pytest", "hypothesis"} <= develop
-    assert not develop & {"playwright", "schemathesis", "kubernetes-validate"}, (
-        "the page, what tries the API, Kubernetes"
-    )
-    modules = {
-        name
-        for file in smallest.rglob("*.py")
-        for name in imports_of(file, inner=file.relative_to(smallest).parts[0] != "tests")
-    }
-    imported = [names for module, names in packages_distributions().items() if module in modules]
-    assert gone & {names[0].lower() for names in imported if len(set(names)) == 1} == set()
+    def pins(folder: Path, file: str) -> set[str]:
+        return set(re.findall(r"^[\w.-]+==\S+", read(folder / file), re.MULTILINE))
 
-
-def test_no_double_stays_that_no_test_uses(smallest: Path) -> None:
-    files = list((smallest / "tests").rglob("*.py"))
-    text = "".join(path.read_text() for path in files)
+    assert pins(whole, "requirements.lock") >= pins(upstream, "requirements.lock")
+    lost = pins(upstream, "requirements-dev.lock") - pins(whole, "requirements-dev.lock")
+    assert {one.partition("==")[0] for one in lost} >= {"peft", "datasets"}
+    wanted = packages_of(whole / "pyproject.toml")
     assert [
-        path.stem
-        for path in files
-        if path.parent.name == "doubles" and not re.search(rf"doubles(?:\.| import .*\b){path.stem}\b", text)
+        name for name in sorted(wanted - {"torch"}) if f"\n{name}==" not in read(whole / "requirements-dev.lock")
     ] == []
 
 
-def declared(folder: Path) -> set[str]:
-    """The packages that a project asks for."""
-    wanted = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    return {re.split(r"[\[<>=~!]", each)[0] for each in wanted}
+def test_everything_that_a_project_imports_is_among_its_packages(core: Path) -> None:
+    """What a framework imports at run time shows in its own environment alone: CHECK=own."""
+    from importlib.metadata import packages_distributions
+
+    imported = set()
+    for file in (path for layer in CODE if (core / layer).exists() for path in (core / layer).rglob("*.py")):
+        imported |= set(re.findall(r"^\s*(?:from|import) (\w+)", read(file), re.MULTILINE))
+    owners = {
+        module: {re.sub(r"[._]", "-", name).lower() for name in names}
+        for module, names in packages_distributions().items()
+    }
+    pinned = set(re.findall(r"^([\w.-]+)==", read(core / "requirements-dev.lock"), re.MULTILINE)) | {"torch"}
+    lost = {module for module in imported if owners.get(module) and not owners[module] & pinned and module not in CODE}
+    assert lost - {"sixply"} == set()
 
 
-def test_every_test_that_is_left_can_be_collected(smallest: Path) -> None:
-    run_in(smallest, "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider")
+@pytest.mark.parametrize("project", ["core", "whole"])
+def test_no_name_of_the_example_company_and_no_path_of_this_machine_is_in_it(
+    project: str, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(project)
+    files = [file for file in git(folder, "ls-files").splitlines() if not file.startswith(("tests/", "docs/"))]
+    texts = {file: read(folder / file) for file in files if file != "pyproject.toml"}
+    assert {file: found.group() for file, text in texts.items() if (found := FICTIONAL.search(text))} == {}
+    assert [file for file, text in texts.items() if str(Path.home()) in text or str(ROOT) in text] == []
+
+
+@pytest.mark.parametrize("project", ["core", "whole"])
+def test_every_test_in_it_can_be_collected(project: str, request: pytest.FixtureRequest) -> None:
+    run_in(request.getfixturevalue(project), "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider")
 
 
 @pytest.mark.real_model
-def test_it_answers_from_its_first_document_without_a_key_and_says_that_a_double_did(
-    smallest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_answers_from_its_first_document(core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path))
-    run_in(smallest, "ingest", "acme_desk/corpus")
-    answer = run_in(smallest, "ask", "How many people fit into room R-12?")
-    assert "8 people" in answer
-    assert "test double" in answer
+    (core / "weights").symlink_to(ROOT / "weights")
+    run_in(core, "ingest", "acme_desk/corpus")
+    assert "8 people" in run_in(core, "ask", "How many people fit into room R-12?")
+    (core / "weights").unlink()
 
 
-def test_what_a_part_starts_as_a_process_comes_along_with_it() -> None:
-    assert "retrieval.ingest.sandbox" in imports_of(ROOT / "retrieval/ingest/sandbox.py")
-
-
-def named_and_gone(*words: str) -> set[str]:
-    """Modules that belong to no part that is left out, go all the same, and are named by code that stays."""
-    left_out = left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT]))
-    modules, parts, gone = modules_of(ROOT, CODE), parts_of(ROOT), modules_without(ROOT, left_out)
-    kept = "".join(path.read_text("utf-8") for name, path in modules.items() if name not in gone)
-    return {name for name in gone - {module for part in left_out for module in parts[part]} if f'"{name}"' in kept}
-
-
-def test_in_a_full_project_nothing_is_gone_that_is_loaded_by_name() -> None:
-    assert named_and_gone() == set()
-
-
-INSIDE = {name: section for section in CHOOSABLE for name, own in PARTS.items()
-          if name not in OPTIONAL and own and own <= PARTS[section]}  # fmt: skip
-
-
-def test_what_stands_in_a_section_is_kept_with_the_whole_of_it() -> None:
-    assert {
-        "model-frontier": "cheaper",
-        "notifiers/webhook": "notifier",
-        "api/objects": "objects",
-    }.items() <= INSIDE.items()
-    for name, section in INSIDE.items():
-        left_out = left_out_of(ROOT, Choices.of("acme-desk", ["=small", f"+{name}", *ALWAYS_OUT]))
-        assert left_out.isdisjoint({name, section})
-
-
-SMALL = read_presets(ROOT)["small"]["keep"]
-LOADS_BY_NAME = ["agents/graph", "model-frontier"]
-ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PART" in os.environ else LOADS_BY_NAME
-"""What KEEP= takes, each alone: once a week in CI every name."""
-COMBINED = ("page", "idempotency,jobs", "jobs,compat,mcp_server", "cheaper", "answer_cache", "scores", "team")
-
-
-@pytest.mark.parametrize("keep", [*COMBINED, *LOADS_BY_NAME])
-def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep: str) -> None:
-    words = ["=small", *(f"+{part}" for part in keep.split(","))]
-    check_parts(ROOT, Choices.of("acme-desk", words))
-    gone = modules_without(ROOT, left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT])))
-    for loaded, by in {
-        "serving.caches.memory": ["serving.http.quotas", "serving.http.answer_cache"],
-        "orchestration.memory.conversations": ["orchestration.flow.cascade"],
-        "orchestration.agents.auto": ["orchestration.flow.cascade"],
-        "models.entailment.signs": ["retrieval.grounding.evidence"],
-        "orchestration.planners.classifier": ["orchestration.flow.planned_agent"],
-    }.items():
-        assert loaded not in gone or gone.issuperset(by)
-
-
-@pytest.mark.parametrize(
-    "keep", [None, COMBINED[0], *(pytest.param(keep, marks=pytest.mark.slow) for keep in (*COMBINED[1:], *ALONE))]
-)
-def test_the_api_of_a_project_starts(light: Path, tmp_path: Path, keep: str | None) -> None:
-    project, small = tmp_path / "acme", ["=small", *(f"+{part}" for part in keep.split(","))] if keep else []
-    render(light, project, Choices.of("acme-desk", [*small, *ALWAYS_OUT]), commit="0" * 40, origin="here")
+@pytest.mark.parametrize("project", ["core", "whole"])
+def test_the_api_of_a_project_starts(project: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(project)
     doubles = {"CHAT": "scripted", "EMBEDDER": "hashing"}  # weights are not in this copy
-    environment = {**os.environ, "PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": str(tmp_path / "var")}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "SIXPLY__FOUNDATION__DATA_DIR": str(tmp_path / "var")}
     environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in doubles.items()}
-    if keep == "agents/graph":
-        environment["SIXPLY__ORCHESTRATION__AGENT__USE"] = "graph"
     said = tmp_path / "said"
-    process = fork(start_api, project, said, environment=environment)
+    process = fork(start_api, folder, said, environment=environment)
     process.join()
     assert process.exitcode == 0, said.read_text()[-4000:]
 
@@ -312,64 +211,18 @@ def start_api(project: Path, said: Path) -> None:
     assert {Path(sys.modules[name].__file__ or "").parents[1] for name in ("serving.app", "models.build")} == {project}
 
 
-def test_rows_cover_each_pair_in_all_four_ways_and_each_is_a_project_that_can_be_made() -> None:
-    assert sorted(NEEDS) == CHOOSABLE
-    for one, other in permutations(CHOOSABLE, 2):
-        ways = {*product((True, False), repeat=2)}
-        if other in leave_out([one], NEEDS):
-            ways.remove((True, False))
-        if one in leave_out([other], NEEDS):
-            ways.remove((False, True))
-        assert {(one in row, other in row) for row in ROWS} == ways
-    for row in ROWS:
-        check_parts(ROOT, Choices.of("acme-desk", sorted(row)))
-
-
-def test_the_contract_of_a_port_stays_whatever_adapters_and_formats_are_left_out() -> None:
-    left_out = left_out_of(ROOT, Choices.of("acme-desk", sorted(ROWS[1])))
-    gone = prune.tests_without(ROOT, modules_without(ROOT, left_out), left_out, [])
-    assert gone
-    assert gone.isdisjoint(ROOT / f"tests/contracts/test_{port}.py" for port in ("ledger", "notifier", "vectors"))
-
-
-def test_what_needs_a_part_goes_with_it() -> None:
-    needs = {"rail": [], "train": ["rail"], "driver": ["train"], "bus": []}
-    assert leave_out(["rail"], needs) == {"rail", "train", "driver"}
-    assert leave_out(["driver", "bus"], needs) == {"driver", "bus"}
-
-
-def test_the_weekly_build_reads_its_rows_with_nothing_installed() -> None:
-    bare = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        "import runpy, sys; sys.path.insert(0, '.'); runpy.run_module('lab.project.pairs', None, '__main__')",
-    ]
-    name, _, rows = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, check=True).stdout.partition("=")
-    assert name == "rows"
-    assert [frozenset(filter(None, row.split(","))) for row in json.loads(rows)] == ROWS
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("without", ROWS[:2], ids=["nothing", "everything"])
-def test_with_these_parts_left_out_the_guards_hold(upstream: Path, tmp_path: Path, without: frozenset[str]) -> None:
-    """Types and the tests themselves take minutes a project: in the weekly build `make new CHECK=all` runs them for each row."""
-    project = tmp_path / "acme"
-    render(
-        upstream,
-        project,
-        Choices(name="acme-desk", without=(*sorted(without), *ALWAYS_OUT)),
-        commit="0" * 40,
-        origin="here",
-    )
+@pytest.mark.parametrize("project", ["core", "whole"])
+def test_the_guards_hold_in_it(project: str, request: pytest.FixtureRequest) -> None:
+    """Types and the tests themselves take minutes: in the weekly build `make new CHECK=own` runs them."""
+    folder = request.getfixturevalue(project)
     for command in (
         ["ruff", "check", "--no-cache", "-q", "."],
         ["ruff", "format", "--no-cache", "--check", "-q", "."],
         ["lint-imports", "--no-cache"],
     ):
         program = Path(sys.executable).with_name(command[0])
-        done = subprocess.run([program, *command[1:]], cwd=project, capture_output=True, text=True, check=False)
+        done = subprocess.run([program, *command[1:]], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -390,29 +243,10 @@ def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> No
         check_name(name)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["pgae"], 'Did you mean "page"'),
-        (["vectors/qrant"], 'Did you mean "vectors/qdrant"'),
-        (["=tiny"], 'no preset "tiny"'),
-        (["+evaluate"], "none was named. Add ONLY=small"),
-        (["vectors/chroma"], r'stack\.toml needs "vectors/chroma".*, or change stack\.toml\.'),
-        (["objects"], r'ladder needs "objects".*, or leave ladder out as well\.'),
-        (["=small", "+demo"], '"demo" cannot be kept'),
-        (["=small", "+lab"], '"lab" cannot be kept'),
-        (["=small", "+page", "page"], '"page" cannot be kept'),
-        (["=small", "agents/tool_calling"], r'stack\.toml needs "agents/tool_calling"'),
-    ],
-)
-def test_choices_that_cannot_be_are_refused(words: list[str], message: str) -> None:
-    with pytest.raises(InvalidRequest, match=message):
-        check_parts(ROOT, Choices.of("acme-desk", words))
-
-
-def test_choices_are_said_and_read_in_one_grammar() -> None:
-    words = ["page", "vectors/qdrant", "+evaluate", "=small"]
-    assert Choices.of("acme", words).words == words
+def test_an_extension_that_is_not_there_is_refused_and_what_one_requires_comes_along() -> None:
+    with pytest.raises(InvalidRequest, match=r'no extension "pgae"\..* Did you mean "page"'):
+        check_extensions(ROOT, ["pgae"])
+    assert {*DECLARED[KEPT].requires, KEPT} <= {*check_extensions(ROOT, [KEPT])}
 
 
 def test_a_folder_that_is_not_empty_and_one_inside_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -440,19 +274,18 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     monkeypatch.setattr(new, "ROOT", upstream)
     monkeypatch.setattr(new, "render", full)
     with pytest.raises(SixplyError, match="No space left on device"):
-        new.write(tmp_path / "acme", Choices(name="acme-desk", without=()), "HEAD")
+        new.write(tmp_path / "acme", Choices(name="acme-desk"), "HEAD")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SixplyError, match="could not be written"):
-        new.write(tmp_path / "file" / "acme", Choices(name="acme-desk", without=()), "HEAD")
+        new.write(tmp_path / "file" / "acme", Choices(name="acme-desk"), "HEAD")
 
 
 def test_a_tree_that_is_no_checkout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(new, "ROOT", tmp_path)
-    shutil.copy(ROOT / "optional.toml", tmp_path)
     done = CliRunner().invoke(app, ["new", "--name", "acme-desk", "--dir", str(tmp_path / "a")])
     assert "no checkout of git" in str(done.exception)
 
@@ -470,24 +303,21 @@ def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
         + pin("d", "b")
         + pin("e", "b", "d")
     )
-    assert prune_lock(lock, ["b"]) == "a==1 \\\n    --hash=x\n    # via\n    #   c\n" + pin("c", ours)
-    assert prune_lock(pin("b", ours, "c"), ["b"]) == pin("b", ours, "c"), "somebody else needs it"
-    assert prune_lock(pin("b", ours, "c") + pin("c", ours), ["b", "c"]) == "", "nobody is left who needs it"
+    kept = keep_pins(lock, {"c"}, "sixply", "acme")
+    assert kept == pin("a", "c") + pin("c", "acme (pyproject.toml)")
+    both = pin("b", ours, "c")
+    assert keep_pins(both, {"c"}, "sixply", "acme") == pin("b", "c"), "somebody else needs it"
+    assert keep_pins(both, {"b"}, "sixply", "acme") == pin("b", "acme (pyproject.toml)")
+    assert keep_pins(both, set(), "sixply", "acme") == "", "nobody is left who needs it"
 
 
-def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream: Path, tmp_path: Path) -> None:
-    render(
-        upstream, tmp_path / "acme", Choices(name="acme", without=("page", *ALWAYS_OUT)), commit="0" * 40, origin="here"
-    )
-    here, guide = ((folder / "CONTRIBUTING.md").read_text() for folder in (upstream, tmp_path / "acme"))
+def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream: Path, core: Path) -> None:
+    here, guide = ((folder / "CONTRIBUTING.md").read_text() for folder in (upstream, core))
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", here)
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", guide) == []
     assert ("extensions/page/views/" in here, "| a view of the page |" in guide) == (True, False)
     assert "| a document format | `retrieval/parsers/`" in guide
     assert "\n\n\n" not in guide
-    assert set(guide.splitlines()) - set(here.splitlines()) == {
-        line.removesuffix(", lab/") for line in here.splitlines() if line.endswith(", lab/")
-    }
 
 
 def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
@@ -499,7 +329,7 @@ def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def light(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template without its tests and pages. An update writes two projects, and most of its time goes into reading what tests import."""
+    """The template without its tests and pages, so that less is copied."""
     template = clone_of(upstream, tmp_path_factory.mktemp("light"))
     git(template, "rm", "--quiet", "-r", "tests", "docs")
     commit_all(template, "Light")
@@ -511,9 +341,7 @@ def made(light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project made from an older commit of the template, changed as its owners do, while the template went on: `template` and `acme`."""
     folder = tmp_path_factory.mktemp("made")
     template, project = clone_of(light, folder), folder / "acme"
-    run_in(
-        template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp_server", "--check", "0"
-    )
+    made_in(template, project)
     (project / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
     edit(project / "stack.toml", "port = 8600", "port = 8700")
     edit(project / "acme_desk" / "tools.py", '"R-12": 8', '"R-12": 9')
@@ -521,7 +349,7 @@ def made(light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit(template / "lab/project/start/own/tools.py", '"R-12": 8', '"R-12": 10')
     (template / "lab/project/start/own/corpus/later.md").write_text("# Later\n")
     edit(template / "stack.toml", "threads = 2", "threads = 3")
-    (template / LEFT_OUT / "later.py").write_text('"""Later."""\n')
+    (template / f"extensions/{KEPT}/later.py").write_text('"""Later."""\n')
     (template / "serving" / "later.py").write_text('"""Later."""\n')
     commit_all(template, "Later")
     return folder
@@ -574,7 +402,7 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     stack = tomllib.loads(text)
     assert (stack["foundation"]["threads"], stack["serving"]["http"]["port"]) == (3, 8700)
     assert (project / "serving" / "later.py").exists()
-    assert not (project / LEFT_OUT).exists(), "what was left out stays out"
+    assert not (project / f"extensions/{KEPT}").exists(), "what was left out stays out"
     assert {path.name for path in (project / "acme_desk/corpus").iterdir()} == {"own.md", "rooms.md"}, "it is theirs"
     assert '"R-12": 9' in (project / "acme_desk/tools.py").read_text()
     assert read_project(project).base == git(project.parent / "template", "rev-parse", "HEAD")
@@ -586,72 +414,55 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     assert read_project(project).base != git(project.parent / "template", "rev-parse", "HEAD")
 
 
-def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
-    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_its_owner_edited_moves_with_the_template(project: Path) -> None:
+    template, file, moved = (
+        project.parent / "template",
+        Path("retrieval/search/fusion.py"),
+        Path("retrieval/index/fusing.py"),
+    )
+    (project / file).write_text((project / file).read_text() + "# Ours\n")
+    commit_all(project, "Ours")
+    git(template, "mv", str(file), str(moved))
+    commit_all(template, "Moved")
+    assert take() == 0
+    assert not (project / file).exists()
+    assert (project / moved).read_text().endswith("# Ours\n")
+
+
+def test_a_project_made_before_there_were_extensions_is_refused_before_anything_is_written(
+    project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    template, folder = clone_of(upstream, tmp_path), tmp_path / "acme"
-    choices = ["--only", "small", "--keep", "evaluate", "--without", "parsers/html", "--check", "0"]
-    run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), *choices)
-    assert (folder / "serving" / "cli" / "judge" / "evaluate.py").exists()
-    (template / "retrieval" / "vectors" / "later.py").write_text('"""Later."""\n')
-    tests, page = Path("tests/unit/retrieval"), Path("docs/tools.md")
-    (template / tests / "test_later.py").write_text("import retrieval.parsers.text\n")
-    (template / tests / "test_later_html.py").write_text("import retrieval.parsers.html\n")
-    pruned = [tests / "test_parsing_formats.py", Path("docs/corpus.md")]
-    merged = [Path("retrieval/contract.py"), tests / "test_parsing_text.py", page]
-    for path in (*pruned, *merged):
-        (template / path).write_text((template / path).read_text() + "\n# Later\n")
-    (folder / page).write_text("Ours.\n\n" + (folder / page).read_text())
-    commit_all(folder, "Ours")
-    commit_all(template, "Later")
-    monkeypatch.setattr(update, "ROOT", folder)
-    take()
-    assert [path for path in merged if not (folder / path).read_text().endswith("# Later\n")] == []
-    assert (folder / page).read_text().startswith("Ours.\n")
-    assert (folder / tests / "test_later.py").exists()
-    assert not (folder / tests / "test_later_html.py").exists()
-    assert [path for path in pruned if (folder / path).exists()] == []
-    assert not (folder / "retrieval" / "vectors" / "later.py").exists()
-    assert not (folder / "retrieval" / "parsers" / "html.py").exists()
-    assert read_project(folder).choices.words == ["example", "lab", "parsers/html", "+evaluate", "=small"]
+    edit(
+        project / "pyproject.toml",
+        "extensions = []\n",
+        'without = ["example", "lab", "page"]\nonly = "small"\nkeep = []\n',
+    )
+    before = commit_all(project, "As it was")
+    assert take() == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "before the template was taken apart" in said
+    assert "make new WITH=" in said
+    assert (git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain")) == (before, "")
 
 
-def last_before_the_move() -> str:
-    """The last commit of this repository that had the renderer with its command, in the product; empty in a checkout without it."""
-    gone = subprocess.run(["git", "rev-list", "-1", "HEAD", "--", "serving/cli/project/new.py"],
-                          cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()  # fmt: skip
-    there = gone and succeeds(ROOT, "cat-file", "-e", f"{gone}^:serving/cli/project/new.py")
-    return f"{gone}^" if there else ""
-
-
-BEFORE = last_before_the_move()
-if BEFORE:  # a shallow checkout, such as one of CI, has no commit but its own
-
-    def test_a_project_made_before_the_renderer_moved_is_updated_by_its_own_command_and_then_by_ours(
-        light: Path, tmp_path: Path
-    ) -> None:
-        """From a commit that had the renderer with its command, in the product."""
-        template, folder = tmp_path / "template", tmp_path / "acme"
-        git(tmp_path, "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(template))
-        git(template, "remote", "remove", "origin")
-        git(template, "checkout", "--quiet", "-B", "main", BEFORE)
-        subprocess.run([sys.executable, "-m", "serving.cli", "new", "--name=acme-desk", f"--dir={folder}", "--only=small", "--check=0"],
-                       cwd=template, env={**os.environ, "PYTHONPATH": str(template)}, check=True)  # fmt: skip
-        assert "new" in read_project(folder).choices.words, "the part that it was then"
-        git(template, "fetch", "--quiet", str(light), "main")
-        moved = git(
-            template, *author_for(template), "commit-tree", "FETCH_HEAD^{tree}", "-p", "HEAD", "-m", "It has moved"
-        )
-        git(template, "reset", "--quiet", "--hard", moved)
-        for later in (False, True):
-            if later:
-                edit(template / "stack.toml", "threads = 2", "threads = 3")
-                commit_all(template, "Later")
-            run_in(folder, "update", "--check", "0")
-            assert read_project(folder).base == git(template, "rev-parse", "HEAD")
-            assert (folder / "serving/cli/project/update.py").read_bytes() == Path(update.__file__).read_bytes()
-            assert not (folder / "serving/cli/project/render.py").exists()
-            assert not (folder / "lab").exists()
+def test_an_extension_is_brought_from_the_template_as_it_was_at_the_projects_base(project: Path) -> None:
+    edit(project / "stack.toml", 'use = "llama_cpp"', 'use = "scripted"')  # weights are not in this copy
+    edit(project / "stack.toml", 'use = "openvino"', 'use = "hashing"')
+    commit_all(project, "Doubles")
+    base = read_project(project).base
+    said = run_in(project, "add", KEPT)
+    names = with_required([KEPT], DECLARED)
+    assert [name for name in names if not (project / "extensions" / name / "plug.py").exists()] == []
+    assert not (project / f"extensions/{KEPT}/later.py").exists(), "that is newer"
+    assert tomllib.loads((project / "stack.toml").read_text())["extensions"] == names
+    assert (read_project(project).choices.extensions, read_project(project).base) == (tuple(names), base)
+    assert "\nnicegui==" in (project / "requirements.lock").read_text()
+    assert tomllib.loads((project / "stack.toml").read_text())["serving"]["http"]["port"] == 8700, "theirs stays"
+    assert git(project, "status", "--porcelain") == ""
+    assert f"{KEPT} is here and on" in said
+    assert 'has no extension "pgae"' in run_in(project, "add", "pgae", fails=True)
+    assert take() == 0
+    assert (project / f"extensions/{KEPT}/later.py").exists(), "an update brings what is newer"
 
 
 def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_take(
@@ -669,23 +480,25 @@ def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_t
     assert "port = 8601" in (project / "stack.toml").read_text()
 
 
-def test_a_part_that_its_owner_deleted_stays_deleted_with_what_the_template_adds_to_it(
-    project: Path, capfd: pytest.CaptureFixture[str]
+def test_an_extension_that_its_owner_deleted_stays_deleted_with_what_the_template_adds_to_it(
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    template, part = project.parent / "template", OPTIONAL["ray"]["paths"]
-    for path in part:
-        (project / path).unlink()
-    commit_all(project, "Without Ray")
-    (template / part[0]).write_text('"""Changed."""\n')
-    (template / "serving/processes/ray_later.py").write_text('"""Later."""\n')
-    edit(template / "optional.toml", f'"{part[0]}", ', f'"{part[0]}", "serving/processes/ray_later.py", ')
-    commit_all(template, "Ray goes on")
+    template, folder = clone_of(light, tmp_path), tmp_path / "acme"
+    made_in(template, folder, "--with", KEPT)
+    shutil.rmtree(folder / "extensions" / KEPT)
+    commit_all(folder, "Without it")
+    plug = template / "extensions" / KEPT / "plug.py"
+    plug.write_text(plug.read_text() + "# Changed\n")
+    (template / "extensions" / KEPT / "later.py").write_text('"""Later."""\n')
+    (template / "serving" / "later.py").write_text('"""Later."""\n')
+    commit_all(template, "It goes on")
+    monkeypatch.setattr(update, "ROOT", folder)
     assert take() == 0
-    assert [path for path in (*part, "serving/processes/ray_later.py") if (project / path).exists()] == []
+    assert not (folder / "extensions" / KEPT).exists()
     said = capfd.readouterr().out
     assert "2 deleted by you, and not brought back" in said
     assert "0 changed by both in the same lines" in said
-    assert (project / "serving" / "later.py").exists()
+    assert (folder / "serving" / "later.py").exists()
 
 
 @pytest.mark.parametrize(("prefer", "stays"), [("yours", True), ("template", False)])
@@ -921,21 +734,6 @@ def test_a_project_that_is_tried_alone_sees_nothing_of_the_environment_that_trie
     assert seen["PATH"] == "/usr/bin"
 
 
-def test_comments_of_stack_toml_offer_no_adapter_that_was_left_out(tmp_path: Path) -> None:
-    (tmp_path / "retrieval/vectors").mkdir(parents=True)
-    (tmp_path / "retrieval/vectors/memory.py").touch()
-    stack = (
-        '[retrieval.vectors]\nuse = "chroma"  # kept in a folder; or: memory, pgvector, qdrant (by address)\n'
-        '[retrieval.ledger]\nuse = "sqlite"  # or: postgres\n'
-        '[models.entailment]\nuse = "signs"  # or: cross_encoder (path = "folder" of an\n# encoder)\n'
-        "[serving.http]\nport = 8600  # or: postgres\n"
-    )
-    left = _without_offers(stack, ROOT, tmp_path)
-    assert left == stack.replace("memory, pgvector, qdrant (by address)", "memory").replace(
-        '"sqlite"  # or: postgres', '"sqlite"'
-    )
-
-
 def gates_of(project: Path, level: str, data: Path, was: Path | None = None) -> list[list[str]]:
     return [command[2:] for _, command in prove._commands(project, "desk", level, data, was) if "gate" in command]
 
@@ -956,7 +754,7 @@ def test_where_all_is_checked_the_gate_holds_the_first_answers_against_themselve
 def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(tmp_path: Path) -> None:
     was, project, data = (tmp_path / name for name in ("was", "project", "data"))
     for tree in (was, project):
-        for part in (prove.GATE, prove.SWAP_WORKER, prove.CONTRACTS):
+        for part in (prove.GATE, prove.SWAP_WORKER):
             (tree / part).parent.mkdir(parents=True, exist_ok=True)
             (tree / part).touch()
     data.mkdir()

@@ -1,4 +1,4 @@
-"""`sixply update`: merge the template's changes into this project, whole or not at all."""
+"""`sixply update`: merge the template's changes, or an extension of it, into this project, whole or not at all."""
 
 import os
 import shutil
@@ -6,9 +6,10 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -41,12 +42,38 @@ def update(
     paid: Paid = False,
 ) -> None:
     """Merge the newest commit of the template into this project, prove the result, and only then take it."""
-    record = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {}).get("sixply")
+    record = read_record()
     if record is None:
         raise InvalidRequest(
             "pyproject.toml has no [tool.sixply], so this is the template itself or a copy without a record of what it came from. "
             "In a clone of the template: git pull. make new writes a project that can be updated."
         )
+    options = [f"--check={check}", *(["--dry"] if dry else []), *([f"--prefer={prefer}"] if prefer else [])]
+    with _cloned_template(record, source) as upstream:
+        if git(upstream, "rev-parse", "HEAD") == record["base"]:
+            terminal.show(
+                f"Up to date: the template at {source or record['origin']} is still at {record['base'][:12]}."
+            )
+            return
+        _merge(upstream, options, {"PAID": "1"} if paid else {})
+
+
+def read_record() -> dict[str, Any] | None:
+    """Return what this project was made from; `None` in the template itself."""
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    record: dict[str, Any] | None = project.get("tool", {}).get("sixply")
+    return record
+
+
+def bring_extension(name: str, record: dict[str, Any]) -> None:
+    """Merge an extension of the template, as it was at this project's base, into this project: folder, tests, page, packages."""
+    with _cloned_template(record, None) as upstream:
+        _merge(upstream, [f"--add={name}", "--check=start"])
+
+
+@contextmanager
+def _cloned_template(record: dict[str, Any], source: str | None) -> Iterator[Path]:
+    """Yield a clone of the template. Raises Conflict: what is here could not be undone. InvalidRequest: it is another repository."""
     if (taken := git(ROOT, "for-each-ref", "--format=%(objectname)", TAKING)) and git(
         ROOT, "rev-parse", "HEAD"
     ) != taken:
@@ -57,11 +84,12 @@ def update(
         )
     if changed := git(ROOT, "status", "--porcelain"):
         raise Conflict(
-            f"There are changes that are not committed, so an update could not be undone. Commit or stash them first:\n{changed}"
+            f"There are changes that are not committed, so this could not be undone. Commit or stash them first:\n{changed}"
         )
     with tempfile.TemporaryDirectory(prefix="template-") as name:
         upstream, base = Path(name) / "upstream", record["base"]
-        git(ROOT, "clone", "--quiet", origin := source or record["origin"], str(upstream))
+        terminal.show(f"The template: {(origin := source or record['origin'])}")
+        git(ROOT, "clone", "--quiet", origin, str(upstream))
         try:  # before anything of it runs here
             git(upstream, "merge-base", "--is-ancestor", base, "HEAD")
         except InvalidRequest as error:
@@ -69,20 +97,22 @@ def update(
                 f"The template at {origin} has no history from {base[:12]}, which this project was made from, to its newest commit: it was "
                 "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
             ) from error
-        if git(upstream, "rev-parse", "HEAD") == base:
-            terminal.show(f"Up to date: the template at {origin} is still at {base[:12]}.")
-            return
-        options = [f"--check={check}", *(["--dry"] if dry else []), *([f"--prefer={prefer}"] if prefer else [])]
-        environment = os.environ | {"PYTHONPATH": str(upstream)} | ({"PAID": "1"} if paid else {})
-        command = [sys.executable, "-m", UPDATER, str(ROOT), *options]
-        with subprocess.Popen(command, cwd=upstream, env=environment) as process:
-            try:
-                process.wait()
-            finally:  # also of what a signal stopped: it removes its worktree first, and Ctrl-C in a terminal has reached it, too
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(GRACE_S)
-                process.terminate()
-                process.wait()
+        yield upstream
+
+
+def _merge(upstream: Path, options: Sequence[str], more: Mapping[str, str] | None = None) -> NoReturn:
+    """Run the template's newest updater. Raises Exit, with its exit status."""
+    environment = os.environ | {"PYTHONPATH": str(upstream), **(more or {})}
+    with subprocess.Popen(
+        [sys.executable, "-m", UPDATER, str(ROOT), *options], cwd=upstream, env=environment
+    ) as process:
+        try:
+            process.wait()
+        finally:  # also of what a signal stopped: it removes its worktree first, and Ctrl-C in a terminal has reached it, too
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            process.terminate()
+            process.wait()
     raise typer.Exit(process.returncode)
 
 

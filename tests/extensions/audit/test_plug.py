@@ -25,7 +25,7 @@ from tests.doubles import command_line, stacks
 from tests.doubles.serving import world
 
 ZOE = Principal("zoe", "north", frozenset({"reader"}))
-TOOLS = '[[orchestration.tools]]\nuse = "examples.support_desk.tools:build"\n[orchestration.policy.roles]\nagent = ["refund"]\n'
+TOOLS = '[[orchestration.tools]]\nuse = "tests.doubles.desk:build"\n[orchestration.policy.roles]\nagent = ["refund"]\n'
 Program = Callable[..., Any]
 
 

@@ -119,16 +119,3 @@ def test_what_is_stopped_and_what_is_gone_is_told(
     assert sorted(found["gone"]) == sorted([*GONE, told])
     assert "Stops.beg" in found["page"]
     assert "take the control out" in " ".join(capsys.readouterr().out.split())
-
-
-def test_a_control_that_went_with_a_part_names_that_part(tmp_path: Path) -> None:
-    register = risk_register.load_register(ROOT / "risks.toml")
-    file = register.risks[0].controls[0].test.partition("::")[0]
-    (tmp_path / file).parent.mkdir(parents=True)
-    listing = "".join(f'[{name}]\npaths = ["{name}.py"]\ntests = ["{file}"]\n' for name in ("bill", "kept"))
-    (tmp_path / "optional.toml").write_text(listing)
-    (tmp_path / "kept.py").touch()
-    gone = risk_register.find_gone(register, tmp_path, Settings)
-    assert {row.partition("::")[2].partition(" ")[2] for row in gone if file in row} == {
-        "(it went with bill of optional.toml)"
-    }

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from examples.team.budgets import Share
 from foundation.errors import BudgetExceeded
 from orchestration.run.budget import Budget
 from orchestration.settings import BudgetSettings
@@ -82,26 +81,3 @@ def test_time_is_up_when_it_is_up(clock: ManualClock) -> None:
         with pytest.raises(BudgetExceeded) as refused:
             act()
         assert refused.value.limit == "seconds"
-
-
-def test_a_share_stops_at_its_own_limit_and_at_that_of_the_whole(clock: ManualClock) -> None:
-    whole = Budget(LIMITS, clock)
-    half, other = Share(whole, 0.5), Share(whole, 1.0)
-    half.step()
-    with pytest.raises(BudgetExceeded):
-        half.step()
-    other.step()
-    with pytest.raises(BudgetExceeded):
-        other.step()
-    assert whole.steps == 2
-
-
-def test_what_the_whole_refuses_is_not_kept_by_the_share(clock: ManualClock) -> None:
-    whole = Budget(LIMITS, clock)
-    first, second = Share(whole, 0.8), Share(whole, 0.8)
-    held = first.reserve(tokens=80, usd=NOTHING)
-    with pytest.raises(BudgetExceeded):
-        second.reserve(tokens=40, usd=NOTHING)
-    first.settle(held, tokens=10, usd=NOTHING)
-    second.settle(second.reserve(tokens=80, usd=NOTHING), tokens=80, usd=NOTHING)
-    assert (first.tokens, second.tokens, whole.tokens) == (10, 80, 90)
