@@ -52,6 +52,8 @@ class Extension:
     parts: tuple[tuple[str, str], ...] = ()
     """Adapters that belong together, by place and module: ("retrieval.ledger/acme", "extensions.acme.ledger")."""
     commands: tuple[Command, ...] = ()
+    serve: str = ""
+    """`serve(loaded, announce) -> bool`: serves in the place of `make serve`'s one process, or says that it does not."""
     plug: str = ""
     """`plug(hooks)`, which is called whenever a system is opened."""
 

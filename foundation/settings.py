@@ -79,16 +79,6 @@ RETENTION: Mapping[str, float | None] = {
 Days = Mapping[Annotated[str, one_of(RETENTION)], Annotated[float, Field(gt=0, le=36_500)] | None]
 
 
-class ClusterSettings(Section):
-    """A cluster of machines: `use = "ray"` prepares documents and serves on a Ray cluster."""
-
-    use: Literal["none", "ray"] = "none"
-    address: str = ""
-    """Address of the cluster's head, `host:6379`; empty: RAY_ADDRESS, else a cluster of this machine alone."""
-    cpus: float = Field(default=1, gt=0)
-    """CPUs that a worker reserves while it prepares documents, and a process of the API (`[serving] workers`) while it runs."""
-
-
 class LoggingSettings(Section):
     """Logging of `make serve`, to standard error. It never has people's words: `observability/telemetry/logs.py`."""
 
@@ -100,7 +90,6 @@ class FoundationSettings(Section):
     """Folder of all files that the system writes."""
     retention: Annotated[Days, AfterValidator(lambda given: {**RETENTION, **given})] = RETENTION
     """Days for which each kind of data is kept. The command `retention` applies it."""
-    cluster: ClusterSettings = ClusterSettings()
     records: Part = Part(use="sqlite")
     """Where approvals and the like stand: `sqlite`, a file for each in the data folder; or what all replicas share."""
     logging: LoggingSettings = LoggingSettings()

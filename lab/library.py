@@ -8,9 +8,10 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
+from extensions.ray.plug import OnRay
 from foundation.components import Assembly
 from models.build import open_judge, open_reranker
-from retrieval.build import Retrieval, open_retrieval, ray_workers
+from retrieval.build import Retrieval, open_retrieval
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 from serving.settings import Loaded, context_of
@@ -22,6 +23,7 @@ def open_library(loaded: Loaded, *, watch: Callable[[Any], Any] = lambda embedde
     trusted. `watch` wraps the embedder. Raises ConfigurationError: as `open_retrieval`.
     """
     settings, context = loaded.settings, context_of(loaded.settings)
+    on_ray = OnRay(settings) if "ray" in settings.extensions else None
     with ExitStack() as opened:
         assembly = Assembly(context, opened)
         embedder = watch(assembly.part("models.embedder", settings.models.embedder, Embeddings))
@@ -34,7 +36,7 @@ def open_library(loaded: Loaded, *, watch: Callable[[Any], Any] = lambda embedde
             reranker=open_reranker(settings.models, assembly, embedder),
             judge=open_judge(settings.models, assembly, embedder),
             parse=own_parse,
-            workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, seed=context.seed),
+            workers=lambda fingerprint: on_ray.open(fingerprint, lambda _: None) if on_ray else None,
         )
 
 

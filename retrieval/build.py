@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, Context, load_removable
-from foundation.settings import ClusterSettings
+from foundation.components import Assembly, Context
 from models.contract import EntailmentJudge, Reranker
-from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Fingerprint, Parsed
 from retrieval.grounding.evidence import Grounding
@@ -96,11 +93,3 @@ def open_retrieval(
         ),
         grounding=Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
     )
-
-
-def ray_workers(cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, **more: Any) -> Any:
-    """Return a factory of `RayWorkers` by their fingerprint; it gives `None` unless `[foundation.cluster]` uses Ray."""
-    if cluster.use != "ray":
-        return lambda _: None
-    module = load_removable("retrieval.ingest.ray_workers")
-    return partial(module.RayWorkers, cluster, embedder=models.embedder, retrieval=retrieval, **more)

@@ -6,11 +6,13 @@ a cache of it that may be deleted. Both apply scopes *in* their queries, and the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from foundation.types import Scope
+from models.contract import Call
 from retrieval.documents import Chunk, Document, Entry, Fingerprint, Hit, Parsed, Refusal, VectorItem, Vectors
 from retrieval.filters import Where
 
@@ -185,3 +187,11 @@ class Retriever(Protocol):
         means today's versions. With `per_document` above 1, a document's further passages follow its best. Raises
         ComponentError: a store or the embedder failed.
         """
+
+
+class IngestHelpers(ABC):
+    """Who else prepares the documents of an ingest, such as other machines. An extension offers it among its services."""
+
+    @abstractmethod
+    def open(self, fingerprint: Fingerprint, pay: Callable[[Call], object]) -> Any:
+        """Return what has `prepare`, as of `Ingestor`, and `close`. `pay` is called with each request to a vendor."""

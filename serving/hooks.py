@@ -71,6 +71,16 @@ class Started:
     """The key that it has made for the owner of this machine; empty where others have keys."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """A row of `make doctor`. `ok` with `advice` is a warning: it works, and could be better."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
 class Taken(dict[Key, Value]):
     """A table in which each place can be taken once."""
 
@@ -103,6 +113,8 @@ class Hooks:
     """Each writes a line that `make serve` prints when it starts."""
     ready: Taken[str, Callable[[], object]] = field(default_factory=Taken)
     """Probes of stores without which no answer can be given. They run in a thread; what one raises makes the server unready."""
+    checks: list[Callable[[], Check]] = field(default_factory=list)
+    """Rows of `make doctor`. What one raises is a failed check."""
     panels: list[Panel] = field(default_factory=list)
     services: list[object] = field(default_factory=list)
     """What extensions offer to those that require them: `service` finds it by its class."""
@@ -117,7 +129,7 @@ class Hooks:
 
     def section(self, kind: type[T]) -> T:
         """Return the extension's section of the settings by its class."""
-        return next(section for _, section in self.settings if isinstance(section, kind))
+        return self.settings.section(kind)
 
     def service(self, kind: type[T]) -> T:
         """Return what another extension offers. Raises InvalidSetting: none that is on does."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model, model_validator
 
@@ -29,6 +29,8 @@ from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
 from retrieval.settings import RetrievalSettings
+
+S = TypeVar("S")
 
 
 class HttpSettings(Section):
@@ -130,8 +132,6 @@ class ServingSettings(Section):
     quotas: QuotaSettings = QuotaSettings()
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     jwt: JwtSettings = JwtSettings()
-    workers: int = Field(default=1, ge=1)
-    """Processes on one socket, or on the cluster. More than one need shared stores: PostgreSQL, pgvector and Redis."""
     cache: Part = Part(use="memory")
     """Memory that workers share and may lose: counters of quotas, cached answers."""
 
@@ -148,7 +148,6 @@ class Settings(Section):
         "orchestration.flow.document_steps": "orchestration.answers.compose",
         "orchestration.flow.planned_agent": "orchestration.planner",
         "retrieval.ingest.fetching": "retrieval.fetching",
-        "retrieval.ingest.ray_workers": "foundation.cluster",
         "serving.judge.worth": "observability.outcomes_file",
     }
 
@@ -165,6 +164,10 @@ class Settings(Section):
     def __reduce__(self) -> Any:
         # another process finds the class by the names of the extensions: no module has it
         return _restore, (self.extensions, self.__getstate__())
+
+    def section(self, kind: type[S]) -> S:
+        """Return the section of an extension that is on, by its class."""
+        return next(section for _, section in self if isinstance(section, kind))
 
     @classmethod
     def explain_unknown(cls, key: str) -> str:

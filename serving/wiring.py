@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
 
     from foundation.machine.manifest import Manifest
     from models.build import Models
-    from models.contract import PriceSource, Reranker
+    from models.contract import Call, PriceSource, Reranker
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
@@ -128,7 +128,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
     names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}
-    retrieval = _open_retrieval(settings, assembly, models, watching.costs)
+    retrieval = _open_retrieval(settings, hooks, models, partial(watching.costs.pay, models.prices))
     serving = open_serving(
         settings.serving,
         assembly,
@@ -197,20 +197,21 @@ def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Pol
     )
 
 
-def _open_retrieval(settings: Settings, assembly: Assembly, models: Models, costs: CostLedger) -> Retrieval:
-    from retrieval.build import open_retrieval, ray_workers
+def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Callable[[Call], object]) -> Retrieval:
+    from retrieval.build import open_retrieval
+    from retrieval.contract import IngestHelpers
 
-    more = {"seed": settings.foundation.seed, "pay": partial(costs.pay, models.prices)}
+    helpers = next((service for service in hooks.services if isinstance(service, IngestHelpers)), None)
     return open_retrieval(
         settings.retrieval,
-        assembly,
+        hooks.assembly,
         embedder=models.embedder,
         query_embedder=models.query_embedder,
         encoder_part=settings.models.embedder.use,
         reranker=models.reranker,
         judge=models.judge,
-        workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, **more),
-        refused=assembly.context.data_dir / "refused",
+        workers=lambda fingerprint: helpers and helpers.open(fingerprint, pay),
+        refused=hooks.context.data_dir / "refused",
     )
 
 

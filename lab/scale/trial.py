@@ -21,6 +21,8 @@ from uuid import uuid4
 
 import psutil
 
+from extensions.ray.ingest import demand_ray
+from extensions.ray.settings import RaySettings
 from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from foundation.types import Scope
@@ -30,9 +32,8 @@ from retrieval.documents import Entry, Source
 from retrieval.index.maintenance import catch_up
 from retrieval.ingest.pipeline import SENT_ITEMS, IngestReport
 from retrieval.ingest.preparation import Item, Outcome, PreparedDocument
-from retrieval.ingest.ray_workers import demand_ray
 from serving.cli import terminal
-from serving.settings import Loaded
+from serving.settings import Loaded, with_sections
 
 if TYPE_CHECKING:
     from lab.scale.capacity import Measured
@@ -252,10 +253,10 @@ def _cluster(nodes: int) -> Iterator[Any]:
 
 
 def _with_cluster(loaded: Loaded, address: str) -> Loaded:
-    foundation = loaded.settings.foundation
-    cluster = foundation.cluster.model_copy(update={"use": "ray", "address": address})
-    foundation = foundation.model_copy(update={"cluster": cluster})
-    return Loaded(loaded.settings.model_copy(update={"foundation": foundation}), loaded.origins)
+    settings = loaded.settings
+    names = (*settings.extensions, "workers", "ray")
+    sections = dict(settings) | {"extensions": names, "ray": RaySettings(address=address)}
+    return Loaded(with_sections(names)(**sections), loaded.origins)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
-from serving.cli.opening import find_server, open_parts
+from serving.cli.opening import find_server, open_hooks, open_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+from serving.hooks import Check
 from serving.settings import Loaded, Settings, configured_parts
 
 # of the Pythons that the lock has wheels for, as in foundation/machine/install.py
@@ -34,16 +35,6 @@ DISK_GB = 1.0
 SQLITE_SAFE = (3, 51, 3)
 
 
-@dataclass(frozen=True)
-class Check:
-    """The result of one check. `ok` with `advice` is a warning: it works, and could be better."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str = ""
-
-
 def doctor(json: Json = None, stack: Stack = STACK) -> None:
     """Check this machine and this configuration; say what to do."""
     from models import weights
@@ -52,6 +43,8 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
     checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
     if all(check.ok for check in checks if check.name.startswith("[models.chat]")):
         checks.append(_run_guarded(partial(check_chat, loaded.settings)))
+    if all(check.ok for check in checks):
+        checks += run_checks_of_extensions(loaded.settings)
     if all(check.ok for check in checks):
         checks.append(_run_guarded(partial(check_start, loaded)))
     if not terminal.write_json(json, [vars(check) for check in checks]):
@@ -79,11 +72,17 @@ def run_checks(loaded: Loaded) -> list[Check]:
         partial(check_port, settings.serving.http.host, settings.serving.http.port),
         check_sqlite,
         partial(check_four_eyes, settings.orchestration.policy),
-        partial(check_records, settings),
         partial(check_extensions, settings),
         *(partial(check_part, section, part) for section, part in configured_parts(settings)),
     ]
     return [_run_guarded(check) for check in checks]
+
+
+def run_checks_of_extensions(settings: Settings) -> list[Check]:
+    """Run the checks of what plugs in. Where nothing can, `check_start` says why."""
+    with suppress(SixplyError), open_hooks(settings) as hooks:
+        return [_run_guarded(check) for check in hooks.checks]
+    return []
 
 
 def check_python() -> Check:
@@ -147,16 +146,6 @@ def check_four_eyes(policy: PolicySettings) -> Check:
         return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
     advice = "Works. An approver's key is enough to ask for an effect and approve it: four_eyes = true in the policy."
     return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
-
-
-def check_records(settings: Settings) -> Check:
-    """Warn where several replicas may run and each would keep its own approvals."""
-    use, advice = settings.foundation.records.use, ""
-    if use == "sqlite" and settings.retrieval.ledger.use == "postgres" and settings.orchestration.tools:
-        advice = (
-            'Works for one replica. Several would each have their own approvals: [foundation.records] use = "postgres".'
-        )
-    return Check("records", ok=True, found=use, advice=advice)
 
 
 def check_extensions(settings: Settings) -> Check:
@@ -229,8 +218,6 @@ def check_start(loaded: Loaded) -> Check:
         callers.demand_any()
     if address := find_server(settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {address.port} has every part open")
-    if settings.serving.workers > 1:
-        components.load_removable("serving.processes.supervisor").demand_shared(settings)
     with open_system(loaded) as system:
         advice = _compare_tools(settings.orchestration.policy, [tool.name for tool in system.tools])
     return Check("start", ok=True, found="every part opens", advice=advice)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
-from foundation.components import is_there, load_removable
+from foundation.components import is_there
+from foundation.extensions import resolve, turn_on
 from serving.cli import terminal
 from serving.cli.address import Address, announce_address
 from serving.cli.options import LOCAL, STACK, Stack, load_stack, local
@@ -27,45 +29,50 @@ def serve(stack: Stack = STACK) -> None:
 def serve_api(loaded: Loaded) -> None:
     """Check for callers and take the port first: both fail at once, while models take seconds to load."""
     from observability.telemetry import logs
-    from serving.access.identity import open_callers
-    from serving.access.machine_key import is_wanted, machine_key
-    from serving.hooks import Started
-    from serving.server import base_url, bind, serve
-    from serving.wiring import open_system
 
     settings = loaded.settings
     logs.set_up(settings.foundation.logging)
-    http, out = settings.serving.http, terminal.console()
+    out = terminal.console()
 
     def announce(url: str) -> None:
         name = terminal.line(settings.serving.brand.name)
         clients = f", OpenAI's clients at {url}/v1" if is_there("serving.compat") else ""
         out.print(f"{name} answers at {url}{clients}. Stop it with Ctrl-C.")
 
-    callers, owner = open_callers(settings, SystemClock()), local(LOCAL, ["agent"], None)
-    on_ray = settings.foundation.cluster.use == "ray"
-    own_key = not on_ray and settings.serving.workers == 1 and is_wanted(callers, http, owner)
-    if not own_key:
-        callers.demand_any()
-    if on_ray:
-        load_removable("serving.processes.ray_replicas").serve(loaded, announce)
-    elif settings.serving.workers > 1:
-        supervise = load_removable("serving.processes.supervisor", asking="[serving] workers").supervise
-        with bind(http) as listening:
-            supervise(loaded, listening, lambda: announce(base_url(http, listening)))
-    else:
-        with (
-            bind(http) as listening,
-            open_system(loaded) as system,
-            _told_to_commands(loaded, listening.getsockname()[1]),
-            machine_key(callers, owner) if own_key else nullcontext() as key,
-        ):
-            announce(url := base_url(http, listening))
-            asyncio.run(_greet(Started(system=system, callers=callers, url=url, own_key=key or "")))
-            if key:
-                _tell_of_key(callers, owner)
-            serve(system, listening)
+    if not _serve_otherwise(loaded, announce):
+        _serve_here(loaded, announce)
     out.print("Stopped.")
+
+
+def _serve_otherwise(loaded: Loaded, announce: Callable[[str], None]) -> bool:
+    """Serve as an extension does, the last that is turned on first; return whether one did."""
+    serving = [extension.serve for extension in turn_on(loaded.settings.extensions).values() if extension.serve]
+    return any(resolve(each)(loaded, announce) for each in reversed(serving))
+
+
+def _serve_here(loaded: Loaded, announce: Callable[[str], None]) -> None:
+    """Serve in this process."""
+    from serving.access.identity import open_callers
+    from serving.access.machine_key import is_wanted, machine_key
+    from serving.hooks import Started
+    from serving.server import base_url, bind, serve
+    from serving.wiring import open_system
+
+    settings, http = loaded.settings, loaded.settings.serving.http
+    callers, owner = open_callers(settings, SystemClock()), local(LOCAL, ["agent"], None)
+    if not (own_key := is_wanted(callers, http, owner)):
+        callers.demand_any()
+    with (
+        bind(http) as listening,
+        open_system(loaded) as system,
+        _told_to_commands(loaded, listening.getsockname()[1]),
+        machine_key(callers, owner) if own_key else nullcontext() as key,
+    ):
+        announce(url := base_url(http, listening))
+        asyncio.run(_greet(Started(system=system, callers=callers, url=url, own_key=key or "")))
+        if key:
+            _tell_of_key(callers, owner)
+        serve(system, listening)
 
 
 def _told_to_commands(loaded: Loaded, port: int) -> AbstractContextManager[None]:

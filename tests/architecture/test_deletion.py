@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from foundation.components import PORTS
+from serving.parts.ports import CONTRACTS
 from tests.tree import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ FILES = {
         for path in ROOT.joinpath(*package.split(".")).glob("*.py")
         if path.name != "__init__.py"
     )
-    for package in (*PORTS.values(), PARSERS)
+    for package in [PORTS.get(port, port) for port in CONTRACTS]
 }
 TURNS = max(len(files) for package, files in FILES.items() if package != PARSERS)
 ROUNDS = [[file for files in FILES.values() for file in files[turn::TURNS]] for turn in range(TURNS)]

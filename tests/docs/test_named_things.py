@@ -17,7 +17,7 @@ from foundation import names
 from foundation.extensions import installed
 from foundation.settings import Part
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import with_sections
 from tests import make_rules
 from tests.doubles.serving import world
 
@@ -60,6 +60,10 @@ PATTERN = "SIXPLY__SECTION__KEY"
 TOPICS = "foundation|models|retrieval|orchestration|serving|observability"
 
 
+EVERY = with_sections(tuple(installed()))
+"""The settings with all extensions on."""
+
+
 def models_in(kind: Any) -> Iterator[type[BaseModel]]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         yield kind
@@ -67,7 +71,7 @@ def models_in(kind: Any) -> Iterator[type[BaseModel]]:
         yield from models_in(inner)
 
 
-def is_setting(path: list[str], section: type[BaseModel] = Settings) -> bool:
+def is_setting(path: list[str], section: type[BaseModel] = EVERY) -> bool:
     """Whether a dotted path leads to a setting. What stands below a part belongs to its options, and to other tests."""
     if not path or issubclass(section, Part):
         return True

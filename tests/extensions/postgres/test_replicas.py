@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from extensions.postgres.claiming import ClaimingAgent
+from extensions.postgres.plug import check_records
 from extensions.postgres.records import Options, SharedRecords, SharedTables
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Forbidden, Gone, NotFound, PersonErased, Stopped, StoreUnavailable
@@ -28,7 +29,6 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from serving.cli.doctor import check_records
 from serving.cli.govern import erasure, switches
 from serving.settings import Settings
 from tests import services

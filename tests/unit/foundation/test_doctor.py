@@ -209,11 +209,6 @@ def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, pro
     [
         ({}, "every part opens"),
         ({"orchestration": {"prompts": {"folder": "nowhere"}}}, "there is no such folder"),
-        pytest.param(
-            {"serving": {"http": {"port": 0}, "workers": 2}},
-            "one process alone can hold some of the stores",
-            marks=pytest.mark.needs("serving.processes.supervisor"),
-        ),
     ],
 )
 def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, layers, says):

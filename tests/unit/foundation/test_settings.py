@@ -156,13 +156,6 @@ def test_an_option_without_its_part_belongs_to_the_default_part_or_to_the_one_of
     assert (chat.use, chat.options) == ("openai_compatible", {"model": "m"})
 
 
-@pytest.mark.needs("retrieval.ingest.ray_workers")
-def test_an_option_of_the_cluster_belongs_to_the_cluster_of_another_source(stack, monkeypatch):
-    monkeypatch.setenv("SIXPLY__FOUNDATION__CLUSTER__USE", "ray")
-    cluster = stack('[foundation.cluster]\naddress = "head:6379"').settings.foundation.cluster
-    assert (cluster.use, cluster.address) == ("ray", "head:6379")
-
-
 def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "scripted")
     chat = stack('[models.chat]\nuse = "openai_compatible"\nmodel = "m"').settings.models.chat

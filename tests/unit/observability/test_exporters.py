@@ -192,7 +192,7 @@ def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants
 
 
 def test_workers_are_told_apart_and_add_up(data_dir):
-    """Three processes at one collector, as `[serving] workers = 3` makes them: one of them counts otherwise."""
+    """Three processes at one collector, as `[workers] processes = 3` makes them: one of them counts otherwise."""
     program = (
         "import sys; from pathlib import Path; from foundation.components import Context, load;"
         "from foundation.settings import Part; from observability.settings import ObservabilitySettings;"

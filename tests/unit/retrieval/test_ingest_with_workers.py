@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from contextvars import copy_context
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import FingerprintMismatch, MissingDependency
-from foundation.settings import ClusterSettings, Part
+from foundation.settings import Part
 from foundation.types import Scope
-from models.embedding import served_tenant
-from retrieval.documents import Fingerprint, Source
-from retrieval.index.maintenance import fingerprint_of
+from retrieval.documents import Source
 from retrieval.ingest import pipeline as batches
-from retrieval.ingest import ray_workers
-from retrieval.ingest.parsing import ParseLimits, parse_here, parser_versions
+from retrieval.ingest.parsing import ParseLimits, parse_here
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item, Outcome, Preparation
-from retrieval.settings import RetrievalSettings
-from tests.doubles.provider import FaultyProvider, vectors
 
 ACME = Scope("acme")
 
@@ -138,65 +130,3 @@ def test_one_document_whose_caller_waits_is_prepared_here(both: tuple[Desk, Desk
     assert helped.workers is not None
     assert helped.ingestor.ingest_one(item(1), scope=None).chunks == 1
     assert helped.workers.sent == []
-
-
-def workers(fingerprint: Fingerprint) -> ray_workers.RayWorkers:
-    embedder = Part(use="hashing")
-    return ray_workers.RayWorkers(
-        ClusterSettings(use="ray"), embedder=embedder, retrieval=RetrievalSettings(), seed=7, fingerprint=fingerprint
-    )
-
-
-def test_a_worker_with_other_parts_refuses(tmp_path: Path) -> None:
-    context = Context(data_dir=tmp_path)
-    embedder = load("models.embedder", Part(use="hashing"), context)
-    chunker = load("retrieval.chunker", Part(use="structure"), context)
-    ours = fingerprint_of("hashing", embedder, chunker)
-    assert isinstance(ray_workers.preparation_of(workers(ours).parts), Preparation)
-    turned = tuple(tuple(-value for value in row) for row in ours.probe)
-    other = workers(type(ours)("other", ours.dimensions, turned, ours.chunker)).parts
-    with pytest.raises(FingerprintMismatch, match="same version of everything"):
-        ray_workers.preparation_of(other)
-
-
-def test_what_embedding_costs_on_a_worker_is_paid_here_for_the_tenant_of_the_documents(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with FaultyProvider(vectors(50)) as provider:
-        part = Part.model_validate(
-            {"use": "openai_compatible", "model": "emb-1", "api_key": "k", "base_url": f"{provider.url}/v1"}
-        )
-        context = Context(data_dir=tmp_path)
-        chunker = load("retrieval.chunker", Part(use="structure"), context)
-        embedder = load("models.embedder", part, context)
-        ours = fingerprint_of("openai_compatible", embedder, chunker)
-        # a double of the worker's parts, without its child process
-        parts = Preparation(embedder=embedder, chunker=chunker, parse=partial(parse_here, limits=ParseLimits()))
-        monkeypatch.setattr(ray_workers, "preparation_of", lambda _: parts)
-        paid: list[tuple[str | None, int | None]] = []
-        there = ray_workers.RayWorkers(
-            ClusterSettings(use="ray"), embedder=part, retrieval=RetrievalSettings(), seed=7, fingerprint=ours,
-            pay=lambda call: paid.append((served_tenant.get(), call.usage.input_tokens)),
-        )  # fmt: skip
-        results, requests = copy_context().run(ray_workers._prepare, there.parts, [item(1)])
-        monkeypatch.setattr(ray_workers, "_results_of", lambda prepared: prepared)
-        assert there._paid_results({"north"}, (results, requests)) == results
-        there._paid_results({"north", "south"}, (results, requests))
-        embedder.close()
-    assert paid == [("north", 50), ("*", 50)]
-
-
-def test_a_worker_with_other_parsers_refuses_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = Context(data_dir=tmp_path)
-    embedder = load("models.embedder", Part(use="hashing"), context)
-    ours = workers(fingerprint_of("hashing", embedder, load("retrieval.chunker", Part(use="structure"), context)))
-    monkeypatch.setattr(ray_workers, "parser_versions", lambda: parser_versions() | {"ferry 1"})
-    ray_workers.preparation_of.cache_clear()
-    with pytest.raises(FingerprintMismatch, match="only one of them has the parsers ferry 1"):
-        ray_workers.preparation_of(ours.parts)
-
-
-def test_without_the_package_the_start_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match="WITH=ray"):
-        ray_workers.demand_ray()

@@ -18,15 +18,14 @@ import httpx2
 import openai
 import pytest
 
+from extensions.ray import replicas as ray_replicas
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
-from foundation.settings import Part
 from serving.access.identity import KeyStore
 from serving.cli import serve
-from serving.processes import ray_replicas
-from serving.processes.supervisor import demand_shared
-from serving.settings import HttpSettings, Loaded, ServingSettings, Settings
+from serving.settings import HttpSettings, Loaded, ServingSettings, Settings, load
 from tests.doubles.serving import World
+from tests.doubles.stacks import stack
 from tests.integration.test_api import (  # noqa: F401 - collected here, with this module's fixtures
     bearer,
     test_a_failure_is_a_problem_in_json_and_the_last_event_of_a_stream,
@@ -50,7 +49,7 @@ from tests.integration.test_api_openai import (  # noqa: F401
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 240
 PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
 """On a busy machine a proxy needs longer to start than the five seconds after which Ray takes it for dead."""
@@ -80,7 +79,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     told = folder / "told.json"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.doubles.on_ray", folder, told], env={**os.environ, **PATIENT},
+            [sys.executable, "-m", "tests.extensions.ray.on_ray", folder, told], env={**os.environ, **PATIENT},
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
     try:
@@ -163,32 +162,17 @@ def _last_event(deployment: Deployment, question: str, begun: threading.Semaphor
     return last
 
 
-def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
-    demand_shared(Settings())
-    with pytest.raises(
-        InvalidSetting, match=r'workers = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
-    ):
-        demand_shared(Settings(serving=ServingSettings(workers=2)))
-    shared = {"ledger": {"use": "postgres"}, "vectors": {"use": "pgvector"}}
-    settings = Settings.model_validate(
-        {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"workers": 8, "cache": {"use": "redis"}}}
-    )  # fmt: skip
-    demand_shared(settings)
-    local = settings.retrieval.model_copy(update={"vectors": Part(use="qdrant")})
-    with pytest.raises(InvalidSetting, match=r'use = "qdrant", take pgvector'):
-        demand_shared(settings.model_copy(update={"retrieval": local}))
-
-
-def test_one_line_moves_serving_to_the_cluster(
+def test_an_extension_moves_serving_to_the_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_of(tmp_path)
     KeyStore.of(settings, SystemClock()).create(subject="ada", tenant="north", roles=["reader"])
     served: list[Settings] = []
 
-    def double(loaded: Loaded, announce: Callable[[str], None]) -> None:
+    def double(loaded: Loaded, announce: Callable[[str], None]) -> bool:
         served.append(loaded.settings)
         announce("http://127.0.0.1:1")
+        return True
 
     monkeypatch.setattr(ray_replicas, "serve", double)
     monkeypatch.setattr(
@@ -206,4 +190,4 @@ def test_a_port_that_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 
 def settings_of(folder: Path) -> Settings:
-    return Settings.model_validate({"foundation": {"data_dir": folder, "cluster": {"use": "ray"}}})
+    return load(stack(folder, extensions=["workers", "ray"])).settings

@@ -1,6 +1,6 @@
 """A server for the tests: the double of a system in each replica of a Ray Serve deployment on a local cluster.
 
-    python -m tests.doubles.on_ray FOLDER FILE
+    python -m tests.extensions.ray.on_ray FOLDER FILE
 
 It writes its address and the keys into FILE when it answers, and obeys lines on standard input: a number is how many
 replicas there shall be, and is repeated when so many are running, others perhaps still on their way out; the end of the
@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from extensions.ray import replicas as ray_replicas
+from extensions.ray.settings import RaySettings
 from foundation.clock import SystemClock
 from foundation.components import Context
-from foundation.settings import ClusterSettings
 from foundation.types import Principal
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
-from serving.processes import ray_replicas
 from serving.settings import Loaded, Settings
 from tests.doubles.serving import FakeSystem, ScriptedAgent, world
 
@@ -53,10 +53,8 @@ def opened(loaded: Loaded) -> Iterator[Any]:
 
 
 def on_cluster(settings: Settings, replicas: int) -> Loaded:
-    cluster = ClusterSettings(use="ray", cpus=0.01)  # processors are booked, and there may be two
-    foundation = settings.foundation.model_copy(update={"cluster": cluster})
-    serving = settings.serving.model_copy(update={"workers": replicas})
-    return Loaded(settings.model_copy(update={"foundation": foundation, "serving": serving}), {})
+    ray = RaySettings(cpus=0.01, replicas=replicas)  # processors are booked, and there may be two
+    return Loaded(settings.model_copy(update={"ray": ray}), {})
 
 
 def free_port() -> int:
@@ -73,7 +71,7 @@ def running() -> int:
 
 
 def main(folder: Path, told: Path) -> None:
-    given = world(folder, port=free_port(), concurrent_answers=50)
+    given = world(folder, port=free_port(), concurrent_answers=50, extensions=("workers", "ray"))
     settings: Settings = given.system.settings
     logging.getLogger("ray").setLevel(logging.ERROR)
     with ray_replicas.deploy_replicas(on_cluster(settings, 1), opener=opened) as url:

@@ -1,4 +1,4 @@
-"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app and wiring."""
+"""The API as replicas of a Ray Serve deployment: the same app and wiring."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import load_removable
+from extensions.ray.ingest import connect, demand_ray
+from extensions.ray.settings import RaySettings
+from extensions.workers.supervisor import await_stop_signal, demand_shared
+from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
-from retrieval.ingest.ray_workers import connect, demand_ray
+from serving.access.identity import open_callers
 from serving.settings import Loaded
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SUPERVISOR = "serving.processes.supervisor"
 REQUEST_ID = "x-request-id"
 NAME = "sixply"
 # beyond the longest answer, for its last bytes and for closing the stores
@@ -33,14 +35,14 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
     ComponentError: the replicas did not start.
     """
     demand_ray()
-    settings = loaded.settings
+    settings, cluster = loaded.settings, loaded.settings.section(RaySettings)
     http = settings.serving.http
-    load_removable(SUPERVISOR).demand_shared(settings)
+    demand_shared(settings, cluster.replicas, key="[ray] replicas")
     if not http.port:
         raise InvalidSetting(
             "[serving.http] port = 0 takes any free one, and on a cluster nobody knows which. Name one."
         )
-    ours = connect(settings.foundation.cluster)
+    ours = connect(cluster)
     import ray
     from ray import serve
 
@@ -61,16 +63,16 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
 
 
 def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -> Any:
-    """Return the deployment for `ray.serve.run`. Run again with other `workers`, it grows or shrinks."""
+    """Return the deployment for `ray.serve.run`. Run again with other `replicas`, it grows or shrinks."""
     from ray import serve
 
-    settings = loaded.settings
+    settings, cluster = loaded.settings, loaded.settings.section(RaySettings)
     deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name=NAME,
-        num_replicas=settings.serving.workers,
+        num_replicas=cluster.replicas,
         max_ongoing_requests=PLACES,
-        ray_actor_options={"num_cpus": settings.foundation.cluster.cpus},
+        ray_actor_options={"num_cpus": cluster.cpus},
         graceful_shutdown_timeout_s=settings.orchestration.budget.seconds + MARGIN_S,
         graceful_shutdown_wait_loop_s=0.5,
     )
@@ -111,8 +113,10 @@ class OneRequestId:
         await self._app(scope, receive, send_named)
 
 
-def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
-    """Serve until a stop signal."""
+def serve(loaded: Loaded, announce: Callable[[str], None]) -> bool:
+    """Serve on the cluster until a stop signal."""
+    open_callers(loaded.settings, SystemClock()).demand_any()
     with deploy_replicas(loaded) as url:
         announce(url)
-        load_removable(SUPERVISOR).await_stop_signal().wait()
+        await_stop_signal().wait()
+    return True

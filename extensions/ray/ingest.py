@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster that parse, cut and embed documents: `[foundation.cluster] use = "ray"`.
+"""Workers on a Ray cluster that parse, cut and embed documents.
 
 The tasks have no store: this process commits their results in the order of sending, so that a task which is lost with
 its machine can be repeated. Ray Data is not used because it needs all documents before it begins.
@@ -31,7 +31,8 @@ from retrieval.ingest.preparation import Item, Outcome, Preparation
 from retrieval.ingest.sandbox import ParserPool
 
 if TYPE_CHECKING:
-    from foundation.settings import ClusterSettings, Part
+    from extensions.ray.settings import RaySettings
+    from foundation.settings import Part
     from retrieval.settings import ParsingSettings, RetrievalSettings
 
 # Batches under way for each worker: one in work, one queued, one waiting to be stored
@@ -56,7 +57,7 @@ class RayWorkers:
 
     def __init__(
         self,
-        cluster: ClusterSettings,
+        cluster: RaySettings,
         fingerprint: Fingerprint,
         *,
         embedder: Part,
@@ -118,12 +119,11 @@ def demand_ray() -> None:
     """Raises MissingDependency: Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise MissingDependency(
-            '[foundation.cluster] use = "ray" needs the Python package "ray", which is not installed. '
-            "Run: make setup WITH=ray"
+            'The extension "ray" needs the Python package "ray", which is not installed. Run: make setup WITH=ray'
         )
 
 
-def connect(cluster: ClusterSettings) -> bool:
+def connect(cluster: RaySettings) -> bool:
     """Join the cluster; return whether this process had not yet. Raises StoreUnavailable: none answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
@@ -138,7 +138,7 @@ def connect(cluster: ClusterSettings) -> bool:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StoreUnavailable(
             f"No Ray cluster can be reached at {cluster.address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
-            f"{error}. Start it (ray start --head), or correct [foundation.cluster] address."
+            f"{error}. Start it (ray start --head), or correct [ray] address."
         ) from error
     return True
 

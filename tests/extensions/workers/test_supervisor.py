@@ -1,4 +1,4 @@
-"""Which worker is replaced when, without starting any: tests/faults/test_several_processes.py does."""
+"""Which worker is replaced when, without starting any: test_several_processes.py does."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import ComponentError
-from serving.processes import supervisor
-from serving.processes.supervisor import supervise
-from serving.settings import load
+from extensions.workers import supervisor
+from extensions.workers.supervisor import demand_shared, supervise
+from foundation.errors import ComponentError, InvalidSetting, UnknownSetting
+from foundation.settings import Part
+from serving.cli import doctor
+from serving.settings import Settings, load
+from tests.doubles.stacks import stack as doubled
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 STACK = """
-extensions = ["postgres"]
-[serving]
-workers = 2
+extensions = ["postgres", "workers"]
+[workers]
+processes = 2
 [serving.cache]
 use = "redis"
 [retrieval.ledger]
@@ -158,3 +161,33 @@ def test_a_server_that_stops_takes_no_connection_that_nobody_would_answer(
         with pytest.raises(Stop):
             supervise(load(stack), listening, announce)
     assert refused == [address] * 2
+
+
+def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
+    demand_shared(Settings(), 1)
+    with pytest.raises(
+        InvalidSetting, match=r'processes = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
+    ):
+        demand_shared(Settings(), 2)
+    shared = {"ledger": {"use": "postgres"}, "vectors": {"use": "pgvector"}}
+    settings = Settings.model_validate(
+        {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"cache": {"use": "redis"}}}
+    )  # fmt: skip
+    demand_shared(settings, 8)
+    local = settings.retrieval.model_copy(update={"vectors": Part(use="qdrant")})
+    with pytest.raises(InvalidSetting, match=r'use = "qdrant", take pgvector'):
+        demand_shared(settings.model_copy(update={"retrieval": local}), 8)
+
+
+def test_doctor_says_which_store_one_process_alone_can_hold(tmp_path: Path) -> None:
+    one = load(doubled(tmp_path, extensions=["workers"])).settings
+    assert [check.found for check in doctor.run_checks_of_extensions(one)] == ["one process serves"]
+    several = load(doubled(tmp_path, "[workers]\nprocesses = 2\n", extensions=["workers"])).settings
+    (check,) = doctor.run_checks_of_extensions(several)
+    assert not check.ok
+    assert "one process alone can hold some of the stores" in check.advice
+
+
+def test_while_it_is_off_its_section_is_an_error_with_the_command(tmp_path: Path) -> None:
+    with pytest.raises(UnknownSetting, match="make add NAME=workers"):
+        load(doubled(tmp_path, "[workers]\nprocesses = 2\n"))

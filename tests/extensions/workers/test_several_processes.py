@@ -23,10 +23,10 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from extensions.workers.supervisor import supervise
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
 from serving.access.identity import KeyStore
-from serving.processes.supervisor import supervise
 from serving.server import bind
 from serving.settings import HttpSettings, load
 from tests import services
@@ -34,11 +34,11 @@ from tests.doubles.spans import Receiver, receiver, total
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS, ASKED_AGAIN, SEARCHES = 18, 4, 24
 PATIENCE_S = 120
 STACK = """
-extensions = ["postgres"]
+extensions = ["postgres", "workers"]
 [foundation]
 data_dir = "{data}"
 [models.chat]
@@ -120,7 +120,7 @@ def servers(stack: Path, keys: list[str]) -> Iterator[Servers]:
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "serving.cli", "serve", "--stack", stack],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SIXPLY__SERVING__WORKERS": workers,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SIXPLY__WORKERS__PROCESSES": workers,
                 "SIXPLY__SERVING__QUOTAS__CALLER__CONCURRENT": "1000"},
         )
         for log, workers in zip(logs, "21", strict=True)
@@ -288,9 +288,12 @@ async def test_a_crowd_at_two_workers_is_served_or_turned_away_and_loses_nothing
 
 
 def test_workers_over_stores_of_one_process_are_refused_before_anything_starts(tmp_path: Path) -> None:
-    (tmp_path / "stack.toml").write_text("[serving]\nworkers = 2\n", encoding="utf-8")
+    (tmp_path / "stack.toml").write_text('extensions = ["workers"]\n[workers]\nprocesses = 2\n', encoding="utf-8")
     loaded = load(tmp_path / "stack.toml")
-    with socket.socket() as listening, pytest.raises(InvalidSetting, match=r"\[serving\] workers = 2, .*take postgres"):
+    with (
+        socket.socket() as listening,
+        pytest.raises(InvalidSetting, match=r"\[workers\] processes = 2, .*take postgres"),
+    ):
         supervise(loaded, listening, lambda: None)
 
 
@@ -299,7 +302,7 @@ def test_a_worker_that_cannot_start_ends_the_server_with_its_error(
 ) -> None:
     nowhere = 'dsn = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"\n'
     (tmp_path / "stack.toml").write_text(
-        f'extensions = ["postgres"]\n[foundation]\ndata_dir = "{tmp_path / "var"}"\n[serving]\nworkers = 2\n[serving.cache]\nuse = "redis"\n'
+        f'extensions = ["postgres", "workers"]\n[foundation]\ndata_dir = "{tmp_path / "var"}"\n[workers]\nprocesses = 2\n[serving.cache]\nuse = "redis"\n'
         f'[models.chat]\nuse = "scripted"\n[models.embedder]\nuse = "hashing"\n'
         f'[retrieval.ledger]\nuse = "postgres"\n{nowhere}[retrieval.vectors]\nuse = "pgvector"\n{nowhere}'
         f'[orchestration.checkpoints]\nuse = "postgres"\n{nowhere}',

@@ -1,4 +1,4 @@
-"""Several worker processes on one socket: `[serving] workers`. Each has a system of its own, as a single `make serve` has."""
+"""Several worker processes on one socket: `[workers] processes`. Each has a system of its own, as a single `make serve` has."""
 
 import logging
 import multiprocessing
@@ -12,10 +12,14 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from extensions.workers.settings import WorkersSettings
+from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
 from foundation.machine.process import catch_stop_signals
 from foundation.settings import Part
-from serving.server import STARTED_WITHIN_S, serve
+from serving import server
+from serving.access.identity import open_callers
+from serving.server import STARTED_WITHIN_S, base_url, bind
 from serving.settings import Loaded, Settings
 
 log = logging.getLogger("sixply.serving")
@@ -36,7 +40,7 @@ STORES = {
 }
 
 
-def demand_shared(settings: Settings) -> None:
+def demand_shared(settings: Settings, processes: int, *, key: str = "[workers] processes") -> None:
     """Raises InvalidSetting: there are several processes, here or on a cluster, and a store that only one can hold."""
     chosen: dict[str, Part] = {}
     for section, (alone, _) in STORES.items():
@@ -44,25 +48,36 @@ def demand_shared(settings: Settings) -> None:
         part: Part = getattr(getattr(settings, layer), port)
         if part.use in alone or (part.use == "qdrant" and not part.options.get("url")):
             chosen[section] = part
-    if settings.serving.workers > 1 and chosen:
+    if processes > 1 and chosen:
         named = "; ".join(
             f'[{section}] use = "{part.use}", take {STORES[section][1]}' for section, part in chosen.items()
         )
         raise InvalidSetting(
-            f"[serving] workers = {settings.serving.workers}, but one process alone can hold some of the stores, and the "
-            f"others would not see what it writes: {named} (make setup WITH=postgres,redis). Or set workers = 1."
+            f"{key} = {processes}, but one process alone can hold some of the stores, and the "
+            f"others would not see what it writes: {named} (make setup WITH=postgres,redis). Or have one process: {key} = 1."
         )
 
 
+def serve(loaded: Loaded, announce: Callable[[str], None]) -> bool:
+    """Serve with several processes; return False, and serve nothing, where the settings want one."""
+    settings, http = loaded.settings, loaded.settings.serving.http
+    if settings.section(WorkersSettings).processes == 1:
+        return False
+    open_callers(settings, SystemClock()).demand_any()
+    with bind(http) as listening:
+        supervise(loaded, listening, lambda: announce(base_url(http, listening)))
+    return True
+
+
 def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve with `[serving] workers` processes until a stop signal; `announce` is called when all are up. Raises
+    """Serve with `[workers] processes` until a stop signal; `announce` is called when all are up. Raises
     InvalidSetting: a store can be held by one process only. ComponentError: a worker did not start, or died young
     repeatedly; it printed the reason to standard error.
     """
-    settings = loaded.settings
-    demand_shared(settings)
+    settings, processes = loaded.settings, loaded.settings.section(WorkersSettings).processes
+    demand_shared(settings, processes)
     stopped = await_stop_signal()
-    places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
+    places = [_Place(loaded, listening) for _ in range(processes)]
     try:
         while not stopped.is_set() and not all(place.worker.is_up() for place in places):
             _look(places)
@@ -164,7 +179,7 @@ def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
     try:
         with open_system(loaded) as system:
             ready.send(True)
-            serve(system, listening)
+            server.serve(system, listening)
     except SixplyError as error:
         terminal.show_error(error)
         sys.exit(1)

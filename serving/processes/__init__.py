@@ -1,1 +1,0 @@
-"""Several processes: workers on one socket, replicas on Ray."""
