@@ -1,4 +1,4 @@
-"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/` and of extensions."""
+"""The ASGI application: middleware around requests, and the routers of `api/` and of extensions."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -36,9 +36,6 @@ ROUTES = (
     "serving.api.kill_switches",
     "serving.api.health",
     "serving.api.docs",
-    "serving.compat.openai_chat",
-    "serving.compat.openai_responses",
-    "serving.compat.anthropic_messages",
 )
 IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -48,14 +45,15 @@ class Api(FastAPI):
     """FastAPI inside our envelope, which must also cover responses of FastAPI's own outermost middleware."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Envelope(super().build_middleware_stack(), self.state.runtime.unwatched)
+        runtime: Runtime = self.state.runtime
+        return Envelope(super().build_middleware_stack(), runtime.unwatched, runtime.system.hooks.dialects)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
             if self.state.runtime.system.idempotency:
                 load_removable(IDEMPOTENCY).declare(document)
-            errors.declare(document)
+            errors.declare(document, self.state.runtime.system.hooks.dialects)
         return super().openapi()
 
 

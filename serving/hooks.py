@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from orchestration.contract import Agent, AnswerCheck
     from orchestration.effects.records import Recorder
     from serving.access.identity import Identity, KeyStore
+    from serving.http.errors import Dialect
     from serving.runtime import Runtime
     from serving.wiring import System
 
@@ -107,6 +108,8 @@ class Hooks:
     """Open while the server runs."""
     identities: list[Identity] = field(default_factory=list)
     """Identify the callers of paths of their own in the place of keys."""
+    dialects: list[Dialect] = field(default_factory=list)
+    """Say what errors look like on the paths of another API, and where its clients send the key."""
     server_parts: list[Callable[[Runtime], object]] = field(default_factory=list)
     """Make what a server process has one of, such as its queue; `Runtime.part` finds it by its class."""
     greetings: list[Callable[[Started], Awaitable[str]]] = field(default_factory=list)

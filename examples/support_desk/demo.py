@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
-from foundation.components import is_there
 from foundation.errors import Conflict, Forbidden, InvalidRequest
 from foundation.stores.sqlite_file import connect_to_read
 from foundation.types import LAYERS, Principal
@@ -398,7 +397,7 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 stage.check("the stream ends with the answer", holds=kinds[-1:] == ["answer"], found=kinds[-3:])
 
                 report.figures |= {"base_url": base_url, "answer": whole, "stream": counted}
-                if is_there("serving.compat"):
+                if http.get("/v1/models", headers=bearer).is_success:
                     report.figures["openai"] = ask_as_openai(stage, base_url, key, scene)
                 exposition = http.get("/metrics", headers=bearer).text
                 report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]

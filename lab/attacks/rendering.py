@@ -62,7 +62,7 @@ def _text(reply: dict[str, Any]) -> str:
 
 
 def _show_as_it_is() -> None:
-    from serving.compat import vendors
+    from extensions.openai_api import vendors
 
     vendors.markdown = vendors.markdown_label = str  # type: ignore[assignment,attr-defined]
 

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
-from foundation.components import is_there
 from foundation.extensions import resolve, turn_on
 from serving.cli import terminal
 from serving.cli.address import Address, announce_address
@@ -36,8 +35,7 @@ def serve_api(loaded: Loaded) -> None:
 
     def announce(url: str) -> None:
         name = terminal.line(settings.serving.brand.name)
-        clients = f", OpenAI's clients at {url}/v1" if is_there("serving.compat") else ""
-        out.print(f"{name} answers at {url}{clients}. Stop it with Ctrl-C.")
+        out.print(f"{name} answers at {url}. Stop it with Ctrl-C.")
 
     if not _serve_otherwise(loaded, announce):
         _serve_here(loaded, announce)

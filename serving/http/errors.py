@@ -5,13 +5,15 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from foundation.errors import (
@@ -31,20 +33,28 @@ log = logging.getLogger("sixply.serving")
 Body = TypeVar("Body", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
-ANTHROPIC_PATHS = ("/v1/messages",)
-# Beginnings of a vendor's paths -> status and error object there, made from an error, its status and the wrong field.
-# serving/compat/errors.py adds those that are served.
-VENDORS: dict[tuple[str, ...], Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]] = {}
 CHALLENGE = 'Bearer realm="sixply"'
 FIELDS_SHOWN = 20
 # of a path, or of a field's name: the caller's own text, which can be as long as the body
 PLACE_SHOWN = 200
 DETAIL_SHOWN = 2000
 CONFLICT = "It conflicts with the current state: already decided, busy, waiting, or the first request is still running."
-BASE_URL = "The base_url of OpenAI's clients ends in /v1, that of Anthropic's does not; "
-VENDOR_ENDS = ("/chat/completions", "/messages", "/models", "/responses")
 # a person opens these in a browser, which can send a key only as HTTP Basic
 BROWSER_PATHS = ("/docs", "/openapi.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How clients of another API speak on its paths: what errors look like, and where the key is."""
+
+    paths: tuple[str, ...]
+    """How the paths begin."""
+    shape: Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]
+    """Makes status and content of an error from the error, its status and the wrong field."""
+    key_header: str = ""
+    """A header that may have the key in the place of `Authorization`."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """How a path ends that is not there -> what its client should do."""
 
 
 class FieldProblem(BaseModel):
@@ -123,9 +133,9 @@ def responses(*statuses: int, vendor: bool = False) -> dict[int | str, dict[str,
     }
 
 
-def declare(document: dict[str, Any]) -> None:
-    """Remove responses that FastAPI documents and no caller gets: 422 on vendor paths, problems as plain JSON."""
-    vendor_paths = tuple(itertools.chain.from_iterable(VENDORS))
+def declare(document: dict[str, Any], dialects: Iterable[Dialect]) -> None:
+    """Remove responses that FastAPI documents and no caller gets: 422 on paths of a dialect, problems as plain JSON."""
+    vendor_paths = tuple(itertools.chain.from_iterable(dialect.paths for dialect in dialects))
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if path.startswith(vendor_paths):
@@ -154,7 +164,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         path, known, headers = request.url.path[:PLACE_SHOWN], from_http(error), error.headers or {}
         if error.status_code == 404 and error.detail == "Not Found":
-            hint = BASE_URL if VENDORS and path.endswith(VENDOR_ENDS) else ""
+            hints = {end: hint for dialect in _dialects(request) for end, hint in dialect.hints.items()}
+            hint = next((hint for end, hint in hints.items() if path.endswith(end)), "")
             known = NotFound(f"There is no {path} here. {hint}/openapi.json lists what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
@@ -200,7 +211,7 @@ def respond(
     if error.public != str(error):
         log.error("request %s: %s", request_id(request), error)
     status, content, media_type = shape_error(
-        request.url.path, error, status=status or error.status, request_id=request_id(request), fields=fields
+        dialect_of(request), error, status=status or error.status, request_id=request_id(request), fields=fields
     )
     response = Response(to_json(content), status_code=status, media_type=media_type)
     # OpenAI's and Anthropic's clients else send anything of 409 and above 500 again
@@ -213,15 +224,30 @@ def respond(
     return response
 
 
+def dialect_of(connection: HTTPConnection) -> Dialect | None:
+    """Return the dialect of the path, if it has one."""
+    path = connection.url.path
+    return next((dialect for dialect in _dialects(connection) if path.startswith(dialect.paths)), None)
+
+
+def _dialects(connection: HTTPConnection) -> Sequence[Dialect]:
+    dialects: Sequence[Dialect] = getattr(connection.state, "dialects", ())
+    return dialects
+
+
 def shape_error(
-    path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
+    dialect: Dialect | None,
+    error: SixplyError,
+    *,
+    status: int,
+    request_id: str,
+    fields: list[FieldProblem] | None = None,
 ) -> tuple[int, dict[str, Any], str]:
-    """Return status, content and media type for `error`, as clients of `path` expect them."""
-    for beginnings, shape in VENDORS.items():
-        if path.startswith(beginnings):
-            param = fields[0].location.removeprefix("body.") if fields else None
-            # no vendor's API knows 422
-            return *shape(error, 400 if status == 422 else status, param), "application/json"
+    """Return status, content and media type for `error`, as clients expect them."""
+    if dialect:
+        param = fields[0].location.removeprefix("body.") if fields else None
+        # no vendor's API knows 422
+        return *dialect.shape(error, 400 if status == 422 else status, param), "application/json"
     content = Problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),

@@ -19,7 +19,7 @@ from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
 from serving.access.identity import Identity, KeyStore
-from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, from_status, respond, shape_error, to_json
+from serving.http.errors import BROWSER_PATHS, Dialect, dialect_of, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
 
@@ -32,8 +32,8 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 class Envelope:
     """Outermost middleware: gives each request an id, and converts libraries' plain-text errors to our shape."""
 
-    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...]) -> None:
-        self._app, self._unwatched = app, unwatched
+    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...], dialects: Sequence[Dialect]) -> None:
+        self._app, self._unwatched, self._dialects = app, unwatched, dialects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +42,7 @@ class Envelope:
         own, started_s = Headers(scope=scope).get(REQUEST_ID), time.perf_counter()
         # the caller's own id, where it is safe in logs and headers
         request_id = own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, dialects=self._dialects)
         status: int | None = None  # stays so where the caller left before there was one
         replaced = False
 
@@ -57,7 +57,7 @@ class Envelope:
             headers = MutableHeaders(scope=message)
             content = None
             if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
-                replaced, content = True, _to_our_shape(message["status"], headers, scope["path"], request_id)
+                replaced, content = True, _to_our_shape(message["status"], headers, scope, request_id)
             headers[REQUEST_ID] = request_id
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
@@ -75,10 +75,12 @@ class Envelope:
                 _log(scope, status, time.perf_counter() - started_s, self._unwatched)
 
 
-def _to_our_shape(status: int, headers: MutableHeaders, path: str, request_id: str) -> bytes:
+def _to_our_shape(status: int, headers: MutableHeaders, scope: Scope, request_id: str) -> bytes:
     """Return the body in place of a library's plain text, and correct the headers."""
     error = from_status(status, "The request was refused: its Host header names another host.")
-    _, content, headers["content-type"] = shape_error(path, error, status=status, request_id=request_id)
+    _, content, headers["content-type"] = shape_error(
+        dialect_of(HTTPConnection(scope)), error, status=status, request_id=request_id
+    )
     del headers["content-length"]
     return to_json(content)
 
@@ -140,6 +142,7 @@ class Authentication:
             raise Unauthenticated("There is no websocket here.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
-        if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):
-            authorization = f"Bearer {key}"  # the header of Anthropic's clients
+        dialect = dialect_of(connection)
+        if authorization is None and dialect and (key := connection.headers.get(dialect.key_header)):
+            authorization = f"Bearer {key}"
         return self._callers.authenticate(authorization, basic=basic)

@@ -41,7 +41,6 @@ def test_layers_and_vendors_stay_where_they_belong():
 
 REMOTE = (
     "serving/api",
-    "serving/compat",
     "extensions",
     "serving/http/uploads.py",
 )

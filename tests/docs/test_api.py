@@ -11,11 +11,11 @@ import httpx2
 import openai
 import pytest
 
+from extensions.openai_api.errors import UnsupportedParameter
+from extensions.openai_api.vendors import IGNORED, MODELS, SETTINGS
 from foundation.errors import ComponentError, RequestError, SixplyError
 from foundation.extensions import installed
 from serving.access.identity import ROLES
-from serving.compat.errors import UnsupportedParameter
-from serving.compat.vendors import IGNORED, MODELS, SETTINGS
 from serving.server import running
 from tests.doubles.serving import TEXT, World, world
 
@@ -97,7 +97,7 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
         kind.code
         for kind in tree(RequestError)
         if kind.__module__
-        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "serving.compat.errors"}
+        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "extensions.openai_api.errors"}
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}

@@ -13,9 +13,9 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,48 +26,30 @@ from fastapi.routing import iter_route_contexts
 
 from foundation.clock import SystemClock
 from foundation.errors import Overloaded
+from foundation.extensions import installed
 from foundation.types import Principal
 from serving import runtime
 from serving.access.admission import Admission
 from serving.access.identity import Access, KeyStore, anyone
 from serving.app import create_app
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
+from tests.doubles.rules import ASK, DECIDERS, OPERATORS, PUBLIC, ROLES, WRITERS, Begun, Rule
 from tests.doubles.serving import TEXT, World, world
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("reader", "agent", "approver", "operator")
-EVERYONE = frozenset(ROLES)
-WRITERS = frozenset({"agent", "operator"})
-DECIDERS = frozenset({"approver"})
-OPERATORS = frozenset({"operator"})
-PUBLIC: frozenset[str] = frozenset({"public"})
-"""No credential is asked for."""
 
-ASK = {"question": "When does it ship?"}
 OBJECT = {**ASK, "schema": {"type": "object", "properties": {"day": {"type": "string"}}}}
-CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}
-ANSWERS = {f"POST /v1/{shape}" for shape in ("answers", "chat/completions", "responses", "messages")}
 FILE = {"file": ("double.md", TEXT.encode())}
-MCP = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Who may call, a request that fits, and whose what it names is."""
-
-    who: frozenset[str] = EVERYONE
-    json: Any = None
-    files: Any = None
-    query: str = ""
-    paged: bool = False
-    of_tenant: bool = False
-    """It names something of the tenant north; in another tenant there is no such thing."""
-    of_person: bool = False
-    """It names something of reader@north; for a colleague there is no such thing either."""
-
+BROUGHT = {
+    name: import_module(f"tests.extensions.{name}.rules")
+    for name in installed()
+    if (ROOT / "tests" / "extensions" / name / "rules.py").is_file()
+}
+"""What the extensions say of their routes."""
+EXTENSIONS = tuple(BROUGHT)
 
 RULES = {
-    "POST /v1/answers": Rule(json=ASK),
+    "POST /v1/answers": Rule(json=ASK, answers=True),
     "POST /v1/objects": Rule(json=OBJECT),
     "POST /v1/search": Rule(json={"query": "ships"}),
     "POST /v1/answers/{answer_id}/feedback": Rule(json={"verdict": "accepted"}, of_tenant=True),
@@ -80,48 +62,36 @@ RULES = {
     "PUT /v1/facts/{fact_id}": Rule(json={"text": "They are QL-40."}, of_tenant=True, of_person=True),
     "DELETE /v1/facts/{fact_id}": Rule(of_tenant=True, of_person=True),
     "GET /v1/usage": Rule(),
-    "POST /v1/chat/completions": Rule(json=CHAT),
-    "POST /v1/responses": Rule(json={"model": "sixply", "input": "When does it ship?"}),
-    "POST /v1/messages": Rule(json=CHAT),
-    "GET /v1/responses/{response_id}": Rule(of_tenant=True, of_person=True),
-    "POST /v1/responses/{response_id}/cancel": Rule(of_tenant=True, of_person=True),
-    "GET /v1/models": Rule(),
-    "GET /v1/models/{model}": Rule(),
     "POST /v1/documents": Rule(WRITERS, files=FILE),
     "POST /v1/documents/retry": Rule(WRITERS),
     "GET /v1/documents": Rule(paged=True),
     "GET /v1/documents/{document_id}": Rule(of_tenant=True),
     "DELETE /v1/documents": Rule(WRITERS, query="uri=double.md", of_tenant=True),
-    "POST /v1/jobs/ingest": Rule(WRITERS, files={"files": FILE["file"]}),
-    "POST /v1/jobs/answers": Rule(json={"questions": [ASK]}),
-    "GET /v1/jobs": Rule(paged=True),
-    "GET /v1/jobs/{job_id}": Rule(paged=True, of_tenant=True, of_person=True),
-    "POST /v1/jobs/{job_id}/cancel": Rule(of_tenant=True, of_person=True),
-    "GET /v1/approvals": Rule(DECIDERS, paged=True),
-    "POST /v1/approvals/{approval_id}": Rule(DECIDERS, json={"approve": True}, of_tenant=True),
-    "GET /v1/stops": Rule(OPERATORS),
-    "PUT /v1/stops/{what}": Rule(OPERATORS, json={"reason": "We are looking."}),
-    "DELETE /v1/stops/{what}": Rule(OPERATORS),
-    "GET /metrics": Rule(OPERATORS),
+    "GET /v1/approvals": Rule(DECIDERS, paged=True, queued=False),
+    "POST /v1/approvals/{approval_id}": Rule(DECIDERS, json={"approve": True}, of_tenant=True, queued=False),
+    "GET /v1/stops": Rule(OPERATORS, queued=False),
+    "PUT /v1/stops/{what}": Rule(OPERATORS, json={"reason": "We are looking."}, queued=False),
+    "DELETE /v1/stops/{what}": Rule(OPERATORS, queued=False),
+    "GET /metrics": Rule(OPERATORS, queued=False),
     "GET /openapi.json": Rule(OPERATORS),
     "GET /docs": Rule(OPERATORS),
     "GET /docs/{name}": Rule(OPERATORS),
-    "POST /mcp": Rule(json=MCP),
     "GET /health/live": Rule(PUBLIC),
     "HEAD /health/live": Rule(PUBLIC),
     "HEAD /health/ready": Rule(PUBLIC),
     "GET /health/ready": Rule(PUBLIC),
+    **{name: rule for brought in BROUGHT.values() for name, rule in brought.RULES.items()},
 }
 KEYED = {name: rule for name, rule in RULES.items() if not rule.who & PUBLIC}
 OURS = {
-    "answer_id": "a-1", "thread_id": "t-1", "fact_id": "fact-1", "document_id": "doc-1", "job_id": "job-1",
-    "approval_id": "ap-1", "what": "effects", "name": "favicon.png",
-    "model": "sixply", "response_id": "resp_job_job-2",
+    "answer_id": "a-1", "thread_id": "t-1", "fact_id": "fact-1", "document_id": "doc-1", "approval_id": "ap-1",
+    "what": "effects", "name": "favicon.png",
+    **{kind: known for brought in BROUGHT.values() for kind, known in getattr(brought, "OURS", {}).items()},
 }  # fmt: skip
 """What is there, all of it in the tenant north."""
 IDS = [known for kind, known in OURS.items() if kind.endswith("_id")]
+BEGUN = [begun for brought in BROUGHT.values() for begun in getattr(brought, "BEGUN", ())]
 ABSENT = dict.fromkeys(OURS, "none-of-these") | {"what": "effects", "double.md": "none-of-these"}
-BACKGROUND = {"model": "sixply", "input": "When does it ship?", "background": True}
 
 
 def in_app(app: FastAPI) -> Iterator[tuple[str, Any]]:
@@ -153,8 +123,7 @@ class Caller:
         own = rule.query.replace("double.md", "none-of-these") if absent else rule.query
         given = {"json": rule.json, "files": rule.files, "headers": {"Authorization": f"Bearer {key}"} if key else {}}
         given |= changes
-        if name == "POST /mcp":
-            given["headers"] = {"Accept": "application/json, text/event-stream"} | given["headers"]
+        given["headers"] = rule.headers | given["headers"]
         return await self.api.request(method, f"{path}?{'&'.join(filter(None, (own, query)))}", **given)
 
 
@@ -182,20 +151,15 @@ async def opened(given: World) -> AsyncIterator[Caller]:
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs", "mcp_server"))
+    return world(tmp_path, extensions=EXTENSIONS)
 
 
 @pytest.fixture
 async def caller(given: World) -> AsyncIterator[Caller]:
     """The app, with one of everything in the tenant north."""
     async for caller in opened(given):
-        for name, key, changes in (
-            ("POST /v1/documents", given.agent, {}),
-            ("POST /v1/facts", given.reader, {}),
-            ("POST /v1/jobs/answers", given.reader, {}),
-            ("POST /v1/responses", given.reader, {"json": BACKGROUND}),
-        ):
-            assert (await caller.call(name, key, **changes)).is_success
+        for begun in (Begun("POST /v1/documents", "agent"), Begun("POST /v1/facts"), *BEGUN):
+            assert (await caller.call(begun.name, getattr(given, begun.key), **begun.changes)).is_success
         yield caller
 
 
@@ -216,31 +180,21 @@ def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: 
         assert paged == rule.paged, name
 
 
-UNQUEUED = {
-    "GET /metrics", "GET /v1/approvals", "POST /v1/approvals/{approval_id}", "GET /v1/stops", "PUT /v1/stops/{what}",
-    "DELETE /v1/stops/{what}",
-}  # fmt: skip
-"""An overloaded system must still be watched, stopped, and its waiting work decided."""
-
-
-def tool_call(tool: str, **arguments: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-
-
 async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 0)))
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
-    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=1)
+    given = world(tmp_path, extensions=EXTENSIONS, concurrent_answers=1)
     async for caller in opened(given):
         async with AsyncExitStack() as held:
             for places in caller.app.state.runtime.admission.values():
                 await held.enter_async_context(places.place(Principal("somebody", "elsewhere")))
-            for name in KEYED.keys() - {"POST /mcp"}:
-                reply = await caller.call(name, given.all_roles)
-                assert (reply.status_code == 503 and "overloaded" in reply.text) == (name not in UNQUEUED), name
-            for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
-                reply = await caller.call("POST /mcp", given.reader, json=call)
-                assert "overloaded" in reply.text, call
+            for name, rule in KEYED.items():
+                for call in rule.calls:
+                    reply = await caller.call(name, given.reader, json=call)
+                    assert "overloaded" in reply.text, call
+                if not rule.calls:
+                    reply = await caller.call(name, given.all_roles)
+                    assert (reply.status_code == 503 and "overloaded" in reply.text) == rule.queued, name
 
 
 async def test_on_no_way_in_does_a_flood_of_one_tenant_turn_another_away(
@@ -248,13 +202,15 @@ async def test_on_no_way_in_does_a_flood_of_one_tenant_turn_another_away(
 ) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 2)))
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 2)
-    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=1)
+    given = world(tmp_path, extensions=EXTENSIONS, concurrent_answers=1)
     async for caller in opened(given):
-        for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
-            await _serve_in_a_flood(caller, partial(caller.call, "POST /mcp", given.reader, json=call))
-        # jobs come last, since their items wait for places too
-        for name in sorted(KEYED.keys() - {"POST /mcp"} - UNQUEUED, key=lambda name: "/jobs" in name):
-            await _serve_in_a_flood(caller, partial(caller.call, name, given.all_roles))
+        # what goes on after its reply comes last, since it waits for places too
+        for name in sorted(KEYED, key=lambda name: KEYED[name].last):
+            rule = KEYED[name]
+            for call in rule.calls:
+                await _serve_in_a_flood(caller, partial(caller.call, name, given.reader, json=call))
+            if rule.queued and not rule.calls:
+                await _serve_in_a_flood(caller, partial(caller.call, name, given.all_roles))
 
 
 async def _serve_in_a_flood(caller: Caller, send: Callable[[], Awaitable[httpx2.Response]]) -> None:
@@ -276,29 +232,6 @@ async def _serve_in_a_flood(caller: Caller, send: Callable[[], Awaitable[httpx2.
     assert "overloaded" not in reply.text
     ended = await asyncio.gather(*floods, return_exceptions=True)
     assert {type(one) for one in ended if one} == {Overloaded}, "the last of the flood makes room"
-
-
-async def test_a_job_has_its_turns_in_a_flood_of_another_tenants_requests(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs", "mcp_server"), concurrent_answers=2)
-    async for caller in opened(given):
-        over = asyncio.Event()
-
-        async def come_again(places: Admission, over: asyncio.Event) -> None:
-            while not over.is_set():
-                await asyncio.sleep(0)
-                with suppress(Overloaded):
-                    async with places.place(Principal("eve", "evil")):
-                        await asyncio.sleep(0)
-
-        places = caller.app.state.runtime.admission["answers"]
-        floods = [asyncio.create_task(come_again(places, over)) for _ in range(3)]
-        begun = await caller.call("POST /v1/jobs/answers", given.reader, json={"questions": [ASK]})
-        job_id = begun.json()["job_id"]
-        async with asyncio.timeout(60):
-            while (await caller.api.get(f"/v1/jobs/{job_id}", headers=bearer(given.reader))).json()["job"]["done"] < 1:
-                pass
-        over.set()
-        await asyncio.gather(*floods)
 
 
 async def test_without_a_credential_a_route_is_401(caller: Caller) -> None:
@@ -370,9 +303,9 @@ async def test_c11_nothing_of_a_tenant_is_in_any_reply_to_another(given: World, 
     assert (await caller.call("POST /v1/documents", given.agent, files=files)).status_code == 201
     assert canary in (await caller.call("POST /v1/search", given.reader)).text
     stranger = key_of(given, "reader", "agent", "approver", tenant="south")
-    for name in KEYED:
+    for name, rule in KEYED.items():
         reply = await caller.call(name, stranger)
-        if name not in ANSWERS:  # the double's answer is always the same
+        if not rule.answers:
             for ours in (canary, "canary.md", "@north", "Tuesdays"):
                 assert ours not in reply.text, f"{name} shows {ours}"
 
@@ -419,7 +352,7 @@ async def test_c14_an_id_that_is_no_id_is_refused_before_anything_is_looked_up(g
             reply = await caller.api.request(
                 method, f"{start}{forged}{end}", json=RULES[name].json, headers=bearer(given.all_roles)
             )
-            refused = {404, 405, 400 if "/responses/" in name else 422}  # OpenAI's shape has 400 for what is no id
+            refused = {404, 405, RULES[name].no_id}
             assert reply.status_code in refused, f"{name} {forged}: {reply.status_code}"
 
 
@@ -482,7 +415,7 @@ async def test_c25_no_forged_credential_opens_any_route(tmp_path: Path) -> None:
         f"Bearer {issuer.token(aud='another')}", f"Bearer {issuer.token(tenant='*')}",
     ]  # fmt: skip
     async for caller in opened(given):
-        good = await caller.call("GET /v1/models", issuer.token())
+        good = await caller.call("GET /v1/usage", issuer.token())
         assert good.status_code == 200
         for name in KEYED:
             for authorization in forged:

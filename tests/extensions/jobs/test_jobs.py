@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from extensions.jobs.queue import ATTEMPTS, LOOK_S
 from extensions.jobs.store import JobStore
 from foundation import extensions
 from foundation.components import is_there
-from foundation.errors import Stopped, StorageFull
+from foundation.errors import Overloaded, Stopped, StorageFull
 from foundation.settings import FoundationSettings
 from foundation.stores.registry import Person
 from foundation.types import Principal
-from serving.access.admission import FairTurns
+from serving.access.admission import Admission, FairTurns
 from serving.access.identity import KeyStore
 from serving.app import ROUTES, create_app
 from serving.cli import doctor
@@ -621,3 +621,32 @@ def test_the_doctor_tells_of_jobs_that_stand_while_they_are_off(data_dir: Path) 
     assert (check.ok, check.found) == (True, "none")
     assert "jobs is off, and what it stored stays" in check.advice
     assert "make add NAME=jobs" in check.advice
+
+
+async def test_a_job_has_its_turns_in_a_flood_of_another_tenants_requests(tmp_path: Path) -> None:
+    given = world(tmp_path, extensions=("jobs",), concurrent_answers=2)
+    app = create_app(given.system)
+    reader = {"Authorization": f"Bearer {given.reader}"}
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=reader) as api,
+    ):
+        over = asyncio.Event()
+
+        async def come_again(places: Admission, over: asyncio.Event) -> None:
+            while not over.is_set():
+                await asyncio.sleep(0)
+                with suppress(Overloaded):
+                    async with places.place(Principal("eve", "evil")):
+                        await asyncio.sleep(0)
+
+        places = app.state.runtime.admission["answers"]
+        floods = [asyncio.create_task(come_again(places, over)) for _ in range(3)]
+        begun = await api.post("/v1/jobs/answers", json={"questions": [{"question": "When does it ship?"}]})
+        job_id = begun.json()["job_id"]
+        async with asyncio.timeout(60):
+            while (await api.get(f"/v1/jobs/{job_id}")).json()["job"]["done"] < 1:
+                pass
+        over.set()
+        await asyncio.gather(*floods)

@@ -25,6 +25,7 @@ from extensions.ray import replicas as ray_replicas
 from extensions.ray.settings import RaySettings
 from foundation.clock import SystemClock
 from foundation.components import Context
+from foundation.extensions import installed, turn_on
 from foundation.types import Principal
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
@@ -71,7 +72,8 @@ def running() -> int:
 
 
 def main(folder: Path, told: Path) -> None:
-    given = world(folder, port=free_port(), concurrent_answers=50, extensions=("workers", "ray"))
+    more = turn_on(("jobs", "openai_api")) if "openai_api" in installed() else ()
+    given = world(folder, port=free_port(), concurrent_answers=50, extensions=("workers", "ray", *more))
     settings: Settings = given.system.settings
     logging.getLogger("ray").setLevel(logging.ERROR)
     with ray_replicas.deploy_replicas(on_cluster(settings, 1), opener=opened) as url:

@@ -21,6 +21,7 @@ import pytest
 from extensions.ray import replicas as ray_replicas
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
+from foundation.extensions import installed
 from serving.access.identity import KeyStore
 from serving.cli import serve
 from serving.settings import HttpSettings, Loaded, ServingSettings, Settings, load
@@ -40,13 +41,15 @@ from tests.integration.test_api import (  # noqa: F401 - collected here, with th
     test_no_origin_is_ever_allowed,
     test_retry_after_is_whole_seconds_rounded_up,
 )
-from tests.integration.test_api_openai import (  # noqa: F401
-    test_a_completion_has_the_answer_its_footnotes_usage_and_our_extra_field,
-    test_a_refund_in_chat_names_the_approval_that_it_waits_for,
-    test_a_stream_adds_up_to_the_completion_and_ends_with_usage,
-    test_a_stream_that_fails_raises_and_never_ends_as_if_it_were_done,
-    test_errors_are_those_that_the_client_knows,
-)
+
+if "openai_api" in installed():
+    from tests.extensions.openai_api.test_chat import (  # noqa: F401
+        test_a_completion_has_the_answer_its_footnotes_usage_and_our_extra_field,
+        test_a_refund_in_chat_names_the_approval_that_it_waits_for,
+        test_a_stream_adds_up_to_the_completion_and_ends_with_usage,
+        test_a_stream_that_fails_raises_and_never_ends_as_if_it_were_done,
+        test_errors_are_those_that_the_client_knows,
+    )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[3]

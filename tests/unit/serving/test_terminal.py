@@ -11,7 +11,6 @@ from foundation.errors import InvalidSetting, NotFound
 from orchestration import events
 from orchestration.events import Event, NearDocument, Step
 from serving.cli import terminal
-from serving.compat.vendors import with_footnotes
 from tests.doubles.serving import answer, approval
 
 
@@ -54,14 +53,13 @@ def test_an_answer_without_a_price_says_so_and_a_waiting_one_says_how_to_approve
     assert "refund(order=o-1)" in out
 
 
-def test_an_answer_that_was_not_given_says_where_to_look_also_in_the_shapes_of_others(
+def test_an_answer_that_was_not_given_says_where_to_look(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     near = [NearDocument(document_id=title, uri=f"{title}.md", title=title) for title in ("Warranty", "Price list")]
     refusal = answer("q", status="abstained", text="Not found.", citations=(), nearest=tuple(near))
     terminal.show_answer(refusal)
     assert "Nearest: Warranty, Price list" in capsys.readouterr().out
-    assert with_footnotes(refusal) == "Not found.\n\nNearest: Warranty (Warranty.md), Price list (Price list.md)"
 
 
 def test_the_way_of_every_answer_has_words_for_people() -> None:

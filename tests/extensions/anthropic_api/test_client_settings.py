@@ -19,15 +19,22 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+from extensions.openai_api.errors import UnsupportedParameter
+from extensions.openai_api.vendors import refuse_unsupported
 from foundation.clock import SystemClock
 from models.resilience.bindings import carry_settings
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.run.metered_chat import MeteredChatModel
-from serving.compat.errors import UnsupportedParameter
-from serving.compat.vendors import refuse_unsupported
 from tests.doubles.provider import at_limit, calls, ok, status
-from tests.integration.test_strong_clients import AS_CHAT, AS_RESPONSES, MILD, USER, anthropic_of, openai_of
+from tests.extensions.anthropic_api.test_strong_clients import (
+    AS_CHAT,
+    AS_RESPONSES,
+    MILD,
+    USER,
+    anthropic_of,
+    openai_of,
+)
 from tests.integration.test_strong_model import Serve, serve
 
 __all__ = ["serve"]

@@ -8,11 +8,8 @@ from fastapi import APIRouter, Request, Response
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from foundation.errors import SixplyError
-from orchestration.events import Answer
-from serving.access.identity import Asker
-from serving.api.schemas import RequestBody, Text
-from serving.compat.conversation import (
+from extensions.anthropic_api.errors import anthropic_problem
+from extensions.openai_api.conversation import (
     MOST_TOOLS,
     CallId,
     FunctionDefinition,
@@ -24,9 +21,12 @@ from serving.compat.conversation import (
     said_by_person,
     text_of,
 )
-from serving.compat.errors import anthropic_problem
-from serving.compat.streaming import Shape, reply, route_arguments, sse
-from serving.compat.vendors import TextPart, VendorRequest, extra_of, request_of, with_footnotes
+from extensions.openai_api.streaming import Shape, reply, route_arguments, sse
+from extensions.openai_api.vendors import TextPart, VendorRequest, extra_of, request_of, with_footnotes
+from foundation.errors import SixplyError
+from orchestration.events import Answer
+from serving.access.identity import Asker
+from serving.api.schemas import RequestBody, Text
 from serving.runtime import Running
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])

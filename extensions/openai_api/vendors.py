@@ -6,14 +6,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation.errors import InvalidRequest, did_you_mean
-from foundation.output.markdown import markdown_label
-from foundation.types import Principal
-from models.pricing import MOST_TOKENS
-from orchestration.events import Answer
-from orchestration.requests import AnswerRequest, ClientOptions
-from serving.api.schemas import Identifier, Text
-from serving.compat.conversation import (
+from extensions.openai_api.conversation import (
     FunctionDefinition,
     ResponseFormat,
     check_pairs,
@@ -22,7 +15,14 @@ from serving.compat.conversation import (
     join_replies,
     options_of,
 )
-from serving.compat.errors import UnknownModel, UnsupportedParameter
+from extensions.openai_api.errors import UnknownModel, UnsupportedParameter
+from foundation.errors import InvalidRequest, did_you_mean
+from foundation.output.markdown import markdown_label
+from foundation.types import Principal
+from models.pricing import MOST_TOKENS
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest, ClientOptions
+from serving.api.schemas import Identifier, Text
 from serving.http.streams import text_for_clients
 from serving.runtime import Runtime
 

@@ -4,20 +4,16 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from foundation.errors import InvalidRequest, NotFound, SixplyError
-from foundation.types import Principal
-from orchestration.events import Answer
-from orchestration.requests import AnswerRequest
-from serving.access.identity import Asker
-from serving.api.schemas import Identifier
-from serving.compat.conversation import FunctionDefinition
-from serving.compat.errors import UnsupportedParameter, openai_problem
-from serving.compat.responses_input import ResponsesRequest
-from serving.compat.streaming import (
+from extensions.jobs.queue import Jobs
+from extensions.jobs.store import Job, JobItem
+from extensions.openai_api.conversation import FunctionDefinition
+from extensions.openai_api.errors import UnsupportedParameter, openai_problem
+from extensions.openai_api.responses_input import ResponsesRequest
+from extensions.openai_api.streaming import (
     Shape,
     answer_yet_to_come,
     as_json,
@@ -27,7 +23,13 @@ from serving.compat.streaming import (
     route_arguments,
     sse,
 )
-from serving.compat.vendors import extra_of, footnotes, request_of, with_footnotes
+from extensions.openai_api.vendors import extra_of, footnotes, request_of, with_footnotes
+from foundation.errors import InvalidRequest, NotFound, SixplyError
+from foundation.types import Principal
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
+from serving.access.identity import Asker
+from serving.api.schemas import Identifier
 from serving.http.errors import responses
 from serving.http.streams import text_for_clients
 from serving.runtime import Running, Runtime, admit
@@ -49,25 +51,6 @@ CONSTANT: dict[str, Any] = {
     "object": "response", "error": None, "background": False, "truncation": "disabled",
     "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
 }  # fmt: skip
-
-
-@runtime_checkable
-class Background(Protocol):
-    """What an extension works on in the background: a job is begun, found in the store, and cancelled."""
-
-    store: Any
-
-    async def begin(self, kind: Any, caller: Principal, items: Any) -> Any: ...
-
-    async def cancel(self, job_id: str, caller: Principal) -> Any: ...
-
-
-def _background(runtime: Runtime) -> Background:
-    """Raises UnsupportedParameter: nothing is worked on in the background here."""
-    for part in runtime.parts:
-        if isinstance(part, Background):
-            return part
-    raise UnsupportedParameter('This server answers nothing in the "background". Leave it out.', param="background")
 
 
 @router.post("/responses", **route_arguments("The response, or with `stream` the events of its making."))
@@ -93,7 +76,7 @@ async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, 
 async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> dict[str, Any]:
     """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)
-    return await _state_of(await _background(runtime).cancel(job.job_id, caller), runtime)
+    return await _state_of(await runtime.part(Jobs).cancel(job.job_id, caller), runtime)
 
 
 async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> dict[str, Any]:
@@ -110,14 +93,14 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
     await runtime.demand_left(caller)
     kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
     given = {"request": wanted.model_dump(mode="json"), "body": kept}
-    return await _state_of(await _background(runtime).begin("responses", caller, [(wanted.question, given)]), runtime)
+    return await _state_of(await runtime.part(Jobs).begin("responses", caller, [(wanted.question, given)]), runtime)
 
 
-async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Any:
+async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
     """Raises NotFound: the caller has no such background response."""
     if response_id.startswith(IN_BACKGROUND):
-        with suppress(NotFound, UnsupportedParameter):
-            job = await _background(runtime).store.get(response_id.removeprefix(IN_BACKGROUND), caller)
+        with suppress(NotFound):
+            job = await runtime.part(Jobs).store.get(response_id.removeprefix(IN_BACKGROUND), caller)
             if job.kind == "responses":
                 return job
     raise NotFound(
@@ -126,8 +109,8 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> An
     )
 
 
-async def _state_of(job: Any, runtime: Runtime) -> dict[str, Any]:
-    (item,) = await _background(runtime).store.items(job.job_id)
+async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
+    (item,) = await runtime.part(Jobs).store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
     wanted = body.text and body.text.format and body.text.format.as_chat()
@@ -145,7 +128,7 @@ async def _state_of(job: Any, runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _status_of(job: Any, item: Any, missing: SixplyError | None) -> tuple[str, dict[str, str] | None]:
+def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[str, dict[str, str] | None]:
     if missing:
         return "failed", {"code": missing.code, "message": missing.public}
     if item.status == "failed" and item.outcome:
@@ -189,7 +172,7 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
         return None
     if response_id.startswith(IN_BACKGROUND):
         job = await _find_job(response_id, caller, runtime)
-        (item,) = await _background(runtime).store.items(job.job_id)
+        (item,) = await runtime.part(Jobs).store.items(job.job_id)
         if item.status != "done":
             raise InvalidRequest(f'The response "{response_id}" is not completed. Wait for it, and then go on from it.')
         return str((item.outcome or {})["thread_id"])

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from serving.api.schemas import Identifier, RequestBody, Text
-from serving.compat.conversation import (
+from extensions.openai_api.conversation import (
     MOST_TOOLS,
     Arguments,
     CallId,
@@ -16,7 +15,8 @@ from serving.compat.conversation import (
     said_by_person,
     text_of,
 )
-from serving.compat.vendors import VendorRequest
+from extensions.openai_api.vendors import VendorRequest
+from serving.api.schemas import Identifier, RequestBody, Text
 
 
 class InputPart(BaseModel):

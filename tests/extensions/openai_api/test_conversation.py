@@ -16,12 +16,14 @@ from langchain_core.messages import (
     convert_to_openai_messages,
 )
 
+from extensions.openai_api.conversation import said_by_person
+from extensions.openai_api.vendors import request_from, with_footnotes
 from foundation.errors import RequestError
+from orchestration.events import NearDocument
 from orchestration.flow.message_agent import thread_of
 from orchestration.requests import ClientOptions
-from serving.compat.conversation import said_by_person
-from serving.compat.vendors import request_from
 from tests.doubles.provider import openai_faults
+from tests.doubles.serving import answer
 
 IDS = st.sampled_from(["call_1", "call_2", "call_3"])
 TEXTS = st.sampled_from(["", " ", "How warm is it?", "18 degrees"])
@@ -84,3 +86,9 @@ def test_the_ids_of_calls_name_the_conversation_in_which_they_were_handed_out() 
     thread = "0123456789abcdef" * 2
     assert thread_of([f"call_{thread}1", f"call_{thread}12"]) == thread
     assert thread_of([f"call_{thread}1", f"call_{'f' * 32}1"]) is None
+
+
+def test_an_answer_that_was_not_given_says_where_to_look() -> None:
+    near = [NearDocument(document_id=title, uri=f"{title}.md", title=title) for title in ("Warranty", "Price list")]
+    refusal = answer("q", status="abstained", text="Not found.", citations=(), nearest=tuple(near))
+    assert with_footnotes(refusal) == "Not found.\n\nNearest: Warranty (Warranty.md), Price list (Price list.md)"

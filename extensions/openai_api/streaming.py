@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
+from extensions.openai_api.vendors import VendorRequest, footnotes, with_footnotes
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.text.patterns import check_schema
@@ -21,7 +22,6 @@ from orchestration.language.guard import REMOVED
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
-from serving.compat.vendors import VendorRequest, footnotes, with_footnotes
 from serving.http.streams import collect, stream_events, text_for_clients
 from serving.runtime import Runtime, admit
 

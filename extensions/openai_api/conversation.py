@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, cast
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from extensions.openai_api.errors import UnsupportedParameter
 from foundation.errors import InvalidRequest
 from foundation.text.json_values import read_object
 from orchestration.requests import ClientOptions
 from serving.api.schemas import Text
-from serving.compat.errors import UnsupportedParameter
 
 # Maximum tools of one request, and maximum characters of all their schemas
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000

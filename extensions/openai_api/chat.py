@@ -9,12 +9,7 @@ from fastapi.sse import format_sse_event
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation.errors import SixplyError
-from foundation.types import Usage
-from orchestration.events import Answer
-from serving.access.identity import Asker
-from serving.api.schemas import Text
-from serving.compat.conversation import (
+from extensions.openai_api.conversation import (
     MOST_TOOLS,
     Arguments,
     CallId,
@@ -24,9 +19,14 @@ from serving.compat.conversation import (
     said_by_person,
     text_of,
 )
-from serving.compat.errors import openai_problem
-from serving.compat.streaming import Shape, reply, route_arguments, sse
-from serving.compat.vendors import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
+from extensions.openai_api.errors import openai_problem
+from extensions.openai_api.streaming import Shape, reply, route_arguments, sse
+from extensions.openai_api.vendors import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
+from foundation.errors import SixplyError
+from foundation.types import Usage
+from orchestration.events import Answer
+from serving.access.identity import Asker
+from serving.api.schemas import Text
 from serving.http.errors import responses
 from serving.runtime import Running, Runtime, admit
 

@@ -1,0 +1,9 @@
+"""OpenAI's APIs, so that their clients can talk to this system: Chat Completions and Responses."""
+
+from foundation.extensions import Extension
+
+extension = Extension(
+    about="OpenAI's APIs, so that their clients can talk to this system: Chat Completions and Responses.",
+    requires=("jobs",),
+    plug="extensions.openai_api.plug:plug",
+)
