@@ -43,7 +43,6 @@ PORTS = {
     "orchestration.agent": "orchestration.agents",
     "orchestration.policy.approver": "orchestration.approvers",
     "orchestration.planner": "orchestration.planners",
-    "orchestration.notifier": "orchestration.notifiers",
     "orchestration.checkpoints": "orchestration.checkpoints",
     "orchestration.tools": "orchestration.tools",
     "observability.exporters": "observability.exporters",

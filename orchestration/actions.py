@@ -126,18 +126,6 @@ class Approval(Noun):
         return self.edited_hash or self.arguments_hash
 
 
-class ApprovalNotice(Noun):
-    """A notice of a pending approval for outside channels: no arguments, no person's words, no requester."""
-
-    approval_id: str
-    tenant: str
-    tool: str
-    requested_at: datetime
-    expires_at: datetime
-    link: str = ""
-    """Link to decide it, from `[orchestration] approval_link`; empty: none."""
-
-
 class Decision(Noun):
     approval_id: str
     approve: bool

@@ -1,7 +1,7 @@
 """Open the parts of layer 4: tools, approvals, the executor, checkpoints, and the agent."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts, ApprovalNotifier, Approver
+from orchestration.contract import Agent, AgentParts, Approver
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
@@ -34,8 +34,6 @@ class Orchestration:
     facts: Any
     """`orchestration.memory.facts.SqliteFacts`; `None` where that module was deleted."""
     approvals: SqliteApprovals
-    announcer: Any
-    """`orchestration.effects.announcing.Announcer`; `None` without a notifier."""
     recorders: Recorders
     executor: Executor
     spending: SqliteSpending
@@ -47,6 +45,7 @@ def open_orchestration(
     assembly: Assembly,
     *,
     recorders: Recorders,
+    announcers: Sequence[Callable[[Approval], None]] = (),
     stops: Any = None,
 ) -> Orchestration:
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened."""
@@ -54,31 +53,23 @@ def open_orchestration(
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
     memory = load_if_there("orchestration.memory.facts")
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock, records))
-    announcer = None
-    if settings.notifier:
-        notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
-        announcing = load_removable("orchestration.effects.announcing", asking="[orchestration.notifier]")
-        announcer = assembly.keep(announcing.Announcer(notifier, link=settings.approval_link))
 
     def announce(approval: Approval) -> None:
         until = approval.expires_at.isoformat(timespec="minutes")
-        link = settings.approval_link.replace("{approval_id}", approval.approval_id)
         log.info(
-            "approval %r of tenant %r waits: %r, until %s%s",
+            "approval %r of tenant %r waits: %r, until %s",
             approval.approval_id,
             approval.tenant,
             approval.tool,
             until,
-            f", {link!r}" if link else "",
         )
-        if announcer:
-            announcer.announce(approval)
+        for tell in announcers:
+            tell(approval)
 
     return Orchestration(
         tools=tools,
         facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock, records=records)),
         approvals=approvals,
-        announcer=announcer,
         recorders=recorders,
         executor=Executor(
             tools=tools,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.components import Context
 from foundation.types import Principal
-from orchestration.actions import ApprovalNotice, Decision, ProposedEffect, Requirement
+from orchestration.actions import Decision, ProposedEffect, Requirement
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
@@ -65,18 +65,6 @@ class Planner(Protocol):
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         """Return the plan with the steps that depend on a failed one replaced, or the same plan."""
-        ...
-
-
-@runtime_checkable
-class ApprovalNotifier(Protocol):
-    """Tells people that an approval waits for them."""
-
-    def announce(self, notice: ApprovalNotice) -> None:
-        """Announce one approval. Called off the event loop, one at a time; after a crash, possibly again for the same approval.
-
-        Raises ComponentError: nobody could be told. The failure is logged and counted; it is not retried.
-        """
         ...
 
 

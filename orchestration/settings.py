@@ -92,10 +92,6 @@ class OrchestrationSettings(Section):
     planner: Part = Part(use="classifier")
     """The planner; where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")
-    notifier: Part | None = None
-    """What notifies people that an approval waits for them, beside the line in the log."""
-    approval_link: str = ""
-    """The link in the line of the log and in a notice, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: no link."""
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()
     prompts: PromptSettings = PromptSettings()

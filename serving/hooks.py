@@ -20,6 +20,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from fastapi import APIRouter
 
+    from orchestration.actions import Approval
     from orchestration.contract import Agent, AnswerCheck
     from orchestration.effects.records import Recorder
     from serving.access.identity import Identity, KeyStore
@@ -103,6 +104,8 @@ class Hooks:
     """Wraps the agent, at its place."""
     answer_checks: list[AnswerCheck] = field(default_factory=list)
     """Each says what of a model's answer was not read, beside the core's own check of markers, quotations and figures."""
+    announcers: list[Callable[[Approval], None]] = field(default_factory=list)
+    """Each is told of an approval that waits; it returns at once and raises nothing."""
     routers: list[APIRouter] = field(default_factory=list)
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""

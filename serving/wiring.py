@@ -69,7 +69,6 @@ class System:
     grounding: Grounding
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
-    announcer: Any
     spending: SqliteSpending
     facts: Any
     recorders: Recorders
@@ -140,7 +139,9 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         erasures=erasures,
     )
     recorders = Recorders(hooks.recorders, model=chat_name, manifest_id=manifest_id, tenant_models=names_of_tenants)
-    acting = open_orchestration(settings.orchestration, assembly, stops=stops, recorders=recorders)
+    acting = open_orchestration(
+        settings.orchestration, assembly, stops=stops, recorders=recorders, announcers=hooks.announcers
+    )
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     opened["hooks"] = hooks

@@ -54,6 +54,9 @@ use = "examples.support_desk.tools:build"
 use = "memory"
 [serving.http]
 port = 0
+[notifier]
+url = "http://127.0.0.1:9/nobody"
+secret = "a secret of these attacks alone"
 [[observability.exporters]]
 use = "sqlite"
 """

@@ -27,8 +27,6 @@ async def _measure(app: FastAPI) -> AsyncIterator[None]:
     watch(names.DOCUMENTS, system.ledger.document_count)
     watch(names.CHUNKS, system.vectors.count)
     watch(names.APPROVALS_WAITING, system.approvals.waiting)
-    if system.announcer:
-        watch(names.APPROVALS_UNANNOUNCED, system.announcer.failed)
     watch(names.BUDGET_USED_SHARE, system.spending.system_share, whose="system")
     watch(names.BUDGET_USED_SHARE, system.spending.fullest_share, whose="tenant")
     for work, places in runtime.admission.items():

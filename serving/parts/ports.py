@@ -23,7 +23,6 @@ CONTRACTS = {
     "orchestration.agent": "orchestration.contract:Agent",
     "orchestration.policy.approver": "orchestration.contract:Approver",
     "orchestration.planner": "orchestration.contract:Planner",
-    "orchestration.notifier": "orchestration.contract:ApprovalNotifier",
     "orchestration.checkpoints": "langgraph.checkpoint.base:BaseCheckpointSaver",
     "orchestration.tools": "langchain_core.tools:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",
@@ -59,7 +58,7 @@ class Port:
         return contract_type
 
     def configured_parts(self, settings: Settings) -> tuple[Part, ...]:
-        """Return the parts in stack.toml for this port; empty for parsers, and without a notifier."""
+        """Return the parts in stack.toml for this port; empty for parsers."""
         value: Any = settings
         for section in self.name.split("."):
             value = getattr(value, section, ())

@@ -301,7 +301,6 @@ class FakeSystem:
     agent: ScriptedAgent = field(default_factory=ScriptedAgent)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
-    announcer: None = None
     chat: object = None
     tools: tuple[BaseTool, ...] = ()
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
@@ -380,6 +379,10 @@ class World:
         return keys.create(subject=subject or f"{roles[0]}@north", tenant="north", roles=roles, groups=groups)
 
 
+# What extensions need that do not start without
+NEEDED = {"notifier": {"url": "http://127.0.0.1:9/approvals", "secret": "a secret of the tests alone"}}
+
+
 def world(
     folder: Path,
     *,
@@ -393,7 +396,7 @@ def world(
         extensions=extensions,
         foundation=FoundationSettings(data_dir=folder),
         serving=ServingSettings(http=HttpSettings(**({"port": 0, "grace_s": 4} | http)), **(serving or {})),
-        **(sections or {}),
+        **{name: lines for name, lines in NEEDED.items() if name in extensions} | (sections or {}),
     )
     context = Context(data_dir=folder, clock=SystemClock())
     keys = KeyStore.of(settings, context.clock)

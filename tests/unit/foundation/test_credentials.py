@@ -88,6 +88,7 @@ def test_settings_are_masked_by_type_by_name_and_inside_of_texts_however_deep() 
 
 
 STACK = f"""
+extensions = ["outside_tools"]
 [foundation]
 data_dir = "{{data}}"
 [models.chat]

@@ -1,12 +1,13 @@
 """Announcements of approvals, in a thread beside the run. A failed one changes nothing about its approval."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Semaphore
 
+from extensions.notifier.notice import ApprovalNotice
 from foundation.errors import SixplyError
-from orchestration.actions import Approval, ApprovalNotice
-from orchestration.contract import ApprovalNotifier
+from orchestration.actions import Approval
 
 # Most announcements in the queue; an address that is down must not fill the memory
 MOST_WAITING = 100
@@ -15,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Passes notices to a notifier, one at a time, in a thread of its own."""
+    """Passes notices on, one at a time, in a thread of its own. `notify` raises ComponentError: nobody could be told."""
 
-    def __init__(self, notifier: ApprovalNotifier, *, link: str = "") -> None:
-        self._notifier, self._link = notifier, link
+    def __init__(self, notify: Callable[[ApprovalNotice], None], *, link: str = "") -> None:
+        self._notify, self._link = notify, link
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="announce-approvals")
         self._room, self._lock = Semaphore(MOST_WAITING), Lock()
         self._failed = 0
@@ -47,7 +48,7 @@ class Announcer:
         failure = "the one before could not be announced, and the system is closing" if self._gives_up else ""
         try:
             if not failure:
-                self._notifier.announce(notice_of(approval, self._link))
+                self._notify(notice_of(approval, self._link))
         except SixplyError as error:
             failure = str(error)
         except Exception as error:  # a notifier from outside may raise anything

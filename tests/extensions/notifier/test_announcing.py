@@ -9,19 +9,25 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foundation.components import Context, load
+from extensions.notifier.announcing import MOST_WAITING, Announcer, notice_of
+from extensions.notifier.notice import ApprovalNotice
+from extensions.notifier.settings import NotifierSettings
+from extensions.notifier.webhook import WebhookNotifier, open_webhook
+from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting, UpstreamRejected
-from foundation.settings import Part
-from orchestration.actions import Approval, ApprovalNotice, Decision
-from orchestration.effects.announcing import MOST_WAITING, Announcer, notice_of
+from orchestration.actions import Approval, Decision
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles import stacks
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.receiver import Receiver
 
@@ -65,9 +71,9 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def webhook(receiver: Receiver, **options: Any) -> Any:
-    part = Part(use="webhook", **{"url": f"{receiver.url}/hook", "secret": SECRET, **options})
-    return load("orchestration.notifier", part, Context(data_dir=Path("nowhere")))
+def webhook(receiver: Receiver, **options: Any) -> WebhookNotifier:
+    settings = NotifierSettings.model_validate({"url": f"{receiver.url}/hook", "secret": SECRET, **options})
+    return open_webhook(settings, SystemClock())
 
 
 def test_a_notice_holds_neither_arguments_nor_words_nor_who_asked() -> None:
@@ -80,7 +86,7 @@ def test_a_notice_holds_neither_arguments_nor_words_nor_who_asked() -> None:
 def test_an_announcement_returns_before_anybody_was_told() -> None:
     notes = Notes()
     notes.free.clear()
-    announcer = Announcer(notes)
+    announcer = Announcer(notes.announce)
     announcer.announce(APPROVAL)
     assert notes.begun.wait(60)
     assert notes.notices == []
@@ -94,7 +100,7 @@ def test_a_failure_is_logged_and_counted_and_the_next_one_is_announced(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes = Notes(error)
-    announcer = Announcer(notes)
+    announcer = Announcer(notes.announce)
     announcer.announce(APPROVAL)
     announcer.announce(APPROVAL)
     announcer.close()
@@ -108,7 +114,7 @@ def test_a_failure_is_logged_and_counted_and_the_next_one_is_announced(
 def test_an_address_that_is_down_does_not_fill_the_memory() -> None:
     notes = Notes()
     notes.free.clear()
-    announcer = Announcer(notes)
+    announcer = Announcer(notes.announce)
     for _ in range(MOST_WAITING + 20):
         announcer.announce(APPROVAL)
     assert announcer.failed() == 20
@@ -119,7 +125,7 @@ def test_an_address_that_is_down_does_not_fill_the_memory() -> None:
 def test_the_end_announces_what_waits_and_gives_up_at_the_first_failure() -> None:
     for fails, told, failed in ((None, 3, 0), (UpstreamRejected("no"), 0, 3)):
         notes = Notes(fails)
-        announcer = Announcer(notes)
+        announcer = Announcer(notes.announce)
         for _ in range(3):
             announcer.announce(APPROVAL)
         announcer.close()
@@ -127,7 +133,7 @@ def test_the_end_announces_what_waits_and_gives_up_at_the_first_failure() -> Non
 
 
 def test_what_comes_after_the_end_is_counted_and_raises_nothing() -> None:
-    announcer = Announcer(Notes())
+    announcer = Announcer(Notes().announce)
     announcer.close()
     announcer.announce(APPROVAL)
     assert announcer.failed() == 1
@@ -135,7 +141,7 @@ def test_what_comes_after_the_end_is_counted_and_raises_nothing() -> None:
 
 async def test_an_effect_that_waits_is_announced_and_waits_as_before_where_nobody_can_be_told(data_dir: Path) -> None:
     world = World(data_dir)
-    announcer = Announcer(notes := Notes(UpstreamRejected("no")))
+    announcer = Announcer((notes := Notes(UpstreamRejected("no"))).announce)
     world.announce = announcer.announce
     agent = world.agent()
     waiting = await answer(agent, AnswerRequest(question="Please send parcel P-123 because Ada waits"), NORTH)
@@ -203,8 +209,38 @@ def test_nobody_at_the_address_is_an_error_of_ours() -> None:
     ],
 )
 def test_an_address_or_a_secret_that_protects_nothing_is_refused_at_start(
-    receiver: Receiver, options: dict[str, str], says: str
+    tmp_path: Path, options: dict[str, str], says: str
 ) -> None:
+    lines = {"url": "https://hooks.example.com/x", "secret": SECRET} | options
+    section = "[notifier]\n" + "".join(f'{key} = "{value}"\n' for key, value in lines.items())
     with pytest.raises(InvalidSetting, match=says) as caught:
-        webhook(receiver, **options)
+        load(stacks.stack(tmp_path, section, extensions=["notifier"]))
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lines", ["", '[notifier]\nurl = "https://hooks.example.com/x"\n'])
+def test_without_an_address_or_a_secret_it_does_not_start(tmp_path: Path, lines: str) -> None:
+    loaded = load(stacks.stack(tmp_path, lines, extensions=["notifier"]))
+    with pytest.raises(InvalidSetting, match=r"\[notifier\] has no (url|secret)"), open_system(loaded):
+        pass
+
+
+def test_turned_on_it_is_told_of_an_approval_that_waits_and_of_nothing_private(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    section = f'[notifier]\nurl = "{receiver.url}/hook"\nsecret = "{SECRET}"\nlink = "{LINK}"\n'
+    with open_system(load(stacks.stack(tmp_path, section, extensions=["notifier"]))) as system:
+        for announce in system.hooks.announcers:
+            announce(APPROVAL)
+    ((_, body),) = receiver.requests
+    assert json.loads(body)["link"] == "https://desk.example.com/approvals/ap-1"
+    assert b"Crescent" not in body
+
+
+def test_names_forge_no_second_notice_and_many_at_once_all_arrive(receiver: Receiver) -> None:
+    hook = webhook(receiver)
+    odd = ["", "a" * 5000, "北", "nul\x00byte", '{"}', "north\napproval 'ap-2' waits"]
+    notices = [notice_of(APPROVAL, LINK).model_copy(update={"tenant": name, "tool": name}) for name in odd]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hook.announce, notices))
+    assert sorted(json.loads(body)["tenant"] for _, body in receiver.requests) == sorted(odd)

@@ -1,0 +1,35 @@
+"""Where the notifier plugs in: it is told of each approval that waits, and counts those of which nobody could be told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from extensions.notifier.announcing import Announcer
+from extensions.notifier.settings import NotifierSettings
+from extensions.notifier.webhook import open_webhook
+from foundation import names
+from foundation.errors import InvalidSetting
+from observability.telemetry import metrics
+from serving.hooks import Hooks
+from serving.runtime import Runtime
+
+
+def plug(hooks: Hooks) -> None:
+    """Raises InvalidSetting: there is no address or no secret."""
+    settings = hooks.section(NotifierSettings)
+    for key in ("url", "secret"):
+        if not getattr(settings, key):
+            raise InvalidSetting(
+                f"[notifier] has no {key}, so nobody can be told of an approval. Set url in stack.toml, the secret by "
+                "SIXPLY__NOTIFIER__SECRET, or turn it off: make remove NAME=notifier"
+            )
+    webhook = hooks.keep(open_webhook(settings, hooks.context.clock))
+    announcer = hooks.keep(Announcer(webhook.announce, link=settings.link))
+    hooks.announcers.append(announcer.announce)
+    hooks.lifespans.append(partial(_count, announcer))
+
+
+@asynccontextmanager
+async def _count(announcer: Announcer, _: Runtime) -> AsyncIterator[None]:
+    metrics.domain().watch(names.APPROVALS_UNANNOUNCED, announcer.failed)
+    yield

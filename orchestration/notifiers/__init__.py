@@ -1,1 +1,0 @@
-"""Notifiers, one file each: they tell people that an approval waits."""
