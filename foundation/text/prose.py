@@ -26,15 +26,16 @@ class CodeSplitter:
 
     def __init__(self) -> None:
         self._waiting, self._fence, self._line, self._html = "", "", "", ""
+        self._at = 0  # what stands before is decided; cutting it off each time would copy the rest
 
     def split(self, text: str, *, last: bool = False) -> Iterator[tuple[str, bool]]:
         """Yield what is decided by now as (piece, whether it is code); with `last` all."""
-        self._waiting += text
-        while self._waiting:
+        self._waiting, self._at = self._waiting[self._at :] + text, 0
+        while self._at < len(self._waiting):
             end, is_code = self._end_of_code(last=last) if self._fence else self._end_of_prose(last=last)
-            if not end:
+            if end == self._at:
                 return
-            piece, self._waiting = self._waiting[:end], self._waiting[end:]
+            piece, self._at = self._waiting[self._at : end], end
             self._note(piece, is_code=is_code)
             yield piece, is_code
 
@@ -57,8 +58,8 @@ class CodeSplitter:
             self._html = self._html or "to an empty line"
 
     def _end_of_code(self, *, last: bool) -> tuple[int, bool]:
-        place = 0
-        for line in _LINES.findall(self._waiting):
+        place = self._at
+        for line in (found[0] for found in _LINES.finditer(self._waiting, place)):
             if not (last or line.endswith("\n")):
                 break
             place += len(line)
@@ -70,29 +71,33 @@ class CodeSplitter:
 
     def _end_of_prose(self, *, last: bool) -> tuple[int, bool]:
         """Return where prose ends, or the code with which the waiting text begins."""
-        text, start = self._waiting, 0
+        text, at = self._waiting, self._at
+        start = at
         if self._html:
-            return text.find("\n") + 1 or len(text), False  # each line may end the block
+            return text.find("\n", at) + 1 or len(text), False  # each line may end the block
         while sign := _CODE_SIGN.search(text, start):
             line_begins = self._begins_line(sign.start())
-            if sign.start() and (line_begins or sign[0][0] == "`"):
+            if sign.start() > at and (line_begins or sign[0][0] == "`"):
                 end = self._end_of_span(sign, last=last)
                 if line_begins or end != 0:
                     return sign.start(), False
             elif line_begins and (len(sign[0]) >= _FENCE_SIGNS or (sign.end() == len(text) and not last)):
-                if "\n" not in text and not last:
-                    return 0, False
+                if not last and "\n" not in text[at:]:
+                    return at, False
                 self._fence = sign[0] if len(sign[0]) >= _FENCE_SIGNS else ""
                 if self._fence:
-                    return text.find("\n") + 1 or len(text), True
+                    return text.find("\n", at) + 1 or len(text), True
             elif sign[0][0] == "`" and (end := self._end_of_span(sign, last=last)) != 0:
-                return (0, False) if end is None else (end, True)
+                return (at, False) if end is None else (end, True)
             start = sign.end()
         return len(text), False
 
     def _begins_line(self, place: int) -> bool:
-        newline = self._waiting.rfind("\n", max(0, place - 4), place)
-        before = self._waiting[newline + 1 : place] if newline >= 0 or place > 3 else self._line + self._waiting[:place]
+        least = max(self._at, place - 4)
+        newline = self._waiting.rfind("\n", least, place)
+        before = self._waiting[max(newline + 1, least) : place]
+        if newline < 0 and least == self._at:
+            before = self._line + before
         return len(before) <= 3 and not before.strip(" ")
 
     def _end_of_span(self, sign: re.Match[str], *, last: bool) -> int | None:

@@ -4,15 +4,20 @@ The step must be one that a reader can check, or any figure would follow from a 
 or the question, or in one list of a tool's JSON result; a conversion needs one figure alone.
 """
 
+from __future__ import annotations
+
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, islice, pairwise, permutations
 from math import isclose
 from typing import Any
+
+from foundation.machine import deadline
 
 NUMBER = re.compile(r"\d+(?:[.,'\u2019\u202f]\d+)*")
 _DATE = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
@@ -25,6 +30,8 @@ _UNITS = (60, 24, 7, 12, 3600, 0.6214, 2.2046, 3.2808, 2.54, 2.4711, 0.3861, 3.7
 _SCALES = (1e3, 1e6, 1e9)
 _EXACT, _ROUNDED = 1e-9, 0.006
 _MOST_OPERANDS, _MOST_IN_LIST, _MOST_TIMES = 60, 12, 60
+# Sums of a tool's lists, and figures of an answer that are added up: a hostile result or answer has any number of them
+_MOST_SUMS, _MOST_ADDED = 100_000, 2_000
 
 
 def readings_of(written: str) -> set[float]:
@@ -83,37 +90,54 @@ class Figures:
 
     def work_out(self, written: str, *, percent: bool) -> str | None:
         """Return how the number follows in one step from figures that are known; `None` where it does not."""
+        deadline.check()
         decimals = len(re.split(r"[.,]", written)[-1]) if re.search(r"[.,]", written) else 0
         half = 0.5 * 10**-decimals
-        own = list(dict.fromkeys(item for item in self._answer if item < _SMALL or self._has(item)))[:_MOST_OPERANDS]
         for value in readings_of(written):
-            working = (
-                self._pair_up(value, own, half, percent=percent) or self._add_up(value) or self._from_lists(value, own)
-            )
-            working = working or self._from_times(value) or self._convert(value, own, half, percent=percent)
+            working = self._pair_up(value, half, percent=percent) or self._add_up(value) or self._from_lists(value)
+            working = working or self._from_times(value) or self._convert(value, half, percent=percent)
             if working:
                 return working
         return None
+
+    @cached_property
+    def _own(self) -> list[float]:
+        """The figures of the answer that are known: the operands of a step."""
+        return list(dict.fromkeys(item for item in self._answer if item < _SMALL or self._has(item)))[:_MOST_OPERANDS]
 
     def _has(self, value: float) -> bool:
         place = bisect_left(self._in_order, value - _EXACT * max(1.0, value))
         near = self._in_order[place] if place < len(self._in_order) else None
         return value in self._read or (near is not None and isclose(near, value, rel_tol=_EXACT))
 
-    def _pair_up(self, value: float, own: Sequence[float], half: float, *, percent: bool) -> str | None:
-        others = [item for item in own if item != value]
-        pairs = (_work_out_pair(value, *pair, half, percent=percent) for pair in combinations(others, 2))
-        return next(filter(None, pairs), None)
+    @cached_property
+    def _pairs(self) -> list[_Step]:
+        return sorted(step for a, b in permutations(self._own, 2) for step in _steps_of(a, b))
+
+    def _pair_up(self, value: float, half: float, *, percent: bool) -> str | None:
+        near = _between(self._pairs, value - half, value + half)
+        steps = [step for step in near if value not in step.terms and (percent or not step.is_percent)]
+        exact = (step for step in steps if step.is_exact and isclose(step.result, value, rel_tol=_EXACT))
+        rounded = (step for step in steps if not step.is_exact and step.result >= 1)
+        found = next(exact, None) or min(rounded, key=lambda step: abs(step.result - value), default=None)
+        return found.working if found else None
+
+    @cached_property
+    def _sums_in_answer(self) -> list[_Step]:
+        sums = (
+            _Step(total, " + ", self._answer[start : start + count])
+            for start in range(min(len(self._answer), _MOST_ADDED))
+            for count, total in enumerate(accumulate(self._answer[start : start + _MOST_OPERANDS - 1]), start=1)
+            if count > 1
+        )
+        return sorted(sums)
 
     def _add_up(self, value: float) -> str | None:
         """Return the sum of figures that follow each other in the answer."""
-        for start in range(len(self._answer)):
-            total = 0.0
-            for count, item in enumerate(self._answer[start : start + _MOST_OPERANDS]):
-                if count > 1 and isclose(total, value, rel_tol=_EXACT):
-                    return " + ".join(f"{term:g}" for term in self._answer[start : start + count])
-                total += item
-        return None
+        found = _exactly(
+            [step for step in _between(self._sums_in_answer, value, value) if value not in step.terms], value
+        )
+        return found.working if found else None
 
     def _from_times(self, value: float) -> str | None:
         for minutes in self._minutes:
@@ -122,7 +146,7 @@ class Figures:
                 return f"{hours} h {rest} min between two times"
         return f"{value:g} days between two dates" if value in self._days else None
 
-    def _convert(self, value: float, own: Sequence[float], half: float, *, percent: bool) -> str | None:
+    def _convert(self, value: float, half: float, *, percent: bool) -> str | None:
         for scale in (*_SCALES, *((100,) if percent else ())):
             for other, sign in ((value * scale, "÷"), (value / scale, "×")):
                 near = self._nearest(other)
@@ -130,7 +154,7 @@ class Figures:
                     return f"{near:g} {sign} {scale:,.0f}"
         for unit in _UNITS:
             for other, sign in ((value * unit, "÷"), (value / unit, "×")):
-                if any(isclose(item, other, rel_tol=_ROUNDED) for item in own if item != value):
+                if any(isclose(item, other, rel_tol=_ROUNDED) for item in self._own if item != value):
                     return f"{other:.4g} {sign} {unit:g}"
         near = self._nearest(value)
         return (
@@ -142,42 +166,84 @@ class Figures:
         around = self._in_order[max(0, place - 1) : place + 1]
         return min(around, key=lambda item: abs(item - value), default=None)
 
-    def _from_lists(self, value: float, own: Sequence[float]) -> str | None:
-        for values in self._lists:
-            sums = {sum(values): values, **_sums_of(values)}
-            for total, terms in sums.items():
-                working = " + ".join(f"{term:g}" for term in terms)
-                for count in {1.0, *own}:
-                    if isclose(total * count, value, rel_tol=_EXACT):
-                        return working if count == 1 else f"{count:g} × ({working})"
-                for item in own:
-                    if isclose(abs(total - item), value, rel_tol=_EXACT) or isclose(
-                        total + item, value, rel_tol=_EXACT
-                    ):
-                        return f"{working} {'+' if total + item == value else '-'} {item:g}"
+    @cached_property
+    def _sums(self) -> list[_Step]:
+        sums = (_Step(sum(terms), " + ", terms) for values in self._lists for terms in _terms_of(values))
+        return sorted(islice(sums, _MOST_SUMS))
+
+    def _from_lists(self, value: float) -> str | None:
+        for count in (1.0, *self._own):
+            if count and (found := _exactly(self._sums, value / count)):
+                return found.working if count == 1 else f"{count:g} × ({found.working})"
+        for item in self._own:
+            if found := _exactly(self._sums, value + item) or _exactly(self._sums, item - value):
+                return f"{found.working} - {item:g}"
+            if found := _exactly(self._sums, value - item):
+                return f"{found.working} + {item:g}"
         return None
 
 
-def _work_out_pair(value: float, first: float, second: float, half: float, *, percent: bool) -> str | None:
-    for a, b in ((first, second), (second, first)):
-        steps = {f"{a:g} + {b:g}": a + b, f"{a:g} - {b:g}": a - b}
-        near = {f"{a:g} × {b:g}": a * b, f"{a:g} % of {b:g}": a * b / 100}
-        near |= {f"{b:g} {sign} {a:g} %": b * (1 + factor * a / 100) for sign, factor in (("+", 1), ("-", -1))}
-        if b:
-            near[f"{a:g} ÷ {b:g}"] = a / b
-        if b and percent:
-            near |= {f"{a:g} ÷ {b:g} in percent": 100 * a / b, f"{b:g} to {a:g} in percent": 100 * abs(a - b) / b}
-        exact = (step for step, result in steps.items() if isclose(result, value, rel_tol=_EXACT))
-        rounded = (step for step, result in near.items() if abs(result - value) <= half and result >= 1)
-        if working := next(exact, None) or next(rounded, None):
-            return working
-    return None
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step of arithmetic: its result, its sign, and what it is made from."""
+
+    result: float
+    sign: str
+    terms: Sequence[float]
+
+    def __lt__(self, other: _Step) -> bool:
+        return self.result < other.result
+
+    @property
+    def is_exact(self) -> bool:
+        return self.sign in (" + ", " - ")
+
+    @property
+    def is_percent(self) -> bool:
+        return self.sign in _IN_PERCENT
+
+    @property
+    def working(self) -> str:
+        if self.is_exact:
+            return self.sign.join(f"{term:g}" for term in self.terms)
+        return self.sign.format(*(f"{term:g}" for term in self.terms))
 
 
-def _sums_of(values: Sequence[float]) -> dict[float, tuple[float, ...]]:
+_IN_PERCENT = ("{} ÷ {} in percent", "{1} to {0} in percent")
+
+
+def _steps_of(a: float, b: float) -> Iterator[_Step]:
+    results = {
+        " + ": a + b, " - ": a - b, "{} × {}": a * b, "{} % of {}": a * b / 100,
+        "{1} + {0} %": b * (1 + a / 100), "{1} - {0} %": b * (1 - a / 100),
+    }  # fmt: skip
+    if b:
+        results |= {"{} ÷ {}": a / b} | dict(zip(_IN_PERCENT, (100 * a / b, 100 * abs(a - b) / b), strict=True))
+    return (_Step(result, sign, (a, b)) for sign, result in results.items())
+
+
+def _between(steps: Sequence[_Step], least: float, most: float) -> Sequence[_Step]:
+    edge = _EXACT * max(1.0, abs(most))
+    first, last = (
+        find(steps, at, key=lambda step: step.result)
+        for find, at in ((bisect_left, least - edge), (bisect_right, most + edge))
+    )
+    return steps[first:last]
+
+
+def _exactly(steps: Sequence[_Step], value: float) -> _Step | None:
+    near = (step for step in _between(steps, value, value) if isclose(step.result, value, rel_tol=_EXACT))
+    return next(near, None)
+
+
+def _terms_of(values: Sequence[float]) -> Iterator[Sequence[float]]:
+    """Yield what of a list may be added up: all, and any part of a short one, or two that follow each other."""
+    yield values
     if len(values) > _MOST_IN_LIST:
-        return {a + b: (a, b) for a, b in pairwise(values)}
-    return {sum(chosen): chosen for size in range(1, len(values) + 1) for chosen in combinations(values, size)}
+        yield from pairwise(values)
+    else:
+        for size in range(1, len(values)):
+            yield from combinations(values, size)
 
 
 def _lists_in(texts: Sequence[str]) -> Iterator[tuple[float, ...]]:

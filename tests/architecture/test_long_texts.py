@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable
 
 import pytest
 from langchain_core.tools import tool
 
+from foundation.text.prose import blank_code
 from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.language.intent import classify_clauses, requests_to
+from retrieval.grounding.worked_figures import NUMBER, Figures
 from tests.architecture.worst_texts import COMMON, GROWTH, growth
 
 
@@ -29,6 +33,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "what is asked for": lambda text: [*requests_to(("remember", "note"), text, frozenset())],
     "clauses": classify_clauses,
     "orders to a model": instructs_reader,
+    "code in an answer": blank_code,
     "addresses in an answer": lambda text: without_foreign_urls(text, [text[:100]]),
 }
 
@@ -37,7 +42,34 @@ READERS: dict[str, Callable[[str], object]] = {
 def test_no_reader_of_foreign_texts_is_slow_on_a_long_one(reader: str) -> None:
     slow = {
         unit: grown
-        for unit in (*COMMON, "百", "not ", "and ")
+        for unit in (*COMMON, "百", "not ", "and ", "```\n", "~~~\n")
         if (grown := growth(READERS[reader], "", unit, "!")) > GROWTH
     }
     assert not slow
+
+
+def work_out_all(answer: str, *read: str) -> None:
+    figures = Figures(read, answer)
+    for written in NUMBER.findall(answer):
+        figures.work_out(written, percent=True)
+
+
+def in_lists(many: int) -> str:
+    draw = random.Random(1)
+    return json.dumps({f"k{number}": [draw.random() * 1e6 for _ in range(12)] for number in range(many)})
+
+
+def different(many: int) -> str:
+    return " ".join(str(1_000 + 7 * number * number) for number in range(many))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda text: work_out_all(different(len(text))),
+        lambda text: work_out_all(different(5), in_lists(1 + len(text) // 100)),
+    ],
+    ids=["an answer of many figures", "a result of many lists"],
+)
+def test_figures_are_worked_out_in_a_time_that_grows_with_what_was_read(work: Callable[[str], object]) -> None:
+    assert growth(work, "", "1", "") <= GROWTH
