@@ -9,10 +9,11 @@ from pathlib import Path
 
 from examples.evaluate_it import ANSWERS, golden_cases
 from examples.small_system import ask, small_system
+from extensions.value.outcome_contract import OutcomeContract, load_contract
+from extensions.value.roi import value_report
+from observability.evaluation.floors import measure_floors
 from observability.stores import history
 from observability.stores.outcomes import Outcome, Verdict
-from observability.value.outcome_contract import OutcomeContract, load_contract
-from observability.value.roi import measure_floors, value_report
 from serving.judge.trial import golden_report
 from serving.wiring import System
 

@@ -62,7 +62,7 @@ AIMS: dict[str, float] = {
     "targets that make shows": 18,
     "settings of stack.toml": 120,
 }
-JUDGING = ("observability/evaluation/", "observability/value/", "serving/cli/judge/", "serving/judge/")
+JUDGING = ("observability/evaluation/", "extensions/value/", "serving/cli/judge/", "serving/judge/")
 """Folders of the layers that judge a system, beside those that run it; the lab proves the template."""
 RUNNING = """
 import asyncio, json, sys

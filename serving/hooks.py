@@ -48,6 +48,7 @@ class Place(Enum):
 
     TRACE = "in `make trace`, for the id of the trace"
     SYSTEM = "in `make system-card`, for nothing"
+    LIVE = "on the page's live view, for nothing, as rows with `title`, `value` and `note`"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,6 @@ class Settings(Section):
         "orchestration.flow.document_steps": "orchestration.answers.compose",
         "orchestration.flow.planned_agent": "orchestration.planner",
         "retrieval.ingest.fetching": "retrieval.fetching",
-        "serving.judge.worth": "observability.outcomes_file",
     }
 
     _folder: Path = PrivateAttr(default=Path())

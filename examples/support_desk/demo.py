@@ -444,11 +444,12 @@ def show_metrics(stage: Stage) -> int:
 
 
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
+    from extensions.value import roi
+    from extensions.value.outcome_contract import load_contract
+    from observability.evaluation.floors import measure_floors
     from observability.evaluation.golden_set import load_golden
     from observability.reports.trace_tables import trace_table
     from observability.stores import history
-    from observability.value import roi
-    from observability.value.outcome_contract import load_contract
     from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:
@@ -487,7 +488,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         asked = {row["answer_id"] for row in rows}
         costs = {name: cost for name, cost in history.answers(system.costs).items() if name in asked}
         outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
-        worth = roi.value_report(contract, outcomes, costs, measured=roi.measure_floors(rows))
+        worth = roi.value_report(contract, outcomes, costs, measured=measure_floors(rows))
         stage.print()
         stage.put(worth.table())
         stage.check(

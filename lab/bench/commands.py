@@ -444,8 +444,8 @@ def bench_pii(data: Path, json: Path | None) -> None:
 
 def simulate_value(loaded: Loaded, months: int, json: Path | None) -> bool:
     """Whether the interval of a value report held the truth as often as it promises, over months with a known truth."""
+    from extensions.value.outcome_contract import load_contract
     from lab.value import simulation
-    from observability.value.outcome_contract import load_contract
 
     contract = load_contract(loaded.settings.observability.outcomes_file)
     worlds = {

@@ -102,3 +102,8 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
             "make ingest SRC=folder TENANT=..., or make ingest SRC=folder TENANT='*' for documents that all tenants may read."
         )
     return list(texts.values())
+
+
+def evaluation_file(settings: Settings) -> Path:
+    """Return where the latest evaluation is kept."""
+    return settings.foundation.data_dir / "reports" / "evaluation.json"

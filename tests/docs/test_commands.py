@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from foundation.extensions import read_names
 from observability.stores import history
 from observability.stores.costs import CostLedger
 from serving.cli.main import app
@@ -66,7 +68,8 @@ RUN_BY = {
 }
 """Commands that take minutes or a world of their own, and the tests that run them."""
 MARK = "<!-- not run: "
-STACK = """
+STACK = f"""
+extensions = {json.dumps(read_names(ROOT / "stack.toml"))}
 [foundation]
 data_dir = "var"
 [models.chat]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from examples.support_desk.demo import from_its_seed
+from extensions.value.roi import outcomes_of
 from observability.evaluation.golden_set import score
-from observability.value.roi import outcomes_of
 from tests.doubles.answers import NOW, answer, case, waiting
 
 

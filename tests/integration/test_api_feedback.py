@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from extensions.value.outcome_contract import load_contract
+from extensions.value.roi import value_report
 from observability.stores import history, outcomes
-from observability.value.outcome_contract import load_contract
-from observability.value.roi import value_report
 from orchestration.events import Event
 from retrieval.documents import Citation
 from serving.api import feedback

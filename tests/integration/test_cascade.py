@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from extensions.value.outcome_contract import load_contract
+from extensions.value.roi import value_report
 from foundation.types import Principal, Usage
 from observability.stores import history
 from observability.stores.outcomes import Outcome
-from observability.value.outcome_contract import load_contract
-from observability.value.roi import value_report
 from orchestration.events import Charge, Event, Status
 from orchestration.flow.cascade import CascadeAgent, why_up
 from orchestration.requests import AnswerRequest

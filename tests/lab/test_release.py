@@ -110,7 +110,7 @@ def test_the_wheel_is_built_from_the_tree_and_starts_without_it(
     assert built.outcome == "passed", built.told
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"serving/cli/main.py", "observability/value/value.html", "models/entailment/signs.json"} <= names
+    assert {"serving/cli/main.py", "extensions/value/value.html", "models/entailment/signs.json"} <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
     started = check.start(ROOT, tmp_path)
     assert started.outcome == "passed", started.told

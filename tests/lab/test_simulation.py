@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extensions.value.outcome_contract import load_contract
 from lab.value import simulation
-from observability.value.outcome_contract import load_contract
 
 CONTRACT = Path(__file__).parents[2] / "outcomes.toml"
 

@@ -15,10 +15,9 @@ from foundation.types import Principal
 from observability.evaluation import drift
 from observability.evaluation.drift import AnswerFigures
 from observability.stores.outcomes import Outcome
-from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
-from serving.judge.worth import worth
+from serving.hooks import Place
 
 LOOK_AGAIN_S = 2.0
 DAYS, LATEST = 14, 300
@@ -50,7 +49,7 @@ class LiveView:
                 html.p("What your answers cost, and how useful your tenant's were.").classes("lead")
                 alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")
             else:
-                lead = f"This server now; the answers of {tenant} in the last days; value over all tenants."
+                lead = f"This server now; the answers of {tenant} in the last days; what extensions know is over all tenants."
                 html.p(lead).classes("lead")
                 Load(self._visitor).build(self)
             self._figures = html.div().classes("plots")
@@ -72,7 +71,7 @@ class LiveView:
             _feedback(outcomes)
         with refill(self._below):
             if operator:
-                await self._value()
+                await self._show_panels()
 
     async def _again(self) -> None:
         with show_errors():
@@ -86,15 +85,19 @@ class LiveView:
         since = now - timedelta(days=DAYS)
         return drift.answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
 
-    async def _value(self) -> None:
-        system = self._visitor.system
-        html.h2("Value").classes("section")
-        try:
-            report = await asyncio.to_thread(worth, system.settings, system.outcomes, system.costs)
-        except ConfigurationError as error:
-            alert(f"Unknown. {error}", kind="note")
-            return
-        _worth(report)
+    async def _show_panels(self) -> None:
+        for panel in self._visitor.system.hooks.panels:
+            if panel.place is not Place.LIVE:
+                continue
+            html.h2(panel.name).classes("section")
+            try:
+                rows = await asyncio.to_thread(panel.read, "")
+            except ConfigurationError as error:
+                alert(f"Unknown. {error}", kind="note")
+                continue
+            with html.div().classes("tiles"):
+                for row in rows:
+                    Tile(row["title"]).show(row["value"], row["note"])
 
 
 class Load:
@@ -173,31 +176,6 @@ def _feedback(outcomes: Sequence[Outcome]) -> None:
     }
     says = judged if outcomes else "unknown: nobody has said anything yet"
     Plot("How useful answers were").show([""] * len(series), series, says=says)
-
-
-def _worth(report: ValueReport) -> None:
-    figures = {figure.key: figure for figure in report.figures}
-    net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
-    with html.div().classes("tiles"):
-        if net.value is None:
-            why = "" if report.outcomes else "Nobody has recorded what became of an answer. "
-            Tile("Net value a month").show("Unknown", f"{why}{net.amount} by the contract.")
-        else:
-            Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
-        of = f"of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
-        Tile("Used, as it is or changed").show(
-            "Unknown" if used.value is None else used.amount, f"{used.interval or used.amount}; {used.basis}; {of}"
-        )
-        without = f"{pluralise(report.unknown, 'answer')} without an outcome"
-        more = f"{cost.basis}; with its share of running and building it; {without}"
-        Tile("Cost of a used answer").show("Unknown" if cost.value is None else cost.amount, more)
-        Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")
-    if report.reasons:
-        with html.details().classes("making"):
-            html.summary(f"Why {report.verdict}")
-            with html.ul().classes("reasons"):
-                for reason in report.reasons:
-                    html.li(reason)
 
 
 def _moment(at_ns: int) -> datetime:

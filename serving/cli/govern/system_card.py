@@ -20,7 +20,7 @@ from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
 from serving.cli.opening import build_ledger, open_hooks, open_parts
 from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
-from serving.judge.worth import evaluation_file
+from serving.judge.trial import evaluation_file
 from serving.settings import Loaded, Settings, configured_parts, context_of
 
 RISKS = Path("risks.toml")

@@ -29,8 +29,7 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     from observability.evaluation.golden_set import NOBODY, load_golden
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.opening import open_or_ask
-    from serving.judge.trial import golden_file, golden_report, texts_of
-    from serving.judge.worth import evaluation_file
+    from serving.judge.trial import evaluation_file, golden_file, golden_report, texts_of
 
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)

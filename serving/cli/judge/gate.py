@@ -19,7 +19,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison
-    from observability.value.value_report import Floor
+    from observability.evaluation.floors import Floor
 
 BASELINE = "baseline.json"
 # Most changed answers in the comment on a pull request
@@ -73,8 +73,7 @@ def gate(
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
     from observability.evaluation import compare, trials
     from observability.evaluation.differences import BETTER
-    from observability.value.outcome_contract import load_contract
-    from observability.value.roi import floors_of, measure_floors
+    from observability.evaluation.floors import floors_of, measure_floors, read_agreement
 
     settings = load_stack(stack).settings
     data = settings.observability.golden_set
@@ -99,7 +98,7 @@ def gate(
         return
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
-    agreed = load_contract(contract) if contract.is_file() else None
+    agreed = read_agreement(contract) if contract.is_file() else None
     floors = floors_of(agreed, measure_floors(side.rows)) if agreed else ()
     # the same models give nearly the same answers to the same cases, so a loss blocks as it is, without an interval
     fell = tuple(
@@ -118,14 +117,14 @@ def gate(
 
 
 def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
-    from observability.value.value_report import DEMONSTRATION
+    from observability.evaluation.floors import DEMONSTRATION
 
     swap_report.show(verdict.comparison)
     out, n = terminal.console(), verdict.comparison.pairs
     out.print()
     if not verdict.floors:
         out.print(
-            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: make business-case writes one."
+            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held (docs/measuring.md)."
         )
     if verdict.demonstration:
         out.print(f"[yellow]{DEMONSTRATION.capitalize()}[/]: {terminal.plain(contract)}.")
@@ -151,7 +150,7 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
 
 def to_markdown(verdict: Verdict) -> str:
     """Return the comment on a pull request: the verdict, figures beside the baseline's, the cost of an answer, changed answers, worst first."""
-    from observability.value.value_report import DEMONSTRATION
+    from observability.evaluation.floors import DEMONSTRATION
 
     comparison = verdict.comparison
     lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from extensions.value.business_case import BusinessCase
+from extensions.value.figures import usd
+from extensions.value.outcome_contract import OutcomeContract
+from extensions.value.value_report import ValueReport
 from observability.rendering import svg
-from observability.value.business_case import BusinessCase
-from observability.value.figures import usd
-from observability.value.outcome_contract import OutcomeContract
-from observability.value.value_report import ValueReport
 
 SWINGS_SHOWN = 8
 
@@ -16,7 +16,7 @@ SWINGS_SHOWN = 8
 def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
     """Return the page, with a section for the process of each report. Texts of contracts and names are escaped."""
     return svg.render_page(
-        "observability.value",
+        "extensions.value",
         "value.html",
         processes=[
             {"report": report, "plots": list(_plots(report)), "assumptions": list(_assumptions(report.contract))}

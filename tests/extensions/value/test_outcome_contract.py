@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from extensions.value.outcome_contract import load_contract
 from foundation.errors import InvalidSetting, UnknownSetting
-from observability.value.outcome_contract import load_contract
 
 CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from extensions.value.figures import Basis, Figure, usd
+from extensions.value.outcome_contract import ASSUMPTIONS, VERDICTS, OutcomeContract, Range
 from observability.rendering import formatting
-from observability.value.figures import Basis, Figure, usd
-from observability.value.outcome_contract import ASSUMPTIONS, VERDICTS, OutcomeContract, Range
 
 # Fraction by which an assumption without a range in the contract is varied in each direction
 WITHOUT_RANGE = 0.25

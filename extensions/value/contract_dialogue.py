@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from extensions.value.outcome_contract import Conversion, OutcomeContract
 from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
-from observability.value.outcome_contract import Conversion, OutcomeContract, Signature
+from observability.evaluation.floors import Signature
 from serving.cli import terminal
 
 # Texts by which the example's contract is recognised. It may be overwritten.

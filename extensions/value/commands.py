@@ -14,7 +14,7 @@ from serving.cli.opening import open_costs, open_outcomes
 from serving.cli.options import STACK, Json, Stack, load_stack, local
 
 if TYPE_CHECKING:
-    from observability.value.value_report import ValueReport
+    from extensions.value.value_report import ValueReport
     from serving.settings import Settings
 
 
@@ -29,9 +29,9 @@ def business_case(
     stack: Stack = STACK,
 ) -> None:
     """What outcomes.toml promises, before anything runs. Where there is none of yours, it is asked for."""
-    from observability.value.business_case import BusinessCase
-    from observability.value.outcome_contract import load_contract
-    from serving.cli.judge import contract_dialogue as dialogue
+    from extensions.value import contract_dialogue as dialogue
+    from extensions.value.business_case import BusinessCase
+    from extensions.value.outcome_contract import load_contract
 
     path = load_stack(stack).settings.observability.outcomes_file
     texts = [part for text in values or () for part in text.split(";") if part.strip()]
@@ -77,7 +77,7 @@ def outcome(
 
 def roi(json: Json = None, stack: Stack = STACK) -> None:
     """What the recorded outcomes were worth: ship, hold or stop."""
-    report = _worth(load_stack(stack).settings)
+    report = read_worth(load_stack(stack).settings)
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
 
@@ -90,10 +90,10 @@ def value_report(
     stack: Stack = STACK,
 ) -> None:
     """The same as one page that a finance person can read."""
-    from observability.value import value_page
+    from extensions.value import value_page
 
     settings = load_stack(stack).settings
-    report = _worth(settings)
+    report = read_worth(settings)
     path = html or settings.foundation.data_dir / "reports" / "value.html"
     terminal.write_text(path, value_page.page([report], written=SystemClock().now()))
     if not terminal.write_json(json, report.as_dict()):
@@ -101,8 +101,8 @@ def value_report(
         terminal.show(f"The page: {terminal.plain(path)}")
 
 
-def _worth(settings: Settings) -> ValueReport:
-    from serving.judge.worth import worth
+def read_worth(settings: Settings) -> ValueReport:
+    from extensions.value.worth import worth
 
     with open_outcomes(settings) as store, open_costs(settings) as costs:
         return worth(settings, store, costs)

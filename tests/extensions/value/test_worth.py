@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from extensions.value.worth import evaluation_file, worth
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome, OutcomeStore
 from orchestration.events import Charge
-from serving.judge.worth import evaluation_file, worth
 from serving.settings import Settings, load
 from tests.doubles import stacks
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -13,67 +11,18 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from extensions.value.figures import Basis, Figure, usd
+from extensions.value.outcome_contract import VERDICTS, OutcomeContract
+from observability.evaluation.floors import DEMONSTRATION, Floor
 from observability.evaluation.metrics import resample_means, share_interval
 from observability.rendering import formatting
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.figures import Basis, Figure, usd
-from observability.value.outcome_contract import VERDICTS, FloorException, OutcomeContract
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"
-DEMONSTRATION = "the floors are those of a demonstration, and no system goes live on them"
 # (estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best
 Interval = tuple[float | None, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """One limit of the contract, and its measured value (`None`: not measured)."""
-
-    name: str
-    limit: float
-    measured: float | None
-    n: int = 0
-    """Cases behind the value."""
-    exception: FloorException | None = None
-    """The contract's exception to this floor. `met` ignores it."""
-
-    @property
-    def risk(self) -> bool:
-        return self.name.endswith("_max")
-
-    @property
-    def met(self) -> bool:
-        if self.measured is None:
-            return False
-        return self.measured <= self.limit if self.risk else self.measured >= self.limit
-
-    def is_excused(self, today: date) -> bool:
-        """Whether the floor is broken within a current exception."""
-        one, value = self.exception, self.measured
-        if self.met or one is None or value is None:
-            return False
-        return one.on <= today <= one.until and value >= one.down_to
-
-    def as_dict(self) -> dict[str, Any]:
-        exception = self.exception.model_dump(mode="json") if self.exception else None
-        values = {"name": self.name, "limit": self.limit, "measured": self.measured, "n": self.n}
-        values |= {"low": self.interval[0], "high": self.interval[1]} if self.interval else {}
-        return {**values, "met": self.met, "exception": exception}
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Interval of 95 % of a measured share; `None` of a number of effects."""
-        if self.measured is None or self.name == "effects_without_approval_max":
-            return None
-        return share_interval(self.measured, self.n)
-
-    def __str__(self) -> str:
-        ends = f", 95 % between {self.interval[0]:.2g} and {self.interval[1]:.2g}" if self.interval else ""
-        value = "not measured" if self.measured is None else f"{self.measured:.3g} (n={self.n}{ends})"
-        word = "at most" if self.risk else "at least"
-        return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
 
 class ValueReport:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json as jsons
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
+from serving.judge.trial import evaluation_file
 
 if TYPE_CHECKING:
+    from extensions.value.value_report import ValueReport
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
-    from observability.value.value_report import ValueReport
     from serving.settings import Settings
 
 
@@ -19,10 +19,11 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
     """Return the value of recorded outcomes under the contract; without outcomes, of their stand-ins. Raises
     InvalidSetting, UnknownSetting: the contract is missing or not valid.
     """
+    from extensions.value import roi
+    from extensions.value.outcome_contract import load_contract
+    from observability.evaluation.floors import measure_floors
     from observability.evaluation.golden_set import GOLDEN_SET
     from observability.stores import history
-    from observability.value import roi
-    from observability.value.outcome_contract import load_contract
 
     contract = load_contract(settings.observability.outcomes_file)
     recorded, answers = outcomes.all(), history.answers(costs)
@@ -36,10 +37,4 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
         # of the latest evaluation alone: earlier ones asked the same questions, perhaps of other models
         recorded = roi.outcomes_of(rows, at=SystemClock().now())
         answers = {one.answer_id: answers[one.answer_id] for one in recorded if one.answer_id in answers}
-    return roi.value_report(
-        contract, recorded, answers, measured=roi.measure_floors(rows), seed=settings.foundation.seed
-    )
-
-
-def evaluation_file(settings: Settings) -> Path:
-    return settings.foundation.data_dir / "reports" / "evaluation.json"
+    return roi.value_report(contract, recorded, answers, measured=measure_floors(rows), seed=settings.foundation.seed)

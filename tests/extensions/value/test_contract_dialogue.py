@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from extensions.value import contract_dialogue
+from extensions.value.outcome_contract import load_contract
 from foundation.errors import InvalidRequest
-from observability.value.outcome_contract import load_contract
 from serving.cli import main
-from serving.cli.judge import contract_dialogue
 from tests.doubles import stacks
 
 ANSWERS = {

@@ -12,18 +12,18 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
+    from extensions.value.frontier import Point
     from observability.evaluation.golden_set import CaseScore, GoldenCase
-    from observability.value.frontier import Point
     from orchestration.contract import Agent
     from serving.wiring import System
 
 
 def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
+    from extensions.value.frontier import draw_frontier
+    from extensions.value.outcome_contract import load_contract
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
-    from observability.value.frontier import draw_frontier
-    from observability.value.outcome_contract import load_contract
     from orchestration.flow.cascade import why_up
     from serving.judge.trial import golden_file, golden_report
     from serving.wiring import open_system

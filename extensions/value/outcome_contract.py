@@ -1,18 +1,18 @@
 """The outcome contract of a process, `outcomes.toml`: what a system must be worth, signed before it is built."""
 
 import math
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from extensions.value.figures import Basis
 from foundation.errors import InvalidSetting
 from foundation.settings import Section, read_section
+from observability.evaluation.floors import Agreement
 from observability.stores.outcomes import Verdict
-from observability.value.figures import Basis
 
-YEAR = timedelta(days=366)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 # What the net value depends on: sensitivities are shown for these, over `ranges`
 ASSUMPTIONS = (
@@ -97,44 +97,6 @@ class Range(Section):
         return self
 
 
-class Floors(Section):
-    """Limits of quality (`_min`) and risk (`_max`). A floor without a measurement is not met."""
-
-    answer_contained_min: float = Field(ge=0, le=1)
-    citation_precision_min: float = Field(ge=0, le=1)
-    refused_min: float = Field(ge=0, le=1)
-    leaked_max: float = Field(ge=0, le=1)
-    effects_without_approval_max: int = Field(ge=0)
-
-
-class FloorException(Section):
-    """A temporary exception to a floor: how far, why, accepted by whom, and until when.
-
-    It lets the gate pass. It never makes the floor met: the value report still says hold.
-    """
-
-    floor: str
-    down_to: float = Field(ge=0, le=1)
-    """The limit that replaces the floor's."""
-    reason: str = Field(min_length=1)
-    accepted_by: str
-    """One of the signers of the contract."""
-    on: date
-    until: date
-    """Last day of the exception, at most a year after `on`."""
-
-    @model_validator(mode="after")
-    def _lasts(self) -> Self:
-        if not self.on <= self.until <= self.on + YEAR:
-            raise ValueError(
-                f"it lasts from {self.on} to {self.until}; it may last a year at most, then somebody accepts it anew"
-            )
-        return self
-
-    def __str__(self) -> str:
-        return f"down to {self.down_to:g} accepted by {self.accepted_by} until {self.until}: {self.reason}"
-
-
 class Rule(Section):
     rule: str
     ship_if_usd_per_month_above: float = Field(ge=0)
@@ -143,14 +105,8 @@ class Rule(Section):
     """Day of the decision; `None` for no deadline."""
 
 
-class Signature(Section):
-    role: str
-    name: str
-    on: date
-
-
-class OutcomeContract(Section):
-    """The file `outcomes.toml`."""
+class OutcomeContract(Agreement):
+    """The file `outcomes.toml`: the agreement on floors, and what the system must be worth."""
 
     process: Process
     resolved: Resolved
@@ -159,12 +115,7 @@ class OutcomeContract(Section):
     conversion: Conversion | None = None
     ranges: dict[str, Range] = Field(default_factory=dict)
     """Ranges by "section.key". Assumptions without one vary by a quarter in each direction."""
-    floors: Floors
-    demonstration: bool = False
-    """The floors are those of a demonstration: the gate holds them, and nothing ships on them."""
-    exceptions: tuple[FloorException, ...] = ()
     decision: Rule
-    signed: tuple[Signature, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _of_possible_ranges(self) -> Self:
@@ -176,24 +127,6 @@ class OutcomeContract(Section):
                 raise ValueError(
                     f"ranges: {key} is {assumed:g}; its range must hold that, and lie within 0 to {most:g}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _of_accepted_exceptions(self) -> Self:
-        signers = [signature.name for signature in self.signed]
-        floors = [name for name in Floors.model_fields if name.endswith("_min")]
-        for one in self.exceptions:
-            if one.floor not in floors:
-                wrong = f'"{one.floor}" takes none; only {", ".join(floors)} do, and no floor of risk'
-            elif one is not self.exception_of(one.floor):
-                wrong = f'"{one.floor}" has two; leave the one that is in force'
-            elif one.accepted_by not in signers:
-                wrong = f'"{one.accepted_by}" has not signed the contract; {", ".join(signers)} have'
-            elif one.down_to >= (limit := getattr(self.floors, one.floor)):
-                wrong = f"down_to ({one.down_to:g}) is not below {one.floor} ({limit:g})"
-            else:
-                continue
-            raise ValueError(f"exceptions: {wrong}")
         return self
 
     def value_of(self, key: str) -> float:
@@ -211,9 +144,6 @@ class OutcomeContract(Section):
     def basis_of(key: str) -> Basis:
         """Return the basis of a value, by its "section.key": assumed for what the system will do, else declared."""
         return "assumed" if key.partition(".")[0] in ("resolved", "expected") else "declared"
-
-    def exception_of(self, floor: str) -> FloorException | None:
-        return next((exception for exception in self.exceptions if exception.floor == floor), None)
 
     @property
     def fixed_usd_per_month(self) -> float:

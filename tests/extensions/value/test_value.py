@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extensions.value.outcome_contract import VERDICTS, load_contract
+from extensions.value.roi import value_report
+from extensions.value.value_page import page
 from foundation.errors import InvalidRequest, StoreUnavailable
+from observability.evaluation.floors import measure_floors
 from observability.evaluation.golden_set import Report, score
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, OutcomeStore
-from observability.value.outcome_contract import VERDICTS, load_contract
-from observability.value.roi import measure_floors, value_report
-from observability.value.value_page import page
 from tests.doubles.answers import NOW, answer, case
 
 CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from extensions.value.outcome_contract import OutcomeContract
+from observability.evaluation.floors import floors_of, measure_floors
 from observability.evaluation.golden_set import CaseScore
 from observability.evaluation.metrics import Estimate, estimate
-from observability.value.outcome_contract import OutcomeContract
-from observability.value.roi import floors_of, measure_floors
 from orchestration.events import Answer
 
 # Thresholds that are tried, quantiles of the confidences

@@ -4,29 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from extensions.value.outcome_contract import OutcomeContract
+from extensions.value.value_report import ValueReport
+from observability.evaluation.floors import floors_of
 from observability.evaluation.golden_set import GOLDEN_SET, REFUSALS
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
-from observability.value.outcome_contract import OutcomeContract
-from observability.value.value_report import Floor, ValueReport
-
-
-def measure_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float | None, int]]:
-    """Return the values for the contract's floors, from an evaluation's rows, each with the number of rows that have one."""
-    measured: dict[str, tuple[float | None, int]] = {}
-    for name in ("answer_contained", "citation_precision", "refused", "leaked", "effect_done"):
-        values = [float(row[name]) for row in rows if row.get(name) is not None]
-        measured[name] = (sum(values) / len(values) if values else None), len(values)
-    share, n = measured.pop("effect_done")
-    return measured | {"effects_without_approval": (None if share is None else share * n, n)}
-
-
-def floors_of(contract: OutcomeContract, measured: Mapping[str, tuple[float | None, int]]) -> tuple[Floor, ...]:
-    """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
-    return tuple(
-        Floor(name, float(limit), *measured.get(name.rpartition("_")[0], (None, 0)), contract.exception_of(name))
-        for name, limit in contract.floors.model_dump().items()
-    )
 
 
 def value_report(

@@ -1,1 +1,0 @@
-"""The outcome contract, the business case, and the value of recorded outcomes."""
