@@ -15,6 +15,14 @@ from models.pricing import identity, is_local
 SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed", "temperature", "top_k", "top_p"})
 # Names of LangChain's classes for the token limit of a reply, besides `max_tokens`
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
+# How vendors spell that no tool may be called. What is not here, such as Bedrock, has no such choice
+NO_CALLS: Mapping[str, Any] = {
+    "anthropic": {"type": "none"},
+    "google_genai": "none",
+    "mistral": "none",
+    "openai": "none",
+    "scripted": "none",
+}
 # A warning about a model whose profile does not say whether it calls tools
 UNKNOWN_PROFILE = (
     "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Write what it can below "
@@ -62,12 +70,18 @@ def bound_arguments(
 ) -> dict[str, Any]:
     """Return the keyword arguments with which a call of `model` passes tools. Raises NotImplementedError: it calls none."""
     demand_ability(model, "tools", "tool_calling")
-    choice = {} if tool_choice is None else {"tool_choice": tool_choice}
+    choice = {} if tool_choice in (None, "none") else {"tool_choice": tool_choice}
     bound = model.bind_tools(tools, **choice, **kwargs)
     if not isinstance(bound, RunnableBinding):
         # LangChain's own sign, here and below, that a model cannot do something; whoever binds catches it
         raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
-    return dict(bound.kwargs)
+    return dict(bound.kwargs) | (_no_calls(model) if tool_choice == "none" else {})
+
+
+def _no_calls(model: BaseChatModel) -> dict[str, Any]:
+    """Return the argument that forbids calls. LangChain's classes make of "none" a tool of that name, or refuse it."""
+    vendor = "openai" if "openai_api_base" in type(model).model_fields else identity(model)[0]
+    return {"tool_choice": NO_CALLS[vendor]} if vendor in NO_CALLS else {}
 
 
 def demand_ability(model: BaseChatModel, what: str, *abilities: str) -> None:

@@ -21,7 +21,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
-from foundation.errors import BudgetExceeded, Conflict, InvalidSetting, SixplyError, Stopped
+from foundation.errors import BudgetExceeded, Conflict, InvalidSetting, SixplyError, Stopped, suggest
 from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
@@ -154,7 +154,10 @@ class Executor(Decisions):
         # counted before the policy is checked, so that a model that keeps asking for forbidden tools also ends
         if not self.count_call(run_id):
             reason, content = "limit", self.too_many_calls
-        elif not (ruling := self.policy.tool(tool, principal)).allowed or tool not in self._tools:
+        elif tool not in self._tools:
+            wrong = f"There is no tool named {tool}. {suggest(tool, self.allowed_tools(principal))}"
+            return ToolOutcome(tool=tool, status="failed", content=wrong.rstrip(), reason="arguments")
+        elif not (ruling := self.policy.tool(tool, principal)).allowed:
             reason, content, rule = "role", f"Your role may not use {tool}. Ask a colleague who may.", ruling.rule
             if rule.startswith("tenants."):
                 reason, content = "tenant", f"{tool} is not open to your organisation. Ask the operator."
@@ -393,6 +396,5 @@ def _as_asked_before(call: Call, earlier: Approval) -> ToolOutcome:
         content = f"{earlier.reason} {asked}, and it still waits for the approval of a colleague; nothing is asked or done twice."
         again: dict[str, Any] = {"approval": earlier, "reason": "repeated", "rule": RULES["repeated"]}
         return ToolOutcome(tool=call.tool.name, status="waiting", content=content, **again)
-    later = f"{earlier.requested_at + SAME_REQUEST:%H:%M} UTC"
-    text = f"{asked}, and {earlier.decided_by} approved it; it is not done twice. To have it again, say so in other words, or after {later}."
-    return deny(call, "repeated", text)
+    text = f"{asked}, and {earlier.decided_by} approved it; it is not done twice. To have it again, say so in other words, or after"
+    return deny(call, "repeated", f"{text} {earlier.requested_at + SAME_REQUEST:%H:%M} UTC.")

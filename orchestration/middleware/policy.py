@@ -18,6 +18,7 @@ from langgraph.types import interrupt
 
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
+from orchestration.calls import metadata_of
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
@@ -84,7 +85,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
         if outcome.status != "waiting" or outcome.approval is None:
             run.waiting.pop(call_id, None)  # some servers give the id to a later call of the same run again
             _tell(run, call, outcome.status, outcome.content)
-            return _as_message(call, outcome, approval)
+            return _as_message(call, outcome, approval, is_effect=_is_effect(executor, call["name"]))
         approval, text = outcome.approval, outcome.content
         _tell(run, call, "waiting", outcome.content)
         run.tell("approval", approval=approval)
@@ -196,7 +197,7 @@ def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(encodable(json.dumps(arguments, ensure_ascii=False))))
 
 
-def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
+def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None, *, is_effect: bool) -> ToolMessage:
     """Return the outcome for the model: its text, and its data where the text does not contain it."""
     content, data, data_is_shown = outcome.content, "", False
     if outcome.status == "done" and outcome.artifact is not None:
@@ -204,6 +205,8 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         with suppress(ValueError):
             data_is_shown = json.loads(content) == outcome.artifact
         content = content if data in content or data_is_shown else f"{content}\n{data}"
+    if granted := _said_by_approver(outcome.approval):
+        content = f"{granted}\n{content}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
     update: dict[str, Any] = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
@@ -215,8 +218,35 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         name=call["name"],
         tool_call_id=call["id"] or "",
         status="success" if outcome.status == "done" else "error",
-        artifact={"outcome": stored, "approval_id": approval.approval_id if approval else ""},
+        artifact={
+            "outcome": stored,
+            "approval_id": approval.approval_id if approval else "",
+            "effect": is_effect and outcome.status == "done",
+        },
     )
+
+
+def _is_effect(executor: Executor, name: str) -> bool:
+    return any(tool.name == name and metadata_of(tool, "effect", True) for tool in executor.tools)
+
+
+def _said_by_approver(approval: Approval | None) -> str:
+    """Return what the approver changed and noted: the model sees its own call, and would else say that this one was made."""
+    if approval is None or approval.status != "approved":
+        return ""
+    asked, granted = approval.arguments, approval.granted_arguments
+    changes = [
+        f"{name} = {_as_json(granted.get(name))} in place of {_as_json(asked.get(name))}"
+        for name in dict.fromkeys([*asked, *granted])
+        if granted.get(name) != asked.get(name)
+    ]
+    changed = f" with other arguments, and this was done: {', '.join(changes)}" if changes else ""
+    note = f" Their note: {approval.decision_reason}" if approval.decision_reason else ""
+    return f"{approval.decided_by} approved it{changed}.{note}" if changed or note else ""
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _tell(run: Run, call: ToolCallDict, status: str, content: str = "") -> None:

@@ -33,13 +33,13 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         run.note(CUT_SHORT)
         # the tools stay in the request: some providers refuse a conversation with calls of unknown tools
         messages = [*request.messages, HumanMessage(run.prompt("last_round").text)]
-        response = await handler(request.override(messages=messages))
+        response = await handler(request.override(messages=messages, tool_choice="none"))
         response.result = [_without_calls(message) for message in response.result]
         return response
 
 
 def _without_calls(message: BaseMessage) -> BaseMessage:
-    # the model may make calls even when told not to
+    # not every vendor can be told that no tool may be called
     if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
         words, ended = message.text, message.response_metadata
         return AIMessage(words, id=message.id, usage_metadata=message.usage_metadata, response_metadata=ended)

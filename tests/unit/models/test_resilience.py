@@ -396,7 +396,12 @@ async def test_a_fallback_that_breaks_off_is_charged_for_its_own_words(waits: li
     assert identity(chat.who_answered(reduce(add, heard)))[1] == "m-1"
 
 
-async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(waits: list[float], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("choice", "of_openai", "of_anthropic"), [("any", "required", {"type": "any"}), ("none", "none", {"type": "none"})]
+)
+async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(
+    choice: str, of_openai: str, of_anthropic: dict[str, str], waits: list[float], tmp_path: Path
+) -> None:
     @tool
     def find_order(number: int) -> str:
         """Find an order."""
@@ -404,12 +409,12 @@ async def test_tools_reach_a_fallback_of_another_vendor_in_its_own_form(waits: l
 
     with FaultyProvider(status(401)) as first, FaultyProvider(calls("find_order", number=7)) as second:
         chat = _wrap(_openai(first.url, tmp_path), _anthropic(second.url, tmp_path))
-        reply = await chat.bind_tools([find_order], tool_choice="any").ainvoke("x")
+        reply = await chat.bind_tools([find_order], tool_choice=choice).ainvoke("x")
     assert reply.tool_calls[0]["args"] == {"number": 7}
     assert first.requests[0][2]["tools"][0]["function"]["name"] == "find_order"
-    assert first.requests[0][2]["tool_choice"] == "required"
+    assert first.requests[0][2]["tool_choice"] == of_openai
     assert second.requests[0][2]["tools"][0]["name"] == "find_order"
-    assert second.requests[0][2]["tool_choice"] == {"type": "any"}
+    assert second.requests[0][2]["tool_choice"] == of_anthropic
 
 
 @pytest.mark.parametrize("choice", ["any", "find_order"])

@@ -183,6 +183,28 @@ async def test_an_action_that_is_called_again_later_in_an_answer_is_said_to_be_d
     assert len(world.depot.sent) == 2, "what is asked for in another message is another action"
 
 
+async def decide_otherwise(world: World, edited: dict[str, Any] | None, note: str) -> list[str]:
+    events, agent = await run(world, "Send P-124, it is urgent.", calls(SEND), "I sent P-124.")
+    decided = Decision(approval_id=events[-1].answer.approval.approval_id, approve=True, arguments=edited, reason=note)
+    [event async for event in agent.resume(decided, LEAD)]
+    return results(world)
+
+
+async def test_the_model_hears_what_the_approver_changed_and_noted(world: World) -> None:
+    """It sees its own call, and would tell the person that this one was made."""
+    told = await decide_otherwise(world, {"parcel_id": "P-123", "reason": "urgent"}, "P-124 is not here")
+    assert [parcel for parcel, _ in world.depot.sent] == ["P-123"]
+    assert told[0].startswith(
+        'lena approved it with other arguments, and this was done: parcel_id = "P-123" in place of "P-124". '
+        "Their note: P-124 is not here\nParcel P-123 has been sent."
+    )
+
+
+@pytest.mark.parametrize(("note", "told"), [("only today", "lena approved it. Their note: only today\n"), ("", "")])
+async def test_the_model_hears_a_note_without_a_change(world: World, note: str, told: str) -> None:
+    assert (await decide_otherwise(world, None, note))[0].startswith(f"{told}Parcel P-124 has been sent.")
+
+
 async def test_a_rejected_action_that_is_called_again_is_not_asked_for_again(world: World) -> None:
     events, agent = await run(world, "Send P-124, it is urgent.", calls(SEND), calls(SEND, first=2), "It stays here.")
     answer = await decide(agent, events[-1].answer, approve=False)
@@ -285,6 +307,8 @@ async def test_the_last_round_is_told_that_it_is_the_last(world: World) -> None:
     answer = [event async for event in agent.stream(AnswerRequest(question="What is it?"), NORTH)][-1].answer
     assert answer.text == "I found nothing more."
     assert "last turn" in world.chat.seen[-1][-1].text
+    assert [bound.get("tool_choice") for bound in world.chat.bound] == [None, None, None, "none"]
+    assert world.chat.bound[-1]["tools"] == world.chat.bound[0]["tools"], "providers refuse calls of unknown tools"
     assert "rounds used up" in answer.degraded[0]
 
 
@@ -309,7 +333,7 @@ async def test_arguments_that_are_no_json_and_unknown_tools_are_told_to_the_mode
     events, _ = await run(world, "Where is P-123?", broken, "I cannot do that.")
     told = {message.tool_call_id: message.text for message in world.chat.seen[-1] if isinstance(message, ToolMessage)}
     assert "no JSON" in told["c2"]
-    assert "may not use fly" in told["c1"]
+    assert told["c1"].startswith("There is no tool named fly."), "nothing that a colleague could help with"
     assert events[-1].answer.text == "I cannot do that."
 
 
