@@ -1,7 +1,6 @@
 """Plain text: paragraphs between blank lines, list items, and headings that are underlined or in capitals."""
 
 import re
-from email.parser import HeaderParser
 from pathlib import PurePath
 
 from retrieval.documents import Parsed, ParseLimits
@@ -13,13 +12,12 @@ _UNDERLINE = re.compile(r"\s*(?:([=\-~^#*])\1{2,}|([\"'`+])\2{3,})\s*")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {6 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".txt", ".log", ".text"), f"text {6 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     """Parse a text. In `.log` every line is a paragraph; otherwise lines that were wrapped at a margin are joined."""
-    suffix = PurePath(draft.name).suffix.lower()
-    log, text = suffix == ".log", clean(decode(content, draft.name))
+    log, text = PurePath(draft.name).suffix.lower() == ".log", clean(decode(content, draft.name))
     for stanza in re.split(r"\n\s*\n", text):
         lines = [line for line in stanza.split("\n") if line.strip()]
         if log:
@@ -27,13 +25,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
                 draft.add("paragraph", line)
         else:
             _add(draft, lines)
-    return draft.finish(title=_title_field(text) if suffix == ".rst" else None)
-
-
-def _title_field(text: str) -> str | None:
-    """Return the title that a document names in the fields above its text: `Title:` as in a PEP, or `:Title:`."""
-    fields = "\n".join(line.removeprefix(":") for line in text.lstrip().partition("\n\n")[0].split("\n"))
-    return HeaderParser().parsestr(fields).get("Title")
+    return draft.finish()
 
 
 def _add(draft: Draft, lines: list[str]) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from foundation.errors import DocumentRefused
 from retrieval.documents import ParseLimits
 from retrieval.formats.text_blocks import Draft, clean, decode, row_text
-from retrieval.parsers.text import build
 
 
 @pytest.mark.parametrize(
@@ -102,13 +101,3 @@ def test_a_row_repeats_its_column_names_and_leaves_empty_cells_out() -> None:
 
 def test_a_row_without_column_names_is_separated_by_bars() -> None:
     assert row_text(["Basic", "9 EUR"], []) == "Basic | 9 EUR"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    ["PEP: 8\nTitle: Style Guide\n  for Python\nStatus: Active", ":Author: Ada\n:Title: Style Guide for Python"],
-)
-def test_a_title_field_names_a_document_before_its_first_heading(fields: str) -> None:
-    content = f"{fields}\n\nAbstract\n========\n\nThis says how.\n".encode()
-    assert build(ParseLimits()).parse(content, "pep-0008.rst").title == "Style Guide for Python"
-    assert build(ParseLimits()).parse(b"Abstract\n========\n\nTitle: in the text.\n", "a.rst").title == "Abstract"
