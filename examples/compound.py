@@ -7,9 +7,9 @@ import asyncio
 
 from examples.evaluate_it import golden_cases
 from examples.small_system import VISITOR, ask, small_system, store
+from extensions.proposals.from_feedback import Asked, proposals
 from observability.evaluation.compare import Side, compare
 from observability.evaluation.golden_set import GoldenCase
-from observability.proposals.from_feedback import Asked, proposals
 from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 from serving.judge.trial import golden_report

@@ -56,7 +56,6 @@ COMMANDS = {
         "config": ("serving.cli.doctor:config", "Every value in force and where it came from; secrets masked."),
     },
     "Records and personal data": {
-        "system-card": ("serving.cli.govern.system_card:system_card", "What runs, what it may do."),
         "facts": ("serving.cli.govern.facts:app", "What is remembered of a person."),
         "erase": ("serving.cli.govern.erasure:erase", "Erase everything that one person said, asked and was told."),
         "retention": ("serving.cli.govern.erasure:retention", "Take out what is older than [foundation.retention]"),
@@ -67,8 +66,6 @@ COMMANDS = {
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
         "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
-        "golden": ("serving.cli.judge.golden:golden", "Questions from your own documents, which you let in."),
-        "cases-from-feedback": ("serving.cli.judge.feedback:cases_from_feedback", "Judged answers become cases."),
         "judge-agreement": ("serving.cli.judge.judge_agreement:judge_agreement", "Does a model mark as people do?"),
     },
     "Change it": {

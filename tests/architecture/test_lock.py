@@ -27,7 +27,8 @@ def pins(lock: str) -> dict[str, str]:
 def asked(lock: str) -> list[Requirement]:
     groups = PROJECT["dependency-groups"]
     lines = PROJECT["project"]["dependencies"] + groups["setup"] + (groups["dev"] if "dev" in lock else [])
-    return [Requirement(line) for line in lines]
+    included = [line for group in lines if isinstance(group, dict) for line in groups[group["include-group"]]]
+    return [Requirement(line) for line in [*lines, *included] if isinstance(line, str)]
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -28,7 +28,7 @@ FUNCTIONS = ANCHORED | {"compile", "search", "findall", "finditer", "split", "su
 # Patterns that are put together at run time, by the name of their file: one for each, with the usual words in its places
 BUILT = {
     "install": [r"no space left"],
-    "shared_records": [r"\bBLOB\b"],
+    "records": [r"\bBLOB\b"],
     "scripted": [r"refund"],
     "field_extraction": [r"word"],
     "objects": [r"only compiled"],

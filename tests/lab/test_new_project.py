@@ -17,6 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from extensions.governance.risk_register import load_register
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
 from lab.project import first_hour, new, prove
@@ -27,7 +28,6 @@ from lab.project.new import check_extensions, check_name
 from lab.project.prove import STARTS
 from lab.project.render import OF_THE_TEMPLATE, places_of, render, unlink_dead
 from lab.project.update import read_project
-from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git
 from serving.parts.paid_calls import PROMISE

@@ -16,7 +16,7 @@ from serving.judge.trial import golden_file
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
-    from observability.proposals.from_feedback import Asked
+    from extensions.proposals.from_feedback import Asked
 
 
 def cases_from_feedback(
@@ -40,8 +40,8 @@ def cases_from_feedback(
 
 
 def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
+    from extensions.proposals import from_feedback, review
     from observability.evaluation.golden_set import read_known_cases
-    from observability.proposals import from_feedback, review
 
     with open_outcomes(loaded.settings) as store:
         judged = store.all()
@@ -63,8 +63,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
 
 
 def _take(path: Path, golden: Path) -> None:
-    from observability.proposals import review
-    from serving.cli.judge import reviewing
+    from extensions.proposals import review, reviewing
 
     reviewing.review_by_keys(review.read_proposals(path), path, golden)
     cases, waiting = review.read_reviewed(path)
@@ -78,7 +77,7 @@ def _take(path: Path, golden: Path) -> None:
 
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     # an answer's span names its conversation; the outcome does not
-    from observability.proposals.from_feedback import Asked
+    from extensions.proposals.from_feedback import Asked
     from observability.stores import history
     from orchestration.memory.conversations import read_conversation
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import typer
 
+from extensions.proposals import review
+from extensions.proposals.review import Proposal
 from observability.evaluation.golden_set import GoldenCase, read_known_cases, unfit
-from observability.proposals import review
-from observability.proposals.review import Proposal
 from serving.cli import terminal
 from serving.cli.options import user_name
 

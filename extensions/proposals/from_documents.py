@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from extensions.proposals.review import Proposal
 from foundation.errors import ComponentError
 from foundation.text.sentences import sentence_spans
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
-from observability.proposals.review import Proposal
 from orchestration.answers.structured import Ask, generate_object
 from orchestration.prompts.files import Prompt
 from orchestration.prompts.frames import object_from

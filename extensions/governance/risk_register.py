@@ -75,7 +75,10 @@ def _is_command(root: Path, name: str) -> bool:
     of_the_lab = list(root.glob("*/cli.py"))
     definition = re.compile(rf'"{re.escape(name)}"|\ndef {re.escape(name)}\(')
     # where the lab was deleted its commands are unknown, and any name passes
-    return not of_the_lab or any(definition.search(_text(path)) for path in (root / "serving/cli/main.py", *of_the_lab))
+    return not of_the_lab or any(
+        definition.search(_text(path))
+        for path in (root / "serving/cli/main.py", *root.glob("extensions/*/__init__.py"), *of_the_lab)
+    )
 
 
 def _defines(root: Path, file: str, name: str) -> bool:

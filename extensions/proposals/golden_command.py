@@ -15,9 +15,9 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
+    from extensions.proposals.from_documents import Checks, Draft
+    from extensions.proposals.review import Proposal
     from observability.evaluation.leaks import DocumentText
-    from observability.proposals.from_documents import Checks, Draft
-    from observability.proposals.review import Proposal
     from serving.wiring import System
 
 # one in this many is unanswerable: a set without any would reward a system that never refuses
@@ -34,9 +34,8 @@ def golden(
     stack: Stack = STACK,
 ) -> None:
     """Questions from your own documents, which you let in: one key each."""
+    from extensions.proposals import review, reviewing
     from observability.evaluation.golden_set import NOBODY
-    from observability.proposals import review
-    from serving.cli.judge import reviewing
 
     out = out or _golden_set_of(source, stack)
     waiting_at = out.with_suffix(".proposals.jsonl")
@@ -66,9 +65,9 @@ def _golden_set_of(source: Path, stack: Path) -> Path:
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
+    from extensions.proposals import review
+    from extensions.proposals.from_documents import Checks
     from observability.evaluation.golden_set import read_known_cases
-    from observability.proposals import review
-    from observability.proposals.from_documents import Checks
     from retrieval.ingest.folders import read_folder
     from serving.judge.trial import empty_system
 
@@ -106,9 +105,9 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
 
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
     """Return `n` accepted proposals: a chat model's first, then the rules'. One in five is unanswerable."""
+    from extensions.proposals import from_documents as proposing
     from models.pricing import is_local
     from observability.evaluation.judge import PricedChat
-    from observability.proposals import from_documents as proposing
 
     accepted: list[Proposal] = []
     writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from extensions.proposals.from_feedback import Asked, proposals
+from extensions.proposals.review import Proposal, read_reviewed, take_in, write
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from observability.evaluation.golden_set import GoldenCase, load_golden
-from observability.proposals.from_feedback import Asked, proposals
-from observability.proposals.review import Proposal, read_reviewed, take_in, write
 from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 from retrieval.documents import Citation

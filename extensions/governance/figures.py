@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from extensions.governance.risk_register import Register
 from observability.evaluation.golden_set import MEASURES
 from observability.evaluation.metrics import estimate
-from observability.governance.risk_register import Register
 
 
 def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

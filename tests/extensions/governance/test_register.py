@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from extensions.governance import risk_register
 from foundation.errors import InvalidSetting
-from observability.governance import risk_register
 from orchestration.effects.records import Record
 from orchestration.events import Answer
 from serving.settings import Settings
 from tests.make_rules import LAB, RULES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "governance.md").read_text(encoding="utf-8")
 ARTICLES = PAGE.partition("## The EU AI Act")[2]
 

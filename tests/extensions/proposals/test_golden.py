@@ -25,7 +25,7 @@ The Lady Graynes is a paddle steamer from 1911. The office is located in Port El
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "fares.md").write_text(FARES)
-    stacks.stack(tmp_path)
+    stacks.stack(tmp_path, extensions=["proposals"])
     return tmp_path
 
 
@@ -102,6 +102,7 @@ def test_without_a_place_the_cases_go_to_the_set_of_that_corpus_and_nowhere_else
     (folder / "own" / "corpus" / "fares.md").write_text(FARES)
     (elsewhere := folder / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("SIXPLY_STACK", str(folder / "stack.toml"))
     more = ("--stack", str(folder / "stack.toml"), "--yes")
     run("golden", str(folder / "own" / "corpus"), *more)
     assert len(load_golden(folder / "own" / "golden.jsonl")) == 6

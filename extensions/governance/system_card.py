@@ -39,15 +39,15 @@ def system_card(
 
     card = card_of(load_stack(stack), register)
     if html:
-        terminal.write_text(html, render_page("observability.governance", "system_card.html", card=card))
+        terminal.write_text(html, render_page("extensions.governance", "system_card.html", card=card))
     if not terminal.write_json(json, card):
         _show(card)
     exit_unless(ok=not card["gone"])
 
 
 def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
+    from extensions.governance import figures, risk_register
     from models import weights
-    from observability.governance import risk_register, system_card
     from serving.hooks import Place
 
     settings = loaded.settings
@@ -76,11 +76,11 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
             for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],
         "extensions": of_extensions,
-        "evaluation": system_card.figures(report, before),
+        "evaluation": figures.figures(report, before),
         "evaluated": f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC):%Y-%m-%d %H:%M}."
         if report
         else "Not evaluated here yet: make evaluate.",
-        "known_limits": system_card.known_limits(report, risks),
+        "known_limits": figures.known_limits(report, risks),
         "register": risks.model_dump(mode="json"),
         "gone": risk_register.find_gone(risks, manifest.ROOT, Settings),
     }

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from extensions.proposals.review import Proposal
 from foundation.components import load_removable
 from foundation.types import Principal
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import REFUSALS, GoldenCase
-from observability.proposals.review import Proposal
 from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import typer
 
+from extensions.governance import risk_register, system_card
 from foundation.clock import SystemClock
 from foundation.kill_switches import Stops
-from observability.governance import risk_register
-from serving.cli.govern import system_card
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,15 @@
+"""The system card: what runs, what it may do, how good it was measured to be, and what can go wrong, with its controls."""
+
+from foundation.extensions import Command, Extension
+
+extension = Extension(
+    about="The system card: what runs, what it may do, how good it was measured to be, and what can go wrong, with its controls.",
+    commands=(
+        Command(
+            name="system-card",
+            group="Records and personal data",
+            about="What runs, what it may do.",
+            call="extensions.governance.system_card:system_card",
+        ),
+    ),
+)

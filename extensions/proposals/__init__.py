@@ -1,0 +1,23 @@
+"""Golden questions from your own documents and from judged answers, which you let in one by one."""
+
+from foundation.extensions import Command, Extension
+
+GROUP = "Is it good enough, and worth it?"
+
+extension = Extension(
+    about="Golden questions from your own documents and from judged answers, which you let in one by one.",
+    commands=(
+        Command(
+            name="golden",
+            group=GROUP,
+            about="Questions from your own documents, which you let in.",
+            call="extensions.proposals.golden_command:golden",
+        ),
+        Command(
+            name="cases-from-feedback",
+            group=GROUP,
+            about="Judged answers become cases.",
+            call="extensions.proposals.feedback_command:cases_from_feedback",
+        ),
+    ),
+)

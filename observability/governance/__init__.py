@@ -1,1 +1,0 @@
-"""The risk register, and the system card."""
