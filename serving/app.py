@@ -1,8 +1,9 @@
 """The ASGI application: middleware around requests, and the routers of `api/` and of extensions."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -11,9 +12,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.components import is_there, load_if_there, load_removable
+from foundation.components import is_there, load_if_there
 from foundation.errors import InvalidSetting
 from observability.telemetry import process
+from serving.hooks import Hooks, Layer, Middleware, Taken
 from serving.http import errors
 from serving.http.bodies import BodyLimits
 from serving.http.middleware import Authentication, Envelope
@@ -37,7 +39,6 @@ ROUTES = (
     "serving.api.health",
     "serving.api.docs",
 )
-IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -51,9 +52,10 @@ class Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
-            if self.state.runtime.system.idempotency:
-                load_removable(IDEMPOTENCY).declare(document)
-            errors.declare(document, self.state.runtime.system.hooks.dialects)
+            hooks: Hooks = self.state.runtime.system.hooks
+            for middleware in hooks.middleware.values():
+                middleware.declare(document)
+            errors.declare(document, hooks.dialects)
         return super().openapi()
 
 
@@ -81,27 +83,34 @@ def create_app(system: System) -> FastAPI:
     for router in (*(import_module(module).router for module in filter(is_there, ROUTES)), *system.hooks.routers):
         app.include_router(router)
     _demand_one_route_each(app)
-    # other names come from pages that rebind theirs to this machine
-    hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.allowed_hosts]
-    # innermost first: each later one wraps it
-    if system.idempotency:
-        idempotency = load_removable(IDEMPOTENCY)
-        app.add_middleware(idempotency.Idempotency, store=system.idempotency)
-        app.add_exception_handler(idempotency.FirstReply, idempotency.give_first_reply)
-    app.add_middleware(
-        BodyLimits, http=settings.serving.http, uploads=list_upload_paths(app), below=runtime.identity_paths
-    )
-    app.add_middleware(QuotaGate, quotas=system.quotas)
-    app.add_middleware(
-        Authentication,
-        callers=runtime.callers,
-        identities=system.hooks.identities,
-        public=list_public_paths(app),
-        erasures=system.erasures,
-    )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    for _, middleware in sorted(_middleware_of(app, runtime).items()):  # each later one wraps it
+        app.add_middleware(middleware.wrap)
     errors.install(app)
     return app
+
+
+def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:
+    """Return the middleware around the routes by its place. Raises InvalidSetting: an extension takes a place of these."""
+    system, http = runtime.system, runtime.system.settings.serving.http
+    wraps: dict[Layer, Callable[[ASGIApp], ASGIApp]] = {
+        Layer.BODIES: partial(BodyLimits, http=http, uploads=list_upload_paths(app), below=runtime.identity_paths),
+        Layer.QUOTAS: partial(QuotaGate, quotas=system.quotas),
+        Layer.CALLERS: partial(
+            Authentication,
+            callers=runtime.callers,
+            identities=system.hooks.identities,
+            public=list_public_paths(app),
+            erasures=system.erasures,
+        ),
+        # other names come from pages that rebind theirs to this machine
+        Layer.HOSTS: partial(
+            TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, http.host, *http.allowed_hosts], www_redirect=False
+        ),
+    }
+    table = Taken(system.hooks.middleware)
+    for layer, wrap in wraps.items():
+        table[layer] = Middleware(wrap=wrap)
+    return table
 
 
 def _demand_one_route_each(app: FastAPI) -> None:

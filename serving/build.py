@@ -1,11 +1,11 @@
-"""Open the shared parts of the serving layer: the cache, quotas, and idempotency and jobs where their files exist."""
+"""Open the shared parts of the serving layer: the cache, quotas, and what remembers answers."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, load_if_there, load_removable
+from foundation.components import Assembly, load_removable
 from foundation.stores.erasures import Erasures
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
@@ -23,10 +23,8 @@ class Serving:
 
     cache: Cache
     quotas: Quotas
-    idempotency: Any
-    """`serving.http.idempotency.IdempotencyStore`. This and the next are `None` where that file was deleted."""
     answers: Any
-    """`serving.http.answer_cache.AnswerCache`"""
+    """`serving.http.answer_cache.AnswerCache`; `None` where that is off."""
 
 
 def open_serving(
@@ -44,19 +42,21 @@ def open_serving(
 
     Raises ConfigurationError: the cache cannot be built or a store cannot be opened.
     """
-    context, keep = assembly.context, assembly.keep
-    data, clock = context.data_dir, context.clock
     cache: Cache = assembly.part("serving.cache", settings.cache, Cache)
     answers = None
     if settings.answer_cache.mode != "off":
         answers = load_removable(ANSWERS).AnswerCache(
-            settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
+            settings.answer_cache,
+            cache,
+            ledger,
+            embedder,
+            clock=assembly.context.clock,
+            policy=policy,
+            writer=writer,
+            erasures=erasures,
         )
-    idempotency = load_if_there("serving.http.idempotency")
     return Serving(
         cache=cache,
         quotas=Quotas(settings.quotas, budget, cache),
-        idempotency=idempotency
-        and keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock, context.records)),
         answers=answers,
     )

@@ -19,6 +19,7 @@ from serving.settings import Settings
 
 if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from fastapi import APIRouter
+    from starlette.types import ASGIApp
 
     from orchestration.actions import Approval
     from orchestration.contract import Agent, AnswerCheck
@@ -93,6 +94,26 @@ class Taken(dict[Key, Value]):
         super().__setitem__(place, value)
 
 
+class Layer(IntEnum):
+    """The places of middleware around the routes, from the inner to the outer. All but the first are the core's own."""
+
+    ROUTES = 0
+    """The caller is known then, and the body is whole."""
+    BODIES = 1
+    QUOTAS = 2
+    CALLERS = 3
+    HOSTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Middleware:
+    """ASGI middleware around the routes."""
+
+    wrap: Callable[[ASGIApp], ASGIApp]
+    declare: Callable[[dict[str, Any]], None] = lambda _: None
+    """Adds to the OpenAPI document what it takes and gives."""
+
+
 @dataclass(kw_only=True)
 class Hooks:
     """The hooks of one open system."""
@@ -112,6 +133,8 @@ class Hooks:
     """Open while the server runs."""
     identities: list[Identity] = field(default_factory=list)
     """Identify the callers of paths of their own in the place of keys."""
+    middleware: Taken[Layer, Middleware] = field(default_factory=Taken)
+    """Wraps the routes, at its place."""
     dialects: list[Dialect] = field(default_factory=list)
     """Say what errors look like on the paths of another API, and where its clients send the key."""
     server_parts: list[Callable[[Runtime], object]] = field(default_factory=list)

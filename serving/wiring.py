@@ -81,7 +81,6 @@ class System:
     objects: Any
     cache: Cache
     quotas: Quotas
-    idempotency: Any
     erasures: Erasures
     hooks: Hooks
 

@@ -36,6 +36,8 @@ class SqliteStore(Store):
     schema: str = ""
     erase_rows: EraseRows | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    shared: bool = False
+    """`[foundation.records]` may put it elsewhere, where all replicas have it."""
 
     def __post_init__(self) -> None:
         claimed = tuple(f"{self.file}{end}" for end in ("", "-wal", "-shm", "-journal"))

@@ -59,10 +59,9 @@ def read_job(victim: Victim) -> Tried:
 
 def replay_first() -> None:
     """A reply stands before authorization, for whoever is the same person."""
-    from fastapi import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from serving.http import idempotency
+    from extensions.idempotency import replies as idempotency
 
     idempotency._rights = lambda *_: ""
     pass_on = idempotency.Idempotency.__call__
@@ -75,8 +74,7 @@ def replay_first() -> None:
             if reply is None:
                 await app(scope, receive, send)
                 return
-            response = await idempotency.give_first_reply(Request(scope), reply)
-            await response(scope, receive, send)
+            await idempotency.to_response(reply)(scope, receive, send)
 
         inner = idempotency.Idempotency(reply_or_pass, self._store)
         await pass_on(inner, scope, receive, send)

@@ -58,6 +58,7 @@ STORE = SqliteStore(
     ),
     erased="whose request caused which cost",
     stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
+    shared=True,
 )
 
 # Enough digits for any sum of prices; decimal's default of 28 would round a long one

@@ -54,6 +54,7 @@ STORE = SqliteStore(
     erase_rows=_erase,
     erased="feedback that they gave, and feedback on their answers",
     stays="the verdicts without a name: they are counted",
+    shared=True,
 )
 
 

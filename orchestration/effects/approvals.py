@@ -65,6 +65,7 @@ STORE = SqliteStore(
     erase_rows=_erase,
     erased="their requests with arguments; notes on their decisions for others",
     stays="their decisions on others' requests: who is responsible for an effect must be known",
+    shared=True,
 )
 
 

@@ -46,6 +46,7 @@ STORE = SqliteStore(
     erase_rows=_erase,
     erased="what was carried out for them: its result, its arguments and who asked",
     stays="a random key and the tool's name, so that it is never carried out twice",
+    shared=True,
 )
 
 

@@ -55,7 +55,9 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     return connection.execute("DELETE FROM facts WHERE tenant = ? AND subject = ?", theirs).rowcount
 
 
-STORE = SqliteStore(name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, erased="what was remembered of them")
+STORE = SqliteStore(
+    name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, erased="what was remembered of them", shared=True
+)
 
 
 class SqliteFacts:

@@ -259,7 +259,7 @@ class Access:
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None
     ) -> Principal:
         """Return the caller. Raises Forbidden: none of their roles holds the permission. Stopped: an operator has
-        stopped their tenant. FirstReply: the request was answered before, under the same Idempotency-Key.
+        stopped their tenant. What middleware left at `request.state.first_reply`: the request was answered before.
         """
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -73,14 +73,26 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     return as_json(await collect(at_work, runtime.lifecycle, request))
 
 
+class Attempt(Protocol):
+    """What middleware leaves at `request.state.attempt`: a request that may have been at work before."""
+
+    def resume(self, wanted: AnswerRequest, /) -> AnswerRequest:
+        """Return the request as it goes on from there."""
+        ...
+
+    def follow(self, events: AsyncIterator[Event], /) -> AsyncIterator[Event]:
+        """Yield the events of its answer."""
+        ...
+
+
 async def begin_answer(
     runtime: Runtime, wanted: AnswerRequest, caller: Principal, request: Request
 ) -> AsyncIterator[Event]:
-    """Start the agent, under an Idempotency-Key from where an earlier attempt stopped. Raises QuotaExceeded: no
-    quota is left; the agent would raise it too, but after a stream has begun.
+    """Start the agent, from where an earlier attempt stopped if there was one. Raises QuotaExceeded: no quota is left; the
+    agent would raise it too, but after a stream has begun.
     """
     await runtime.demand_left(caller)
-    attempt = getattr(request.state, "attempt", None)  # of serving/http/idempotency.py
+    attempt: Attempt | None = getattr(request.state, "attempt", None)
     events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)
     followed: AsyncIterator[Event] = attempt.follow(events) if attempt else events
     return followed

@@ -1,1 +1,1 @@
-"""HTTP plumbing of every request: limits, errors, streams, idempotency, the answer cache."""
+"""HTTP plumbing of every request: limits, errors, streams, the answer cache."""

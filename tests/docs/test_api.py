@@ -97,7 +97,12 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
         kind.code
         for kind in tree(RequestError)
         if kind.__module__
-        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "extensions.openai_api.errors"}
+        in {
+            "foundation.errors",
+            "serving.http.errors",
+            "extensions.idempotency.replies",
+            "extensions.openai_api.errors",
+        }
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}

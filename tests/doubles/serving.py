@@ -346,7 +346,7 @@ class FakeSystem:
         self.records.append(record)
 
     def _open_shared(self, opened: ExitStack) -> None:
-        """The real cache, quotas and kept replies."""
+        """The real cache and quotas."""
         shared = open_serving(
             self.settings.serving,
             Assembly(self.context, opened),
@@ -357,7 +357,7 @@ class FakeSystem:
             writer="a double",
             erasures=self.erasures,
         )
-        self.cache, self.quotas, self.idempotency = shared.cache, shared.quotas, shared.idempotency
+        self.cache, self.quotas = shared.cache, shared.quotas
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from orchestration.run.answering import answer, resume
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings
 from serving.caches.memory import MemoryCache
-from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, Depot, SetClock, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")
@@ -160,22 +159,6 @@ async def test_what_was_spent_in_a_day_stays_spent_when_the_clock_is_set(data_di
             await spending.reserve(NORTH, tokens=20, usd=None)
         clock.forward(days=1)
         await spending.reserve(NORTH, tokens=90, usd=None)
-
-
-@pytest.mark.parametrize("hours", [-1, 24, 48])
-async def test_a_reply_and_a_request_at_work_keep_their_key_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
-    clock, reply = SetClock(), FirstReply(200, "text/plain", b"done")
-    with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
-        attempt = await store.begin("ada", "k-1", "r")
-        assert isinstance(attempt, Attempt)
-        await store.keep(attempt, reply)
-        assert isinstance(await store.begin("ada", "k-2", "r"), Attempt)
-        clock.off = timedelta(hours=hours)
-        assert await store.begin("ada", "k-1", "r") == reply
-        with pytest.raises(InFlight):
-            await store.begin("ada", "k-2", "r")
-        clock.forward(hours=25)
-        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
 
 
 @pytest.mark.parametrize("hours", [-1, 24, 48])

@@ -10,7 +10,6 @@ import pytest
 from foundation.extensions import installed
 from serving.app import create_app
 from serving.http.errors import MEDIA_TYPE
-from serving.http.idempotency import HEADER, METHODS
 from tests.doubles.serving import TEXT, World, world
 
 PUBLIC = ("/health/",)
@@ -66,10 +65,6 @@ def test_every_operation_declares_the_errors_that_any_request_can_get(given: Wor
         common = COMMON if path.startswith(vendors) else {*COMMON, "422"}
         missing = common - operation["responses"].keys()
         assert not missing, f"{method} {path} does not declare {missing}: responses=responses(...)"
-        parameters = [resolved(document, one) for one in operation.get("parameters", [])]
-        changes = method.upper() in METHODS
-        assert any(one["name"] == HEADER for one in parameters) == changes, f"{method} {path}"
-        assert not changes or "409" in operation["responses"]
         if "{" in path and method != "put":
             assert "404" in operation["responses"], f"{method} {path} does not say that there may be no such thing"
 

@@ -25,8 +25,6 @@ from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_st
 from serving.settings import Settings, configured_parts, context_of
 
 CONVERSATIONS = "conversations"
-# Stores with persons that `[foundation.records]` can put into PostgreSQL
-SHARED = ("approvals", "effects", "facts", "outcomes", "costs", "idempotency")
 # Ports of parts that may keep what a person said or asked
 KEEPING = (
     "retrieval.ledger", "retrieval.vectors", "serving.cache", "orchestration.checkpoints", "observability.exporters",
@@ -116,7 +114,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         threads = await _delete_threads(settings, principal)
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
-            if shared and isinstance(store, SqliteStore) and store.name in SHARED:
+            if shared and isinstance(store, SqliteStore) and store.shared:
                 count += store.erase_now(data, person, records)
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
         with open_recorders(settings) as recorders:
@@ -140,9 +138,15 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     by_part = {
         f'[{port}] use = "{part.use}"': components.stores_of(port, part) for port, part in parts if port in KEEPING
     }
-    removable = ("serving.http.idempotency",)
-    fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
-    fixed += [refused_files.STORE, spending.STORE, approvals.STORE, outcomes.STORE, facts.STORE, spans.STORE, _REPORTS]
+    fixed: list[Store] = [
+        refused_files.STORE,
+        spending.STORE,
+        approvals.STORE,
+        outcomes.STORE,
+        facts.STORE,
+        spans.STORE,
+        _REPORTS,
+    ]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was
     last: list[Store] = [effect_log.STORE, costs.STORE, *_without_people(settings)]

@@ -136,14 +136,6 @@ def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, base_url:
         stranger.responses.create(model="sixply", input="When?")
 
 
-def test_the_same_request_with_a_key_is_done_once(client: openai.OpenAI, given: World) -> None:
-    before = len(given.system.agent.asked)
-    headers = {"Idempotency-Key": "responses-1"}
-    told = [client.responses.create(model="sixply", input="When?", extra_headers=headers).id for _ in range(2)]
-    assert told[0] == told[1]
-    assert len(given.system.agent.asked) == before + 1
-
-
 # --- in the background --------------------------------------------------------------------------------------------------
 
 

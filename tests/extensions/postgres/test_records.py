@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
 from extensions.postgres.records import Options, SharedRecords
-from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased, StoreUnavailable
+from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
@@ -33,9 +31,6 @@ from orchestration.memory import facts
 from orchestration.memory.facts import SqliteFacts
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings
-from serving.cli.govern.erasure import SHARED
-from serving.http import idempotency
-from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests import services
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock
 from tests.doubles.serving import charge
@@ -43,8 +38,6 @@ from tests.doubles.serving import charge
 AWKWARD = 'a "quoted" 100 % of ä, what? :name \\u0000 \0 end'
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ZOE = Person(tenant=NORTH.tenant, subject=NORTH.subject, answers=frozenset({"a-1"}))
-# As a restart of the server does
-END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
 Opening = Callable[..., Any]
 
 
@@ -174,177 +167,6 @@ def test_facts_are_kept_once_each_and_belong_to_their_person(open_: Opening, rec
     assert other.of(NORTH) == []
 
 
-async def test_a_key_is_held_by_one_and_its_first_reply_given_by_all(
-    open_: Opening, records: Open, tmp_path: Path
-) -> None:
-    here, there = (open_(IdempotencyStore, ManualClock()) for _ in range(2))
-    taken = await asyncio.gather(
-        *(one.begin(ZOE.mark, "k", "r") for one in (here, there) for _ in range(3)), return_exceptions=True
-    )
-    (attempt,) = [one for one in taken if isinstance(one, Attempt)]
-    assert [str(one) for one in taken if one is not attempt and "still at work" not in str(one)] == []
-    attempt.thread_id = "t"
-    await attempt.store.began(attempt)
-    await attempt.store.release(attempt)
-    again = await there.begin(ZOE.mark, "k", "r")
-    assert again.thread_id == "t"
-    await there.keep(again, FirstReply(200, "text/plain", b"\0\xff %s ?"))
-    assert await here.begin(ZOE.mark, "k", "r") == FirstReply(200, "text/plain", b"\0\xff %s ?")
-    with pytest.raises(InvalidRequest, match="sent before"):
-        await here.begin(ZOE.mark, "k", "other")
-    assert erase(records, idempotency.STORE, tmp_path / "IdempotencyStore") == 1
-
-
-async def test_as_many_keys_are_at_work_as_there_are_requests(open_: Opening) -> None:
-    here, there = (open_(IdempotencyStore, ManualClock()) for _ in range(2))
-    attempts = [await here.begin(ZOE.mark, f"k-{n}", "r") for n in range(60)]
-    for store in (here, there):
-        with pytest.raises(InFlight):
-            await store.begin(ZOE.mark, "k-7", "r")
-    for attempt in attempts:
-        assert isinstance(attempt, Attempt)
-        await here.keep(attempt, FirstReply(200, "text/plain", b"done"))
-    assert await there.begin(ZOE.mark, "k-7", "r") == FirstReply(200, "text/plain", b"done")
-
-
-async def test_a_key_is_free_again_where_the_store_was_down_when_its_request_failed(
-    open_: Opening, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_(IdempotencyStore, ManualClock())
-    attempt = await store.begin(ZOE.mark, "k", "r")
-    with monkeypatch.context() as down:
-        down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
-        with pytest.raises(StoreUnavailable):
-            await store.release(attempt)
-    again = await store.begin(ZOE.mark, "k", "r")
-    assert isinstance(again, Attempt)
-    with monkeypatch.context() as down:
-        down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
-        with pytest.raises(StoreUnavailable):
-            await store.keep(again, FirstReply(200, "", b""))
-    with pytest.raises(InFlight):  # it is done, and must not be done again
-        await store.begin(ZOE.mark, "k", "r")
-
-
-async def test_a_restart_of_the_server_gives_no_key_at_work_to_another_replica(tmp_path: Path) -> None:
-    with ExitStack() as opened:
-        both = [opened.enter_context(closing(shared_records(tmp_path))) for _ in range(2)]
-        both[0].json_file(tmp_path / "stops.json", dict)  # every server follows some
-        here, there = (
-            opened.enter_context(closing(IdempotencyStore(tmp_path / f"{n}", ManualClock(), records)))
-            for n, records in enumerate(both)
-        )
-        here._worker, there._worker = "1:0.0:a machine", "1:0.0:another machine"
-        attempt = await here.begin(ZOE.mark, "k", "r")
-        assert isinstance(attempt, Attempt)
-        with both[1].notes.transaction() as connection:
-            connection.execute(END_OTHERS)
-        with pytest.raises(InFlight):
-            await there.begin(ZOE.mark, "k", "r")
-        await here.keep(attempt, FirstReply(200, "text/plain", b"done"))
-        assert await there.begin(ZOE.mark, "k", "r") == FirstReply(200, "text/plain", b"done")
-        killed = await here.begin(ZOE.mark, "k-2", "r")
-        assert isinstance(killed, Attempt)
-        killed.claim.close()
-        assert isinstance(await there.begin(ZOE.mark, "k-2", "r"), Attempt)
-
-
-async def test_a_request_that_waits_for_one_of_its_own_process_claims_nothing(tmp_path: Path) -> None:
-    claimed: list[str] = []
-
-    @contextmanager
-    def claim(name: str) -> Iterator[bool]:
-        claimed.append(name)
-        yield True
-
-    with closing(IdempotencyStore(tmp_path / "keys.sqlite", ManualClock())) as store:
-        store._claim = claim
-        attempt = await store.begin(ZOE.mark, "k", "r")
-        assert isinstance(attempt, Attempt)
-        with pytest.raises(InFlight):
-            await store.begin(ZOE.mark, "k", "r")
-        await store.release(attempt)
-    assert claimed == [f"{ZOE.mark} k"]
-
-
-async def test_a_claim_that_the_database_does_not_take_back_holds_up_no_other_request(tmp_path: Path) -> None:
-    returning, taken_back = threading.Event(), threading.Event()
-    in_time: list[bool] = []
-
-    @contextmanager
-    def claim(_: str) -> Iterator[bool]:
-        yield True
-        returning.set()
-        in_time.append(taken_back.wait(60))
-
-    with closing(IdempotencyStore(tmp_path / "keys.sqlite", ManualClock())) as store:
-        store._claim = claim
-        attempt = await store.begin(ZOE.mark, "k", "r")
-        assert isinstance(attempt, Attempt)
-        release = asyncio.create_task(store.release(attempt))
-        assert await asyncio.to_thread(returning.wait, 60)
-        taken_back.set()
-        await release
-    assert in_time == [True]
-
-
-async def test_a_reply_that_an_outage_kept_from_the_store_is_stored_when_the_server_stops(
-    open_: Opening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(idempotency, "AGAIN_S", 3600)
-    store = open_(IdempotencyStore, ManualClock())
-    for key, still_down in (("k", False), ("lost", True)):
-        attempt = await store.begin(ZOE.mark, key, "r")
-        assert isinstance(attempt, Attempt)
-        with monkeypatch.context() as down:
-            down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
-            with pytest.raises(StoreUnavailable):
-                await store.keep(attempt, FirstReply(200, "", b"done"))
-            await asyncio.sleep(0)  # else it ends before it begins
-            if not still_down:
-                down.undo()
-            (later,) = [task for task in store._late if not task.done()]
-            later.cancel()  # as the end of the event loop does
-            await asyncio.wait([later])
-    assert await store.begin(ZOE.mark, "k", "r") == FirstReply(200, "", b"done")
-    assert isinstance(await store.begin(ZOE.mark, "lost", "r"), Attempt)
-    assert [message for message in caplog.messages if "is lost" in message]
-
-
-async def test_whose_caller_leaves_while_the_reply_is_kept_is_not_done_again(
-    open_: Opening, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_(IdempotencyStore, ManualClock())
-    attempt = await store.begin(ZOE.mark, "k", "r")
-    assert isinstance(attempt, Attempt)
-    with monkeypatch.context() as leaving:
-        leaving.setattr(store, "_update", Mock(side_effect=asyncio.CancelledError))
-        with pytest.raises(asyncio.CancelledError):
-            await store.keep(attempt, FirstReply(200, "", b""))
-    with pytest.raises(InFlight):
-        await store.begin(ZOE.mark, "k", "r")
-
-
-async def test_a_caller_who_leaves_while_the_key_is_taken_leaves_it_free(open_: Opening) -> None:
-    store, entered, go_on = open_(IdempotencyStore, ManualClock()), threading.Event(), threading.Event()
-    run = store._file.run_now
-
-    def take_late(*order: Any, **options: Any) -> Any:
-        entered.set()
-        go_on.wait(60)
-        return run(*order, **options)
-
-    store._file.run_now = take_late
-    leaving = asyncio.create_task(store.begin(ZOE.mark, "k", "r"))
-    await asyncio.to_thread(entered.wait, 60)
-    leaving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
-    go_on.set()
-    await store._file.run(lambda _: None)  # after what the caller has left behind
-    assert isinstance(await store.begin(ZOE.mark, "k", "r"), Attempt)
-
-
 def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -> None:
     ledger = open_(CostLedger)
     tiny = [Decimal("0.1"), Decimal("0.2"), Decimal("1E-25"), None]
@@ -394,8 +216,3 @@ def test_a_person_who_was_erased_meanwhile_is_written_by_no_store(
         ledger.record(charge(subject=NORTH.subject))
     assert store.of(SOUTH) == []
     assert [one.subject for one in ledger.all()] == [""]
-
-
-def test_erasure_knows_every_store_that_can_be_shared() -> None:
-    stores = (approvals, effect_log, facts, outcomes, costs, idempotency)
-    assert {module.STORE.name for module in stores} == set(SHARED)

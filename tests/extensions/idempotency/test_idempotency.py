@@ -1,6 +1,7 @@
 """A request that is sent twice under one key is done once."""
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -12,23 +13,27 @@ from typing import Any
 import httpx2
 import pytest
 
+from extensions.idempotency import replies
+from extensions.idempotency.replies import Attempt, FirstReply, IdempotencyStore, InFlight
 from foundation.errors import StorageFull, StoreUnavailable
+from foundation.extensions import installed
 from foundation.machine import worker
+from foundation.stores.registry import Person
 from foundation.types import Principal
 from serving import runtime
 from serving.access.identity import KeyStore
 from serving.app import create_app
-from serving.http import idempotency
-from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
+from serving.cli.govern.erasure import stores_of
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
+from tests.faults.test_time import SetClock
 
 PATIENCE_S = 60
 
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, concurrent_answers=64)
+    return world(tmp_path, extensions=("idempotency",), concurrent_answers=64)
 
 
 def client(given: World) -> httpx2.AsyncClient:
@@ -134,7 +139,7 @@ async def test_an_operator_of_a_stopped_tenant_gets_the_reply_about_the_switch_a
 
 async def test_a_first_reply_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
-    given = world(tmp_path, concurrent_answers=1)
+    given = world(tmp_path, extensions=("idempotency",), concurrent_answers=1)
     async with client(given) as api:
         await ask(api, given.reader)
         busy = asyncio.create_task(ask(api, given.agent, "wait"))
@@ -204,7 +209,7 @@ async def test_a_key_that_is_none_is_refused(given: World, api: httpx2.AsyncClie
 
 
 async def test_a_body_over_the_limit_is_still_413_in_our_shape(tmp_path: Path) -> None:
-    given = world(tmp_path, max_body_bytes=1_000)
+    given = world(tmp_path, extensions=("idempotency",), max_body_bytes=1_000)
     async with client(given) as api:
         refused = await ask(api, given.reader, "x" * 2_000)
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
@@ -231,7 +236,7 @@ async def test_a_key_of_a_process_that_died_is_free_and_one_of_a_living_process_
 async def test_a_reply_that_could_not_be_stored_is_stored_when_that_can_be_done_and_nothing_is_done_twice(
     given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "AGAIN_S", 0.01)
+    monkeypatch.setattr(replies, "AGAIN_S", 0.01)
     update, full = IdempotencyStore._update, True
 
     async def fail(store: IdempotencyStore, attempt: Attempt, change: str, *values: Any) -> None:
@@ -253,7 +258,7 @@ async def test_a_reply_that_could_not_be_stored_is_stored_when_that_can_be_done_
 async def test_a_reply_to_a_person_who_was_erased_meanwhile_is_not_stored_later(
     given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "AGAIN_S", 0.01)
+    monkeypatch.setattr(replies, "AGAIN_S", 0.01)
     keep, tried = IdempotencyStore._update, []
 
     async def fail(store: IdempotencyStore, attempt: Attempt, change: str, *values: Any) -> None:
@@ -268,7 +273,7 @@ async def test_a_reply_to_a_person_who_was_erased_meanwhile_is_not_stored_later(
     monkeypatch.setattr(IdempotencyStore, "_update", fail)
     assert (await ask(api, given.reader)).status_code == 200
     async with asyncio.timeout(PATIENCE_S):
-        await asyncio.gather(*given.system.idempotency._late)
+        await asyncio.gather(*given.system.hooks.service(IdempotencyStore)._late)
     second = await ask(api, given.reader)
     assert (second.status_code, len(asked(given))) == (200, 2)
     assert "idempotent-replayed" not in second.headers
@@ -284,3 +289,45 @@ async def test_replies_are_kept_for_a_day(data_dir: Path) -> None:
         assert await store.begin("ada", "k-1", "r") == FirstReply(200, "text/plain", b"\0\xff")
         clock.time += timedelta(hours=2)
         assert isinstance(await store.begin("ada", "k-1", "other"), Attempt)
+
+
+@pytest.mark.parametrize("hours", [-1, 24, 48])
+async def test_a_reply_and_a_request_at_work_keep_their_key_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
+    clock, reply = SetClock(), FirstReply(200, "text/plain", b"done")
+    with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
+        attempt = await store.begin("ada", "k-1", "r")
+        assert isinstance(attempt, Attempt)
+        await store.keep(attempt, reply)
+        assert isinstance(await store.begin("ada", "k-2", "r"), Attempt)
+        clock.off = timedelta(hours=hours)
+        assert await store.begin("ada", "k-1", "r") == reply
+        with pytest.raises(InFlight):
+            await store.begin("ada", "k-2", "r")
+        clock.forward(hours=25)
+        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
+
+
+def test_every_operation_that_changes_something_declares_the_header_and_its_refusal(tmp_path: Path) -> None:
+    document = create_app(world(tmp_path, extensions=tuple(installed())).system).openapi()
+    header = {"$ref": f"#/components/parameters/{replies.HEADER}"}
+    assert document["components"]["parameters"][replies.HEADER]["in"] == "header"
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            changes = method.upper() in replies.METHODS
+            assert (header in operation.get("parameters", [])) == changes, f"{method} {path}"
+            assert not changes or "409" in operation["responses"]
+
+
+async def test_off_the_header_counts_for_nothing_and_what_is_kept_is_still_erased(
+    given: World, api: httpx2.AsyncClient, tmp_path: Path
+) -> None:
+    await ask(api, given.reader)
+    off = world(tmp_path / "off")
+    async with client(off) as other:
+        for _ in range(2):
+            assert "idempotent-replayed" not in (await ask(other, off.reader)).headers
+    assert len(asked(off)) == 2
+    assert "Idempotency" not in json.dumps(create_app(off.system).openapi())
+    (store,) = [store for store in stores_of(off.system.settings)[0] if store.name == "idempotency"]
+    assert store.erase
+    assert store.erase(tmp_path, Person(tenant="north", subject="reader@north")) == 1

@@ -80,7 +80,9 @@ STORE = SqliteStore(
         connection.execute("DELETE FROM requests WHERE caller = ?", (person.mark,)).rowcount
     ),
     erased="stored replies of the last day",
+    shared=True,
 )
+STORES = (STORE,)
 
 
 class InFlight(Conflict):
@@ -97,8 +99,8 @@ class KeyReused(InvalidRequest):
 
 @dataclass(unsafe_hash=True)  # libraries put exceptions into sets
 class FirstReply(Exception):
-    """The first reply to a request. Routes raise it from `request.state.first_reply` in place of doing the request again,
-    once they have checked that the caller may make it.
+    """The first reply to a request, at `request.state.first_reply`: raised there in place of doing the request again, once it is
+    known that the caller may make it.
     """
 
     status: int
@@ -106,16 +108,14 @@ class FirstReply(Exception):
     body: bytes
 
 
-async def give_first_reply(_: Request, reply: Exception) -> Response:
-    """Handle `FirstReply`."""
-    assert isinstance(reply, FirstReply)
+def to_response(reply: FirstReply) -> Response:
     headers = {REPLAYED: "true", "cache-control": "no-store"} | ({"content-type": reply.media} if reply.media else {})
     return Response(reply.body, status_code=reply.status, headers=headers)
 
 
 @dataclass
 class Attempt:
-    """A request in progress under a key. Routes read it from `request.state.attempt`."""
+    """A request in progress under a key, at `request.state.attempt`."""
 
     store: IdempotencyStore
     caller: str
@@ -277,7 +277,10 @@ class Idempotency:
         receive = handed_on(body, receive)
         if isinstance(earlier, FirstReply):
             scope["state"]["first_reply"] = earlier
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            except FirstReply as reply:
+                await to_response(reply)(scope, receive, send)
             return
         scope["state"]["attempt"] = earlier
         recorded = _Recorder(earlier, send)
