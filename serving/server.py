@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from foundation.components import load_if_there
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.process import catch_stop_signals
 from foundation.text.sentences import sentence_spans
@@ -145,7 +144,6 @@ def load_what_answers_use(system: System) -> None:
 
 
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
-    slow = load_if_there("serving.http.patience")
     config = uvicorn.Config(
         app,
         log_config=None,  # observability/telemetry/logs.py sets up the process's log
@@ -153,9 +151,10 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         access_log=False,  # serving/http/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # these headers can be forged: enable them only behind a proxy
-        # h11 limits the size of a head at least; slow clients are then for a proxy in front
-        http=slow.PatientProtocol if slow else "h11",
+        http="h11",  # it limits the size of a head; slow clients are for a proxy in front
         ws_max_size=http.max_json_bytes,
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/http/middleware.py)
     )
-    return GracefulServer(config, app.state.runtime, http.grace_s)
+    runtime: Runtime = app.state.runtime
+    runtime.parts.append(config)  # a lifespan may change it before the first connection
+    return GracefulServer(config, runtime, http.grace_s)

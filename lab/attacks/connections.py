@@ -23,7 +23,7 @@ class Options(Section):
 
 def build(options: Options, context: Context) -> object:
     """The usual double of a chat model, in a server that waits for `SHORT_S` alone."""
-    from serving.http import patience
+    from extensions.slow_clients import patience
 
     del options
     patience.PATIENCE_S = SHORT_S
@@ -49,7 +49,7 @@ def hold_connections(victim: Victim) -> Tried:
 
 def reopen_connections() -> None:
     """Wait for ever, as uvicorn does."""
-    from serving.http import patience
+    from extensions.slow_clients import patience
 
     def never(self: patience.PatientProtocol) -> None:
         del self
@@ -75,7 +75,7 @@ def send_endless_heads(victim: Victim) -> Tried:
 
 def reopen_heads() -> None:
     """Keep a head of any size."""
-    from serving.http import patience
+    from extensions.slow_clients import patience
 
     patience.MAX_HEAD_BYTES = patience.MAX_FRAMING_BYTES = 10**12
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -10,8 +11,10 @@ from contextlib import closing, contextmanager, suppress
 
 import httpx2
 import pytest
+import uvicorn
 
-from serving.http import patience
+from extensions.slow_clients import patience
+from serving.app import create_app
 from serving.server import running
 from tests.doubles.serving import World, world
 
@@ -28,7 +31,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world(tmp_path_factory.mktemp("patience"))
+    return world(tmp_path_factory.mktemp("patience"), extensions=("slow_clients",))
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +162,21 @@ def test_a_client_that_keeps_its_connection_is_served_for_longer_than_any_limit(
         for _ in range(12):
             assert api.get("/health/live").status_code == 200
             time.sleep(0.3)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_server_speaks_by_the_protocol_with_limits_where_it_is_on(
+    tmp_path_factory: pytest.TempPathFactory, *, on: bool
+) -> None:
+    given = world(tmp_path_factory.mktemp("on or off"), extensions=("slow_clients",) * on)
+    app = create_app(given.system)
+    config = uvicorn.Config(app)
+    app.state.runtime.parts.append(config)
+
+    async def begin() -> None:
+        async with app.router.lifespan_context(app):
+            pass
+
+    config.load()
+    asyncio.run(begin())
+    assert (config.http_protocol_class is patience.PatientProtocol) == on
