@@ -6,7 +6,6 @@ import ast
 import inspect
 import re
 import tempfile
-import textwrap
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +27,8 @@ from serving.cli.main import list_commands
 from serving.parts.list_parts import Adapter, adapters
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
+from tests.docs.full_stack import full_stack
+from tests.docs.pages import attribute_docs, first_sentence
 from tests.doubles.serving import world
 from tests.make_rules import COMMANDS as TYPER_COMMANDS
 
@@ -43,27 +44,6 @@ def table(*columns: str) -> str:
 def row(*cells: str) -> str:
     plain = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(plain)} |\n"
-
-
-def first_sentence(text: str | None) -> str:
-    """Of a docstring, as it can stand in a table."""
-    plain = re.sub(r"\s+", " ", text or "").strip()
-    return re.split(r"(?<=[.?!])\s+(?=[A-Z`])", plain)[0]
-
-
-def attribute_docs(kind: type) -> dict[str, str]:
-    """The docstring below each field of a class and of the classes that it is made of."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if not issubclass(base, BaseModel) or base.__module__.startswith("pydantic"):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field, below in zip(body.body, body.body[1:], strict=False):
-            says = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(says, str):
-                found[field.target.id] = says
-    return found
 
 
 def sections(kind: Any) -> Iterator[type[BaseModel]]:
@@ -114,7 +94,7 @@ def settings_page() -> str:
 
 Every section and key of `stack.toml` with its default. {MADE}
 A key can also come from the environment: `SIXPLY__SERVING__HTTP__PORT=8700` is `[serving.http] port`. `make config` shows the value in
-force and where it came from. The options of a part stand in [ports and adapters](../swap/parts.md).
+force and where it came from. With the options of every part, to be copied from: [stack.full.toml](stack.full.toml).
 """
     tables = (
         text
@@ -270,6 +250,7 @@ def part_row(adapter: Adapter) -> str:
 PAGES = {
     "../swap/parts.md": parts_page,
     "settings.md": settings_page,
+    "stack.full.toml": full_stack,
     "commands.md": commands_page,
     "routes.md": routes_page,
     "errors.md": errors_page,
