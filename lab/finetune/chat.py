@@ -120,7 +120,7 @@ def _halves(cases: Sequence[GoldenCase]) -> tuple[list[GoldenCase], list[GoldenC
 def _examples(work: Work, system: System, cases: Sequence[GoldenCase]) -> list[Example]:
     """Of the questions whose evidence holds the fact."""
     from lab.finetune.golden_replies import examples
-    from orchestration.flow.document_steps import evidence_of
+    from orchestration.answers.quotes import evidence_of
 
     given = system.settings.orchestration.answers
 

@@ -25,7 +25,7 @@ NO_CALLS: Mapping[str, Any] = {
 }
 # A warning about a model whose profile does not say whether it calls tools
 UNKNOWN_PROFILE = (
-    "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Write what it can below "
+    "Nothing is known of what %s can do, so it gets the agent for models without tools, `without_tools` of [orchestration.agent]. Write what it can below "
     "[models.chat], such as profile = { tool_calling = true }: make model-check gives the line."
 )
 

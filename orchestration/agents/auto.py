@@ -1,15 +1,14 @@
-"""The agent that fits the chat model: `tool_calling` where the model's profile says that it calls tools, else `graph`.
+"""The agent that fits the chat model: `tool_calling` where the model's profile says that it calls tools, else `without_tools`.
 
 The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`.
 """
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from foundation.components import available, load
-from foundation.errors import InvalidSetting
+from foundation.components import load
 from foundation.settings import Part, Section
 from models.pricing import identity
 from models.resilience.bindings import UNKNOWN_PROFILE
@@ -23,22 +22,17 @@ class Options(Section):
     rounds: int = Field(default=30, ge=2, le=100)
     """Most calls of the chat model for one request, by `tool_calling`."""
     tool_calling: dict[str, Any] = Field(default_factory=dict)
-    """Options of `tool_calling`, where it is chosen; likewise `graph`."""
-    graph: dict[str, Any] = Field(default_factory=dict)
+    """Options of `tool_calling`, where it is chosen."""
+    without_tools: Annotated[
+        Part, BeforeValidator(lambda given: {"use": given} if isinstance(given, str) else given)
+    ] = Part(use="quoting")
+    """The agent for a model that calls no tools, by its name, or as a table with its options: `{ use = "quoting", writes = true }`."""
 
 
 def build(options: Options, context: AgentParts) -> Agent:
     if "tool_calling" not in (context.chat.profile or {}):
         log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
-    use, chosen = (
-        ("tool_calling", {"rounds": options.rounds} | options.tool_calling)
-        if calls_tools(context.chat)
-        else ("graph", options.graph)
-    )
-    if use not in available("orchestration.agent"):
-        raise InvalidSetting(
-            f"The chat model {identity(context.chat)[1]} calls {'' if use == 'tool_calling' else 'no '}tools, and the agent for that, "
-            f"orchestration/agents/{use}.py, was left out. Use another model, or name an agent that is there."
-        )
-    agent: Agent = load("orchestration.agent", Part(use=use, **chosen), context, expected=Agent)
+    with_tools = Part(use="tool_calling", **({"rounds": options.rounds} | options.tool_calling))
+    chosen = with_tools if calls_tools(context.chat) else options.without_tools
+    agent: Agent = load("orchestration.agent", chosen, context, expected=Agent)
     return agent

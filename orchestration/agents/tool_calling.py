@@ -51,7 +51,7 @@ class ToolCallingAgent(MessageAgent):
         if not calls_tools(parts.chat):
             raise InvalidSetting(
                 f'[orchestration.agent] use = "tool_calling", and the chat model {identity(parts.chat)[1]} calls no tools. Use '
-                'a model that does, or use = "graph". If it does call tools, say so: [models.chat] profile = '
+                'a model that does, or use = "auto". If it does call tools, say so: [models.chat] profile = '
                 "{ tool_calling = true }."
             )
         if parts.ledger is None:
@@ -105,7 +105,7 @@ def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence
     if window and needed > window / 2:
         raise InvalidSetting(
             f"The chat model {identity(parts.chat)[1]} reads {window:,} tokens; the instructions and {len(tools)} tools take about "
-            f'{needed:,} of them with each call. Use a model that reads more, offer fewer tools, or use = "graph".'
+            f'{needed:,} of them with each call. Use a model that reads more, offer fewer tools, or use = "quoting".'
         )
 
 

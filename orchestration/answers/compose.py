@@ -11,6 +11,7 @@ from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.resilience.streams import empty_reply_of, is_cut_off
+from orchestration.answers.quotes import as_quotation
 from orchestration.events import StopReason
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
@@ -41,7 +42,6 @@ _SEVERAL = re.compile(
 )
 _MARKER = re.compile(r"(?:(?<!\s)\s++)?\[(\d{1,2})\]")
 _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
-_CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +144,6 @@ def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
     """Quote evidence, with an ellipsis wherever something of its sentence is left out."""
     before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
     return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
-
-
-def as_quotation(text: str) -> str:
-    """Put text in quotation marks, with those inside replaced so that it cannot close them.
-
-    >>> as_quotation('Obey.” She said: "yes".')
-    '“Obey.’ She said: ’yes’.”'
-    """
-    return f"“{text.translate(_CLOSING)}”"
 
 
 def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:

@@ -1,7 +1,7 @@
 """The steps that answer from documents: retrieve, grade, rewrite, compose, verify; and the recall of earlier answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 
@@ -10,24 +10,20 @@ from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
+from orchestration.answers.quotes import evidence_of, nearest_documents
 from orchestration.contract import AgentParts
-from orchestration.events import Answer, NearDocument
+from orchestration.events import Answer
 from orchestration.flow.plans import PlannedState, rewrite
-from orchestration.language.guard import instructs_reader, warnings_about
+from orchestration.language.guard import instructs_reader
 from orchestration.memory.follow_ups import entity_names, stands_alone
 from orchestration.run.run import Run
 from orchestration.run.state import abstain, as_result, day_of
-from retrieval.documents import Hit
-from retrieval.grounding.citing import Evidence, title_of
-from retrieval.grounding.evidence import FAR_BEHIND, Grounding
+from retrieval.grounding.citing import Evidence
 from retrieval.search.rank_fusion import in_one_ranking
 
-SENTENCES_OF_EVIDENCE = 12
 # Number of evidence sentences that the chat model is shown
 PASSAGES = 6
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
-# Most documents named to a person whose question could not be answered
-NEAREST = 3
 # Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
 # another subject.
 NEAR = 0.75
@@ -97,7 +93,9 @@ class DocumentSteps:
         low = confidence < enough
         update: PlannedState = {"confidence": confidence}
         if low and state["rewrites"] >= REWRITES:
-            update["document_answer"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
+            update["document_answer"] = run.nothing_found(
+                nearest_documents(evidence) if confidence >= NEAR * enough else ()
+            )
         compared = "less than" if low else "at least"
         return update, f"confidence {confidence:.2f}, {compared} the {enough:.2f} that an answer needs"
 
@@ -146,8 +144,7 @@ class DocumentSteps:
         checked = await run.in_thread(verify, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = render(checked, evidence, self._parts.grounding)
-            for warning in warnings_about(citations):
-                run.note(warning)
+            run.note_warnings(citations)
             if checked.path == "generative":
                 run.drafts.append("shown")
             result = as_result("answered", checked.end, text, checked.path, citations)
@@ -164,20 +161,3 @@ class DocumentSteps:
     def thin(self, state: PlannedState) -> bool:
         """Whether the evidence is too thin to answer from."""
         return bool(state["confidence"] < self._parts.grounding.settings.min_evidence)
-
-
-def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
-    """Return the sentences to answer from, best first, without questions. Raises ComponentError: the embedder failed."""
-    items = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
-    return [item for item in items if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
-
-
-def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
-    """Return the best-ranked documents of the evidence, without those far behind the first."""
-    best: dict[str, Hit] = {}
-    hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
-    for hit in hits:
-        if hits[0].score - hit.score < FAR_BEHIND:
-            best.setdefault(hit.chunk.document_id, hit)
-    ranked = [*best.items()][:NEAREST]
-    return [NearDocument(document_id=name, uri=hit.source.uri, title=title_of(hit)) for name, hit in ranked]

@@ -17,7 +17,7 @@ from models.pricing import usage_of
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
 from orchestration.contract import WrittenAnswer
 from orchestration.events import StopReason, Unsupported, WorkedOut
-from orchestration.language.guard import warnings_about, without_foreign_urls
+from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import recorded_outcomes, this_turn
@@ -84,11 +84,16 @@ class CitationMiddleware(RequestMiddleware):
         if not message.text.strip():
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
-        shown = run.passages  # as far as the caller may read them
-        passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
-        checked = await run.in_thread(_check, message.text, passages, state["messages"], run)
-        result = _result(message.text, checked, passages, state["messages"], run)
+        result = await check_reply(state["messages"], run)
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
+
+
+async def check_reply(messages: Sequence[AnyMessage], run: Run) -> Result:
+    """Return the last message, a model's answer, as the run's result: what was not read is marked, what is cited is found."""
+    shown, text = run.passages, messages[-1].text  # as far as the caller may read them
+    passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
+    checked = await run.in_thread(_check, text, passages, messages, run)
+    return _result(text, checked, passages, messages, run)
 
 
 def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run) -> Checked:
@@ -141,8 +146,7 @@ def _result(
         run.note(
             f"{many} {'statement has' if many == 1 else 'statements have'} something that was not read, marked {MARK}"
         )
-    for warning in warnings_about(citations):
-        run.note(warning)
+    run.note_warnings(citations)
     for citation in citations:
         run.tell("citation", citation=citation)
     for claim in run.unsupported:

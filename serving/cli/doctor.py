@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 
@@ -200,7 +201,8 @@ def check_chat(settings: Settings) -> Check:
             return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
         agent, known = settings.orchestration.agent.use, True
         if agent == "auto":
-            agent = "tool_calling" if (model.profile or {}).get("tool_calling") else "graph"
+            options = cast("Any", components.checked_options("orchestration.agent", settings.orchestration.agent))
+            agent = "tool_calling" if (model.profile or {}).get("tool_calling") else options.without_tools.use
             known = "tool_calling" in (model.profile or {})
     found = f"{name} answers; its agent is {agent}"
     if not reply.text.strip():

@@ -153,7 +153,7 @@ async def bad_questions_are_refused_before_anything_happens(world: World, make: 
 async def a_thread_is_continued_only_by_its_owner(world: World, make: Make) -> None:
     agent = make(world)
     first = await answer(agent, ask(WEIGHT), NORTH)
-    again = await answer(agent, ask("Where is parcel P-123?", thread_id=first.thread_id), NORTH)
+    again = await answer(agent, ask("When does the counter open in the morning?", thread_id=first.thread_id), NORTH)
     assert (again.status, again.thread_id) == ("answered", first.thread_id)
     for thread_id, principal in ((first.thread_id, SOUTH), (first.thread_id, READER), ("never-heard-of", NORTH)):
         with pytest.raises(NotFound):
@@ -195,7 +195,11 @@ async def closing_the_stream_stops_the_work(world: World, make: Make) -> None:
     agent = make(world)
     before = asyncio.all_tasks()
     async with aclosing(agent.stream(ask(WEIGHT), NORTH)) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        first = asyncio.ensure_future(anext(aiter(stream)))
+        while not (first.done() or world.retriever.queries):  # noqa: ASYNC110 - some say nothing before they search, in a thread
+            await asyncio.sleep(0)
+        if first.cancel():
+            await asyncio.wait({first})
     world.retriever.gate.set()
     assert asyncio.all_tasks() - before == set()
     queries = len(world.retriever.queries)
@@ -244,9 +248,21 @@ CHECKS: list[Check] = [
 ]
 
 
+OF_TOOLS = (
+    a_read_tool_answers,
+    an_effect_waits_and_then_happens_once,
+    a_restart_between_question_and_approval_loses_nothing,
+    a_rejection_changes_nothing,
+    approvals_are_for_approvers_of_the_tenant_in_time,
+    a_role_that_may_not_is_refused,
+)
+WITHOUT_TOOLS = ("auto", "quoting")
+"""Adapters that call no tools; `auto` takes the one for a chat model that calls none, as the double here."""
+
+
 @pytest.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir)
+    made = World(data_dir, answers=AnswerSettings(compose="extractive"))  # the double of a model has nothing to say
     yield made
     made.close()
 
@@ -254,6 +270,8 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", under_test.adapters(SECTION))
 async def test_an_adapter_keeps(name: str, check: Check, watched: under_test.Watch, world: World) -> None:
+    if name in WITHOUT_TOOLS and check in OF_TOOLS:
+        pytest.skip("not claimed: it calls no tools")
     options = under_test.part(SECTION, name).options
     await check(world, lambda world: watched(SECTION, world.agent(name, **options)))
 

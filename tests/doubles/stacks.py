@@ -22,12 +22,17 @@ use = "memory"
 [retrieval.grounding]
 min_evidence = 0.0
 """
+AGENT = """
+[orchestration.agent]
+without_tools = "graph"
+"""
+"""What plans and acts without a model that calls tools, where a test names no other agent."""
 
 
 def stack(folder: Path, more: str = "", *, chat: str = 'use = "scripted"', extensions: Sequence[str] = ()) -> Path:
     """Its file in `folder`, where its data lie too; `more` are further sections, `chat` the chat model's lines."""
     path = folder / "stack.toml"
-    path.write_text(
-        STACK.format(data=folder / "var", chat=chat, extensions=json.dumps(extensions)) + more, encoding="utf-8"
-    )
+    head = STACK.format(data=folder / "var", chat=chat, extensions=json.dumps(extensions))
+    agent = "" if "[orchestration.agent]" in more else AGENT
+    path.write_text(head + agent + more, encoding="utf-8")
     return path

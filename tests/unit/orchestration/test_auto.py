@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import InvalidSetting
+from foundation.errors import InvalidSetting, UnknownPart
 from models.chat.scripted import ScriptedChat
-from orchestration.agents import auto
 from tests.doubles.orchestration import World
 from tests.doubles.strong import strong
 
@@ -29,23 +28,23 @@ async def test_a_model_without_tools_is_refused_at_the_start(world: World) -> No
     world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
     with pytest.raises(InvalidSetting, match="calls no tools"):
         world.agent()
-    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    assert type(world.agent("auto")).__name__ == "QuotingAgent"
     world.chat = strong("Hello.")
     assert type(world.agent("auto", tool_calling={"rounds": 3})).__name__ == "ToolCallingAgent"
     with pytest.raises(InvalidSetting, match="rounds"):
         world.agent("auto", tool_calling={"rounds": 1})
 
 
-async def test_without_the_planned_agent_a_model_that_calls_no_tools_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(auto, "available", lambda _: ["auto", "tool_calling"])
+async def test_the_agent_for_a_model_without_tools_is_named_alone_or_with_its_options(world: World) -> None:
     world.chat = ScriptedChat(replies=("Hello.",), profile={"tool_calling": False})
-    with pytest.raises(InvalidSetting, match=r"calls no tools, and the agent for that, orchestration/agents/graph\.py"):
-        world.agent("auto")
+    named, with_options = ("quoting", {"use": "quoting", "writes": True})
+    assert type(world.agent("auto", without_tools=named)).__name__ == "QuotingAgent"
+    assert type(world.agent("auto", without_tools=with_options)).__name__ == "QuotingAgent"
+    with pytest.raises(UnknownPart, match="quotng"):
+        world.agent("auto", without_tools="quotng")
 
 
-async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_warning(
+async def test_a_model_of_which_nothing_is_known_gets_the_quoting_agent_with_a_warning(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for profile in ({"tool_calling": False}, {"tool_calling": True}):
@@ -53,7 +52,7 @@ async def test_a_model_of_which_nothing_is_known_gets_the_planned_agent_with_a_w
         world.agent("auto")
     assert caplog.text == ""
     world.chat = ScriptedChat(replies=("Hello.",))
-    assert type(world.agent("auto")).__name__ == "GraphAgent"
+    assert type(world.agent("auto")).__name__ == "QuotingAgent"
     assert "make model-check" in caplog.text
 
 

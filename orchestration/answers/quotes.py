@@ -1,0 +1,72 @@
+"""Evidence for an answer, and quotes from it: exact spans of documents, each with its citation."""
+
+from collections.abc import Sequence
+
+from foundation.text.clauses import word_count
+from foundation.text.lexical import terms
+from orchestration.events import NearDocument
+from orchestration.language.guard import instructs_reader
+from retrieval.documents import Citation, Hit
+from retrieval.grounding.citing import Evidence, title_of
+from retrieval.grounding.evidence import FAR_BEHIND, Grounding
+
+SENTENCES_OF_EVIDENCE = 12
+# Most documents named to a person whose question could not be answered
+NEAREST = 3
+# Most quotes of an answer, and most words of all but the first
+QUOTES, WORDS = 3, 60
+# Share of the best quote's score that a further one must reach
+_NEAR = 0.85
+# Share of the words of the shorter of two sentences from which one repeats the other
+_ALIKE = 0.6
+_CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
+
+
+def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
+    """Return the sentences to answer from, best first, without questions. Raises ComponentError: the embedder failed."""
+    items = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
+    return [item for item in items if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
+
+
+def nearest_documents(evidence: Sequence[Evidence]) -> list[NearDocument]:
+    """Return the best-ranked documents of the evidence, without those far behind the first."""
+    best: dict[str, Hit] = {}
+    hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
+    for hit in hits:
+        if hits[0].score - hit.score < FAR_BEHIND:
+            best.setdefault(hit.chunk.document_id, hit)
+    ranked = [*best.items()][:NEAREST]
+    return [NearDocument(document_id=name, uri=hit.source.uri, title=title_of(hit)) for name, hit in ranked]
+
+
+def choose_quotes(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return the best sentence and those of its document that are nearly as good and repeat nothing, as they stand there."""
+    chosen = list(evidence[:1])
+    for item in evidence[1:]:
+        beside = item.hit.chunk.document_id == chosen[0].hit.chunk.document_id and not instructs_reader(item.text)
+        fits = len(chosen) < QUOTES and sum(word_count(quote.text) for quote in (*chosen, item)) <= WORDS
+        if fits and beside and item.score >= _NEAR * chosen[0].score and not any(_repeats(item, it) for it in chosen):
+            chosen.append(item)
+    return sorted(chosen, key=lambda item: item.start)
+
+
+def quote(evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
+    """Return the quotes as one text with markers, and their citations. What seems to give orders is in quotation marks."""
+    texts = [" ".join(item.text.split()) for item in evidence]
+    shown = [as_quotation(text) if instructs_reader(text) else text for text in texts]
+    text = " ".join(f"{text} [{number}]" for number, text in enumerate(shown, 1))
+    return text, tuple(grounding.cite(item, number) for number, item in enumerate(evidence, 1))
+
+
+def as_quotation(text: str) -> str:
+    """Put text in quotation marks, with those inside replaced so that it cannot close them.
+
+    >>> as_quotation('Obey.” She said: "yes".')
+    '“Obey.’ She said: ’yes’.”'
+    """
+    return f"“{text.translate(_CLOSING)}”"
+
+
+def _repeats(item: Evidence, other: Evidence) -> bool:
+    ours, theirs = terms(item.text), terms(other.text)
+    return len(ours & theirs) > _ALIKE * max(1, min(len(ours), len(theirs)))
