@@ -1,4 +1,4 @@
-"""NiceGUI inside our application, loaded when a signed-in person first opens the page: an API server never loads it."""
+"""NiceGUI inside our application, loaded when a browser is first shown the form to sign in: a server of the API alone never loads it."""
 
 import asyncio
 import base64
@@ -25,6 +25,16 @@ class Mounted:
         self._running = AsyncExitStack()
         self._one_at_a_time = asyncio.Lock()
         self._app: ASGIApp | None = None
+        self._preparing: asyncio.Task[ASGIApp] | None = None
+
+    @property
+    def is_prepared(self) -> bool:
+        return self._app is not None or self._preparing is not None
+
+    def prepare(self, brand: Brand) -> None:
+        """Load NiceGUI while somebody types their key, so that they need not wait for it afterwards."""
+        if not self.is_prepared:
+            self._preparing = asyncio.create_task(self.app(brand))
 
     async def app(self, brand: Brand) -> ASGIApp:
         """Return NiceGUI's application. The first call takes about a second, in a thread."""
@@ -44,6 +54,8 @@ class Mounted:
         return belonging.is_own(connection)
 
     async def aclose(self) -> None:
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])  # a thread that imports cannot be stopped
         await self._running.aclose()
 
 

@@ -34,6 +34,9 @@ async def show(request: Request, runtime: Running) -> Response:
     try:
         request.state.principal = await runtime.part(Sessions).principal(token_of(request))
     except Unauthenticated:
+        if "text/html" in request.headers.get("accept", ""):  # a browser, not a probe
+            mounted: Mounted = request.app.state.page
+            mounted.prepare(brand_of(runtime.system))
         return _form(runtime)
     return await _page(request, work="reads")
 

@@ -61,6 +61,16 @@ async def test_without_a_session_a_part_of_the_page_is_401_whatever_key_is_sent(
     assert reply.status_code == 401
 
 
+async def test_the_page_is_loaded_while_a_browser_shows_the_form_and_not_for_a_probe(given: World) -> None:
+    app = create_app(given.system)
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1")
+    async with app.router.lifespan_context(app), client as api:
+        await api.get("/")
+        assert not app.state.page.is_prepared
+        await api.get("/", headers={"Accept": "text/html,*/*"})
+        assert app.state.page.is_prepared
+
+
 async def test_the_page_takes_its_place_in_the_queue_and_the_form_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
