@@ -60,6 +60,8 @@ class Context:
     threads: int = 2
     machine_usd_per_hour: float = 0.10
     records: Open = SqliteFile
+    parsers: tuple[str, ...] = ()
+    """Modules of the parsers that extensions bring."""
     stack_dir: Path = Path()
     """Folder of stack.toml, to which the fields of `Options` that are marked `BESIDE_STACK` are relative."""
 

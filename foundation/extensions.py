@@ -90,6 +90,13 @@ def find_parts() -> dict[str, tuple[str, str]]:
     return {place: (module, name) for name, extension in declared.items() for place, module in extension.parts}
 
 
+def find_modules(port: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules of the adapters that these extensions bring to a port."""
+    return tuple(
+        module for place, (module, name) in find_parts().items() if name in {*names} and place.startswith(f"{port}/")
+    )
+
+
 def find_data(name: str, data_dir: Path) -> list[str]:
     """Return the files of a data folder that the extension's stores claim."""
     reference = find(name).stores

@@ -10,11 +10,15 @@ from langchain_core.embeddings import Embeddings
 
 from extensions.ray.plug import OnRay
 from foundation.components import Assembly
+from foundation.extensions import find_modules, installed
 from models.build import open_judge, open_reranker
 from retrieval.build import Retrieval, open_retrieval
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 from serving.settings import Loaded, context_of
+
+PARSERS = find_modules("retrieval.parsers", installed())
+"""Of every extension that is here."""
 
 
 @contextmanager
@@ -42,4 +46,4 @@ def open_library(loaded: Loaded, *, watch: Callable[[Any], Any] = lambda embedde
 
 def own_parse(content: bytes, name: str) -> Parsed:
     """Parse in this process, without protection: for trusted documents."""
-    return parse_here(content, name, ParseLimits())
+    return parse_here(content, name, ParseLimits(parsers=PARSERS))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Assembly, Context
 from models.contract import EntailmentJudge, Reranker
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
-from retrieval.documents import Fingerprint, Parsed
+from retrieval.documents import Fingerprint, Parsed, ParseLimits
 from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
+from retrieval.ingest.parsing import find_newer_parser
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.refused_files import KEPT_MB, RefusedFiles
 from retrieval.ingest.sandbox import ParserPool
@@ -61,13 +63,14 @@ def open_retrieval(
     vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     open_index(ledger, vectors, fingerprint)
     same_parts = SameParts(ledger, fingerprint, vectors)
-    helpers = assembly.keep(workers(fingerprint))
+    helpers, parsers = assembly.keep(workers(fingerprint)), assembly.context.parsers
     ingestor = Ingestor(
         ledger=ledger,
         vectors=vectors,
         embedder=embedder,
         chunker=chunker,
-        parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
+        parse=parse or assembly.keep(ParserPool(settings.parsing, parsers)).parse,
+        find_newer=partial(find_newer_parser, limits=ParseLimits(parsers=parsers)),
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
         refused=RefusedFiles(refused, max_mb=KEPT_MB) if refused else None,

@@ -35,6 +35,8 @@ class ParseLimits:
     characters: int = 5_000_000
     blocks: int = 200_000
     """Most headings, paragraphs, items and rows; a sheet of a million short rows passes the other limits."""
+    parsers: tuple[str, ...] = ()
+    """Modules of parsers that extensions bring, beside those of `retrieval/parsers`."""
 
 
 @dataclass(frozen=True, slots=True)

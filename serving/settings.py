@@ -237,6 +237,7 @@ def context_of(settings: Settings) -> Context:
         seed=settings.foundation.seed,
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
+        parsers=extensions.find_modules("retrieval.parsers", settings.extensions),
     )
     return replace(context, records=load_part("foundation.records", settings.foundation.records, context))
 

@@ -24,7 +24,7 @@ from foundation.types import EVERY_TENANT
 from models.contract import Call, requests_made
 from models.embedding import on_behalf_of
 from retrieval.contract import Chunker
-from retrieval.documents import Fingerprint
+from retrieval.documents import Fingerprint, ParseLimits
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest.parsing import parser_versions
 from retrieval.ingest.preparation import Item, Outcome, Preparation
@@ -50,6 +50,7 @@ class _Parts:
     threads: int
     fingerprint: Fingerprint
     parsers: frozenset[str]
+    modules: tuple[str, ...]
 
 
 class RayWorkers:
@@ -63,6 +64,7 @@ class RayWorkers:
         embedder: Part,
         retrieval: RetrievalSettings,
         seed: int,
+        modules: tuple[str, ...] = (),
         pay: Callable[[Call], object] = lambda _: None,
     ) -> None:
         """Raises MissingDependency: Ray is not installed."""
@@ -75,7 +77,8 @@ class RayWorkers:
             seed=seed,
             threads=max(1, int(cluster.cpus)),
             fingerprint=fingerprint,
-            parsers=parser_versions(),
+            parsers=parser_versions(ParseLimits(parsers=modules)),
+            modules=modules,
         )
         # What every task is told, pickled once
         self.parts = pickle.dumps(parts)
@@ -176,11 +179,11 @@ def preparation_of(parts: bytes) -> Preparation:
         chunker = components.load("retrieval.chunker", chosen.chunker, context, expected=Chunker)
     own_fingerprint = fingerprint_of(chosen.embedder.use, embedder, chunker)
     difference = chosen.fingerprint.differs_from(own_fingerprint)
-    if parsers := chosen.parsers ^ parser_versions():
+    if parsers := chosen.parsers ^ parser_versions(ParseLimits(parsers=chosen.modules)):
         difference = f"only one of them has the parsers {', '.join(sorted(parsers))}"
     if difference:
         raise FingerprintMismatch(
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."
         )
-    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing).parse)
+    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing, chosen.modules).parse)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from extensions.ray.ingest import RayWorkers
 from extensions.ray.settings import RaySettings
+from foundation.extensions import find_modules
 from models.contract import Call
 from retrieval.contract import IngestHelpers
 from retrieval.documents import Fingerprint
@@ -29,5 +30,6 @@ class OnRay(IngestHelpers):
             embedder=settings.models.embedder,
             retrieval=settings.retrieval,
             seed=settings.foundation.seed,
+            modules=find_modules("retrieval.parsers", settings.extensions),
             pay=pay,
         )

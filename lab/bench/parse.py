@@ -21,8 +21,9 @@ from typing import Any, Self
 
 from foundation.errors import DocumentRefused, InvalidRequest, SixplyError
 from foundation.types import Scope
+from lab.library import PARSERS
 from retrieval.contract import Retriever
-from retrieval.documents import Source
+from retrieval.documents import ParseLimits, Source
 from retrieval.ingest.parsing import supported_suffixes
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool
@@ -63,14 +64,18 @@ def bench_parse(
     files = sorted(path for path in data.rglob("*") if path.is_file() and path.stat().st_size <= settings.max_bytes)
     if not files:
         raise InvalidRequest(f"There is no file below {data}. Name a folder of documents: DATA=folder")
-    with closing(ParserPool(settings)) as pool:
+    with closing(ParserPool(settings, PARSERS)) as pool:
         pool.parse(b"The process is started before anything is measured.", "first.txt")
         rows = []
         for number, path in enumerate(files, start=1):
             rows.append(parse_one(pool, path.read_bytes(), path.name, str(path.relative_to(data))))
             _tell(progress, "parse", number, len(files))
         damaged = []
-        seeds = [path for path in files if path.suffix.lower() in supported_suffixes() and path.stat().st_size]
+        seeds = [
+            path
+            for path in files
+            if path.suffix.lower() in supported_suffixes(ParseLimits(parsers=PARSERS)) and path.stat().st_size
+        ]
         for number, (name, content) in enumerate(mutations(seeds, mutate, seed), start=1):
             damaged.append(parse_one(pool, content, name, f"{name} mutated, number {number} of seed {seed}"))
             _tell(progress, "mutated", number, mutate)

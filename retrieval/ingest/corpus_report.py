@@ -9,8 +9,8 @@ from typing import Any
 from foundation.text.tokens import words as words_of
 from foundation.types import Scope
 from retrieval.contract import DocumentLedger
-from retrieval.documents import Document, Refusal
-from retrieval.ingest.parsing import find_newer_parser
+from retrieval.documents import Document, ParseLimits, Refusal
+from retrieval.ingest.parsing import CORE, find_newer_parser
 
 # Words of a shingle; shorter ones are shared by texts that are merely about the same subject
 _WORDS = 4
@@ -77,7 +77,9 @@ def find_stale(documents: Iterable[Document], *, today: date, after_days: int) -
     return sorted(overdue, key=lambda entry: (-entry.days, entry.uri))
 
 
-def compute_statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
+def compute_statistics(
+    documents: Sequence[Document], refusals: Sequence[Refusal], limits: ParseLimits = CORE
+) -> dict[str, Any]:
     """Return counts; `outdated` has the documents that a newer parser would read differently, by its version."""
     sources = [document.source for document in documents]
     return {
@@ -89,13 +91,13 @@ def compute_statistics(documents: Sequence[Document], refusals: Sequence[Refusal
         "tenants": len({source.tenant for source in sources}),
         "series": len({(source.tenant, source.series) for source in sources if source.series}),
         "media_types": dict(Counter(sorted(source.media_type or "unknown" for source in sources)).most_common()),
-        "outdated": count_outdated(documents),
+        "outdated": count_outdated(documents, limits),
     }
 
 
-def count_outdated(documents: Iterable[Document]) -> dict[str, int]:
+def count_outdated(documents: Iterable[Document], limits: ParseLimits = CORE) -> dict[str, int]:
     """Count the documents that a newer parser would read differently, by its version; earlier versions are left out."""
-    newer = (find_newer_parser(document.source.uri, document.parsers) for document in documents)
+    newer = (find_newer_parser(document.source.uri, document.parsers, limits) for document in documents)
     return dict(sorted(Counter(filter(None, newer)).items()))
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
-from retrieval.documents import Source
-from retrieval.ingest.parsing import supported_suffixes
+from retrieval.documents import ParseLimits, Source
+from retrieval.ingest.parsing import CORE, supported_suffixes
 from retrieval.settings import FetchingSettings
 
 if TYPE_CHECKING:
@@ -78,8 +78,15 @@ class Fetched:
         return Source(uri=self.address, tenant=tenant, groups=groups, media_type=self.media_type, origin=origin)
 
 
-def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: Resolve | None = None) -> Fetched:
-    """Fetch a document. It runs an event loop, so call it in a thread where one is running.
+def fetch(
+    address: str,
+    settings: FetchingSettings,
+    *,
+    max_bytes: int,
+    limits: ParseLimits = CORE,
+    resolve: Resolve | None = None,
+) -> Fetched:
+    """Fetch a document, if a parser of `limits` reads it. It runs an event loop, so call it in a thread where one is running.
 
     Raises PolicyDenied: fetching is off, or not allowed from there. InvalidRequest: it is no address, or holds a
     password. DocumentRefused: no parser reads its type. TooLarge, UpstreamDown, UpstreamTimeout.
@@ -92,7 +99,7 @@ def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: 
     import httpx2
 
     try:
-        return asyncio.run(_follow(address, settings, max_bytes, resolve or _resolve))
+        return asyncio.run(_follow(address, settings, max_bytes, resolve or _resolve, supported_suffixes(limits)))
     except TimeoutError as error:
         raise UpstreamTimeout(
             f"{address} was not there within {TIMEOUT_S:g} s. Try again, or download the file and ingest that."
@@ -102,7 +109,9 @@ def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: 
         raise UpstreamDown(f"{address} could not be fetched: {what}. Check the address, or try again.") from error
 
 
-async def _follow(address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve) -> Fetched:
+async def _follow(
+    address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve, readable: Sequence[str]
+) -> Fetched:
     import httpx2
 
     here = address
@@ -114,7 +123,7 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
             response = await client.send(request, stream=True, follow_redirects=False)
             async with aclosing(response):
                 if response.status_code not in _REDIRECTS:
-                    return await _read_answer(response, address, here, max_bytes)
+                    return await _read_answer(response, address, here, max_bytes, readable)
                 here = urljoin(here, response.headers.get("location", ""))
     raise PolicyDenied(f"{address} redirects more than {REDIRECTS} times. Name the address where it ends.")
 
@@ -197,11 +206,13 @@ def is_public(ip: str) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-async def _read_answer(response: httpx2.Response, address: str, here: str, max_bytes: int) -> Fetched:
+async def _read_answer(
+    response: httpx2.Response, address: str, here: str, max_bytes: int, readable: Sequence[str]
+) -> Fetched:
     if response.status_code != 200:
         raise UpstreamDown(f"{here} answered {response.status_code}. Check the address, or try again.")
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    name = _name(here, media_type)
+    name = _name(here, media_type, readable)
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise UpstreamDown(f"{here} sends it packed although asked not to. Download the file and ingest that.")
     content = bytearray()
@@ -212,15 +223,14 @@ async def _read_answer(response: httpx2.Response, address: str, here: str, max_b
     return Fetched(address.partition("#")[0], bytes(content), name, media_type or "application/octet-stream")
 
 
-def _name(address: str, media_type: str) -> str:
+def _name(address: str, media_type: str, readable: Sequence[str]) -> str:
     path = PurePosixPath(unquote(urlsplit(address).path))
-    readable_suffixes = supported_suffixes()
     suffix = _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
-    if media_type in _VAGUE and path.suffix.lower() in readable_suffixes:
+    if media_type in _VAGUE and path.suffix.lower() in readable:
         suffix = path.suffix.lower()
-    if suffix not in readable_suffixes:
+    if suffix not in readable:
         raise DocumentRefused(
-            f"{address} is of the type {media_type or 'unknown'}, which no parser reads. Supported: {', '.join(readable_suffixes)}.",
+            f"{address} is of the type {media_type or 'unknown'}, which no parser reads. Supported: {', '.join(readable)}.",
             reason="unsupported",
         )
     return f"{path.stem or 'index'}{suffix}"

@@ -14,30 +14,33 @@ from retrieval.contract import Parser
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
 
-
-def supported_suffixes() -> list[str]:
-    """Return the suffixes that the files in `parsers/` read, sorted."""
-    return sorted(_registry(ParseLimits()))
+CORE = ParseLimits()
 
 
-def parser_versions() -> frozenset[str]:
+def supported_suffixes(limits: ParseLimits = CORE) -> list[str]:
+    """Return the suffixes that parsers read, sorted."""
+    return sorted(_registry(limits))
+
+
+def parser_versions(limits: ParseLimits = CORE) -> frozenset[str]:
     """Return the versions of all parsers."""
-    return frozenset(parser.version for parser in _registry(ParseLimits()).values())
+    return frozenset(parser.version for parser in _registry(limits).values())
 
 
-def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
+def find_newer_parser(name: str, parsers: Collection[str], limits: ParseLimits = CORE) -> str | None:
     """Return the version of today's parser for this name where `parsers` lack it; `None`: nothing is newer."""
-    parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
+    parser = _registry(limits).get(PurePath(name).suffix.lower())
     if parser is None or not parsers:
         return None
-    return None if parser.version in parsers and parser_versions().issuperset(parsers) else parser.version
+    return None if parser.version in parsers and parser_versions(limits).issuperset(parsers) else parser.version
 
 
 @cache
 def _registry(limits: ParseLimits) -> dict[str, Parser]:
     by_suffix: dict[str, Parser] = {}
-    for module in pkgutil.iter_modules(parsers.__path__):
-        parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
+    files = [f"{parsers.__name__}.{file.name}" for file in pkgutil.iter_modules(parsers.__path__)]
+    for module in (*files, *limits.parsers):
+        parser: Parser = importlib.import_module(module).build(limits)
         by_suffix |= dict.fromkeys(parser.suffixes, parser)
     return by_suffix
 
@@ -53,7 +56,7 @@ def parser_for(name: str, limits: ParseLimits) -> Parser:
     suffix = PurePath(name).suffix.lower()
     if suffix not in _registry(limits):
         raise DocumentRefused(
-            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes())}.',
+            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes(limits))}.',
             reason="unsupported",
         )
     return _registry(limits)[suffix]

@@ -7,7 +7,7 @@ reported as stored once its transaction has committed; the index follows and may
 import logging
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -107,8 +107,10 @@ class Ingestor:
         same_parts: SameParts | None = None,
         workers: Workers | None = None,
         keep_replaced: bool = True,
+        find_newer: Callable[[str, Collection[str]], str | None] = find_newer_parser,
     ) -> None:
         """`refused` keeps files for `retry`; `workers` prepare documents for `ingest` elsewhere."""
+        self._find_newer = find_newer
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
@@ -233,7 +235,7 @@ class Ingestor:
         except DocumentRefused as error:  # only for the writer: others may not read the documents it names
             intake.report.refused += (self._refusal(item.source, error),)
             return None
-        if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
+        if replaced and replaced.content_hash == digest and not self._find_newer(item.name, replaced.parsers):
             intake.report.unchanged += 1
             return None
         return Offer(item, digest, new=replaced is None)

@@ -35,9 +35,10 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DY
 class ParserPool:
     """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
-    def __init__(self, settings: ParsingSettings) -> None:
-        self._settings = settings
-        self._limits = ParseLimits(pages=settings.max_pages, characters=PAGE_CHARACTERS * settings.max_pages)
+    def __init__(self, settings: ParsingSettings, parsers: tuple[str, ...] = ()) -> None:
+        """`parsers` are modules of extensions, beside the files of `retrieval/parsers`."""
+        self._settings, pages = settings, settings.max_pages
+        self._limits = ParseLimits(pages=pages, characters=PAGE_CHARACTERS * pages, parsers=parsers)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -160,7 +161,8 @@ def _serve(memory_mb: int) -> None:
         # The parent's timer does not outlive the parent: this ends a busy child that was left behind
         used = os.times()
         _cap("RLIMIT_CPU", int(used.user + used.system + request["timeout_s"]) + 2, for_good=False)
-        answer = _answer(source.read(request["bytes"]), request["name"], ParseLimits(**request["limits"]))
+        limits = ParseLimits(**request["limits"] | {"parsers": tuple(request["limits"]["parsers"])})
+        answer = _answer(source.read(request["bytes"]), request["name"], limits)
         worn = _address_space_mb() > memory_mb / 2
         answers.write(json.dumps(answer | {"worn": worn}).encode() + b"\n")
         answers.flush()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
+    from retrieval.documents import ParseLimits
     from retrieval.ingest.corpus_report import count_outdated
 
     settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
@@ -34,7 +35,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
         for it in stored
     ]
     refusals = [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in refused]
-    outdated = count_outdated(stored)
+    outdated = count_outdated(stored, ParseLimits(parsers=parts.context.parsers))
     content = {"documents": rows, "refusals": refusals, "of_other_groups": hidden, "outdated": outdated}
     if not terminal.write_json(json, content):
         terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
@@ -68,6 +69,7 @@ def corpus(
     stack: Stack = STACK,
 ) -> None:
     """Its size and sources, what is old or superseded, and which documents say the same."""
+    from retrieval.documents import ParseLimits
     from retrieval.ingest import corpus_report
 
     scope = Scope(tenant, frozenset(groups or ()))
@@ -87,7 +89,7 @@ def corpus(
             "changes": ledger.sequence(),
         }
     content = {
-        "statistics": corpus_report.compute_statistics(documents, refusals),
+        "statistics": corpus_report.compute_statistics(documents, refusals, ParseLimits(parsers=parts.context.parsers)),
         "index": index,
         "sources": [
             asdict(replace(row, origin=row.origin or "uploads and single files"))

@@ -162,14 +162,17 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
 
 def _item(settings: Settings, source: str, tenant: str) -> Item:
     """Return the one document at a path or an address. Raises InvalidRequest: there is no such file or address."""
-    from retrieval.documents import Source
+    from retrieval.documents import ParseLimits, Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
 
     if "://" in source:
+        from serving.settings import context_of
+
         limits = settings.retrieval
         fetch = load_removable("retrieval.ingest.fetching", asking=f'"{source}"').fetch
-        fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes)
+        parse_limits = ParseLimits(parsers=context_of(settings).parsers)
+        fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes, limits=parse_limits)
         return Item(fetched.source(tenant, frozenset()), fetched.content, fetched.name)
     path = Path(source)
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Every file of retrieval/parsers keeps the promises of the port, and the suite catches those that do not."""
+"""Every parser, of retrieval/parsers and of extensions, keeps the promises of the port, and the suite catches those that do not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from foundation.components import available
+from foundation.components import find_modules
 from retrieval.documents import ParseLimits
 from tests.contracts import under_test
 from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
@@ -24,13 +24,13 @@ def test_parser(name: str, check: Callable[[Build], None]) -> None:
 
 
 def build_of(name: str) -> Build:
-    module, _, attribute = name.partition(":") if ":" in name else (f"{FOLDER}.{name}", "", "build")
+    module, _, attribute = name.partition(":") if ":" in name else (find_modules(FOLDER)[name], "", "build")
     build: Build = getattr(importlib.import_module(module), attribute)
     return build
 
 
 def test_no_two_parsers_claim_the_same_suffix() -> None:
-    parsers = [importlib.import_module(f"{FOLDER}.{name}").build(ParseLimits()) for name in available(FOLDER)]
+    parsers = [importlib.import_module(module).build(ParseLimits()) for module in find_modules(FOLDER).values()]
     claimed = [suffix for parser in parsers for suffix in parser.suffixes]
 
     assert len(claimed) == len(set(claimed))

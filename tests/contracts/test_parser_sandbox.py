@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from foundation.components import available
+from foundation.components import available, find_modules
 from retrieval.contract import Parser
 from retrieval.documents import ParseLimits
 from retrieval.ingest.sandbox import ParserPool
@@ -15,6 +16,7 @@ from tests.contracts import under_test
 from tests.contracts.parser_checks import CHECKS, Build
 from tests.contracts.test_parser import FOLDER, build_of
 
+MORE = tuple(module for module in find_modules(FOLDER).values() if not module.startswith(FOLDER))
 Pools = Callable[[ParseLimits], ParserPool]
 
 
@@ -41,7 +43,7 @@ def pools() -> Iterator[Pools]:
     def pool(limits: ParseLimits) -> ParserPool:
         if limits not in opened:
             opened[limits] = ParserPool(ParsingSettings())
-            opened[limits]._limits = limits
+            opened[limits]._limits = replace(limits, parsers=MORE)
         return opened[limits]
 
     yield pool

@@ -56,7 +56,6 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "deep.html": lambda: b"<div>" * 200_000 + b"x",
     "mixed.html": lambda: b"<b><i><ul><li><table><tr><td>" * 30_000 + b"x",
     "deep.md": lambda: b"> " * 100_000 + b"x",
-    "deep.eml": lambda: b"Content-Type: message/rfc822\n\n" * 3000 + b"hello",
     "figures.json": lambda: b"[" + b"1" * 1_000_000 + b"]",
     "quotes.csv": lambda: b'"' * 3_000_001,
 }

@@ -4,8 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.drawings import (
+from extensions.office.drawings import (
     DRAWINGS_VERSION,
     RELATION,
     chart,
@@ -15,7 +14,8 @@ from retrieval.formats.drawings import (
     drop_hidden,
     words,
 )
-from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
+from extensions.office.ooxml import OOXML_VERSION, core_title, open_package
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 

@@ -18,8 +18,7 @@ from itertools import chain, islice
 from typing import Any
 from xml.parsers import expat
 
-from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.drawings import (
+from extensions.office.drawings import (
     DRAWINGS_VERSION,
     FORMAT_CONDITION,
     FORMAT_LITERAL,
@@ -28,7 +27,8 @@ from retrieval.formats.drawings import (
     whole_number,
     words,
 )
-from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
+from extensions.office.ooxml import OOXML_VERSION, check_package, malformed_document, mend
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_sheet
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 

@@ -10,11 +10,13 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from foundation.errors import DocumentRefused
+from foundation.extensions import find_modules
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 from tests.contracts import parser_samples
@@ -27,9 +29,11 @@ RELATIONS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/200
 PACKAGES = {".docx": parser_samples.docx, ".xlsx": parser_samples.xlsx, ".pptx": parser_samples.pptx}
 PARTS = {".docx": "word/document.xml", ".xlsx": SHEET, ".pptx": "ppt/slides/slide1.xml"}
 
+PARSERS = find_modules("retrieval.parsers", ["office"])
+
 
 def parse(content: bytes, name: str, limits: ParseLimits | None = None) -> Parsed:
-    return parse_here(content, name, limits or ParseLimits())
+    return parse_here(content, name, replace(limits or ParseLimits(), parsers=PARSERS))
 
 
 def blocks(parsed: Parsed) -> list[tuple[str, str, int | None]]:
@@ -940,3 +944,26 @@ def test_a_title_is_found_though_libreoffice_writes_another_type_for_it_and_a_li
         "Word Document",
         "PowerPoint Presentation",
     )
+
+
+def test_a_docx_bomb_is_refused_before_it_is_unpacked() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("word/document.xml", b"0" * 5_000_000)
+
+    assert reason(out.getvalue(), "a.docx") == "bomb"
+
+
+def test_an_encrypted_and_an_old_word_file_are_told_apart() -> None:
+    ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 100
+
+    assert reason(ole + "EncryptedPackage".encode("utf-16-le"), "a.docx") == "encrypted"
+    assert reason(ole, "a.docx") == "malformed"
+
+
+def test_a_zip_that_is_no_word_document_is_malformed() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("hello.txt", "hello")
+
+    assert reason(out.getvalue(), "a.docx") == "malformed"

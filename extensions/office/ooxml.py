@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 from xml.etree import ElementTree as ET
 
+from extensions.office.drawings import parse_xml
 from foundation.errors import DocumentRefused
-from retrieval.formats.drawings import parse_xml
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 OOXML_VERSION = 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retrieval.formats.drawings import parse_xml, whole_number
+from extensions.office.drawings import parse_xml, whole_number
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 NUMBERING_VERSION = 0

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
 
 from foundation.errors import DocumentRefused
+from foundation.extensions import find_modules
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 from tests.contracts import parser_samples
 
+OFFICE = find_modules("retrieval.parsers", ["office"])
+
 
 def parse(content: bytes, limits: ParseLimits | None = None) -> Parsed:
-    return parse_here(content, "a.eml", limits or ParseLimits())
+    return parse_here(content, "a.eml", replace(limits or ParseLimits(), parsers=OFFICE))
 
 
 def blocks(parsed: Parsed) -> list[tuple[str, int, str]]:

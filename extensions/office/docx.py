@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
-from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
-from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, join_raised
-from retrieval.formats.word_numbering import (
+from extensions.office.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
+from extensions.office.ooxml import OOXML_VERSION, core_title, open_package
+from extensions.office.word_numbering import (
     NUMBERING_VERSION,
     is_on,
     numbers,
@@ -21,6 +18,9 @@ from retrieval.formats.word_numbering import (
     styles_by_descent,
     value_of,
 )
+from retrieval.documents import Parsed, ParseLimits
+from retrieval.formats.tables import TABLES_VERSION, add_table
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, join_raised
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
