@@ -9,12 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.types import Scope
-from models.contract import Call
 from retrieval.documents import Chunk, Document, Entry, Fingerprint, Hit, Parsed, Refusal, VectorItem, Vectors
 from retrieval.filters import Where
+
+if TYPE_CHECKING:  # the process of the parsers imports this module, and loads no model library
+    from models.contract import Call
 
 
 @runtime_checkable

@@ -306,6 +306,7 @@ OUTPUTS = {
     "json 4": "f14e103ab7d5e9bc",
     "markdown 6": "8dfdc99ae1f827be",
     "pdf 4": "6d130658095437b2",
+    "rst 1": "621d62056fa398dd",
     "text 6": "534e94374f7ded5a",
 }
 """What each version of a parser makes of the samples of its suffixes."""
