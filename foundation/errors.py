@@ -27,6 +27,7 @@ SixplyError
     ├── UpstreamLimited                503: the provider asks us to slow down
     ├── UpstreamDown                   503: refused, reset, 5xx
     ├── UpstreamRejected               503: the provider refused our key or our request
+    │   └── ContextTooLong             503: the prompt and the reply do not fit into the model's window
     ├── UpstreamTimeout                504
     ├── UpstreamMalformed              503: an answer that we cannot use
     ├── StoreUnavailable               503: locked, read-only, unreachable
@@ -205,6 +206,9 @@ class UpstreamDown(ComponentError):
 
 
 class UpstreamRejected(ComponentError): ...
+
+
+class ContextTooLong(UpstreamRejected): ...
 
 
 class UpstreamTimeout(ComponentError):

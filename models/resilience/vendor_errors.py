@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from foundation.errors import (
     ComponentError,
+    ContextTooLong,
     SixplyError,
     UpstreamDown,
     UpstreamLimited,
@@ -28,6 +29,7 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "langchain_core.exceptions.ModelRateLimitError": UpstreamLimited,
     "langchain_core.exceptions.ModelAPIError": UpstreamDown,
     "langchain_core.exceptions.ModelConnectionError": UpstreamDown,
+    "langchain_core.exceptions.ContextOverflowError": ContextTooLong,
     "langchain_core.exceptions.ModelError": UpstreamRejected,  # of all others
     "openai.APIConnectionError": UpstreamDown,
     "anthropic.APIConnectionError": UpstreamDown,
@@ -61,8 +63,20 @@ _ADVICE: Mapping[type[ComponentError], str] = {
     UpstreamTimeout: "did not answer in time. Try again, or raise first_token_s, gap_s or timeout_s in [models.resilience]",
     UpstreamMalformed: "sent an answer that cannot be used, or an error in place of one. Try again; if it stays, check that the address speaks this API",
     UpstreamRejected: "refused the request. Check the key, the model's name, what a client sets of the reply, and the length of the prompt",
+    ContextTooLong: "takes no prompt that long. Ask for less, or state its window: [models.chat] profile = { max_input_tokens = ... }",
     ComponentError: "failed in an unknown way. The cause is in the log",
 }
+
+# How servers say, in a refusal, that prompt and reply do not fit: OpenAI, vLLM, Anthropic, llama.cpp, Mistral, Gemini. LangChain's
+# `ContextOverflowError` is told of the first and third alone
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "prompt is too long",
+    "exceed_context_size_error",
+    "exceeds the available context size",
+    "exceeds the maximum number of tokens",
+)
 
 _KEY = (
     "refused the key. Set the right one in the environment: SIXPLY__MODELS__CHAT__API_KEY, or the api_key of whichever section "
@@ -90,6 +104,8 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     status = _status(error)
     if status is not None and status >= 300:
         kind = _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
+        if kind is UpstreamRejected and any(sign in str(error) for sign in _TOO_LONG):
+            kind = ContextTooLong
     else:
         names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
         kind = next((_KINDS[name] for name in names if name in _KINDS), ComponentError)

@@ -1,6 +1,10 @@
-"""The model's context window: long results are shown in part, to be read on, and old turns are summarised.
+"""The model's context window: long results are shown in part, to be read on; once it is nearly full, results that the model has
+read are left out, then old turns are summarised.
 
-The checkpoints keep the whole conversation; only the model's requests are shortened.
+Both are done rarely and much at a time, so that the beginning of the requests stays the same and a provider's cache of prompts
+holds. The checkpoints keep the whole conversation; only the model's requests are shortened. LangChain's own
+(`ContextEditingMiddleware`, `SummarizationMiddleware`, `trim_messages`) count four characters a token, clear results that were not
+read yet and the outcomes of effects alike, cut anew in each round, and rewrite the stored conversation.
 """
 
 from collections.abc import Sequence
@@ -10,31 +14,50 @@ from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, 
 from langchain.agents.middleware.types import AgentState
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.types import Command
 from pydantic import Field
 
-from foundation.errors import ComponentError
+from foundation.errors import BudgetExceeded, ComponentError, ContextTooLong
+from models.pricing import usage_of
 from orchestration.middleware.base import ModelHandler, reading_tool
+from orchestration.middleware.policy import artifact_of
+from orchestration.middleware.window import find_boundary, leave_out_before, read_on, shorten_unread
+from orchestration.run.metered_chat import REPLY_TOKENS, MeteredChatModel
 from orchestration.run.run import current_run
+from orchestration.run.tokens import count_tokens, cut_at
 
-# Share of the window that one tool result may take, at four characters a token
+# Share of the window that one tool result may take
 RESULT_SHARE = 0.1
 # Tokens of the window where the model's profile does not say
 WINDOW = 32_000
-# Share of the window that the conversation may take; the rest is for what this turn reads and writes
-SHARE = 0.6
+# Share of the window that is used: the count is an estimate
+SHARE = 0.9
+# Share of the room that is kept where results are left out, and that turns take where earlier ones are summarised
+KEPT, TURNS = 0.4, 0.5
+# How far the provider's count of tokens may be from the estimate: some servers count only what they had not cached
+SCALES = (0.8, 4.0)
+# Tokens of a request from which on its count is compared: small ones say little
+COUNTED = 300
+# Times that a request is made shorter after the provider found it too long, by half
+TRIES = 2
+# Pieces of a conversation that are summarised one after the other; what is older is left out
+PIECES = 4
+READ = "I have read this."
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
 
-CallId = Annotated[str, Field(description="the id of the call whose result was shown in part")]
+CallId = Annotated[str, Field(description="the id of the call whose result was shown in part or left out")]
 Start = Annotated[int, Field(ge=0, description="the character to read on from")]
 
 
 class ContextState(AgentState[Any]):
     summary_before: NotRequired[tuple[str, str]]
     """The id of a message, and the summary of the turns before it."""
+    left_out_before: NotRequired[str]
+    """The id of the message before which results are left out."""
+    token_scale: NotRequired[float]
+    """The provider's count of the last request over our estimate of it."""
 
 
 class ContextMiddleware(AgentMiddleware[Any, Any]):
@@ -43,35 +66,89 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
     state_schema = ContextState
 
     def __init__(self, *, window: int | None = None) -> None:
-        """`window` is the model's context window in tokens."""
-        self._room, self._shown = (int(part * (window or WINDOW)) for part in (SHARE, 4 * RESULT_SHARE))
-        read_on = "Read on in the result of an earlier tool call that was shown in part."
-        self.tools: list[BaseTool] = [reading_tool(self._read_result, "read_result", read_on)]
+        """`window` is the model's context window in tokens, of the prompt and the reply together."""
+        self._window = window or WINDOW
+        self._shown = int(RESULT_SHARE * self._window)
+        self.tools: list[BaseTool] = [
+            reading_tool(
+                self._read_result,
+                "read_result",
+                "Read on in the result of an earlier tool call that was shown in part or left out.",
+            )
+        ]
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
-        # the beginning stays the same from call to call, so that a provider's prompt cache holds
-        messages, update = [self._shorten(message) for message in request.messages], {}
-        begin, summary = cast("ContextState", request.state).get("summary_before", ("", ""))
-        if place := next((place for place, message in enumerate(messages) if message.id == begin), 0):
-            messages = [HumanMessage(summary), *messages[place:]]
-        if count_tokens_approximately(messages) > self._room:
-            starts = [number for number, message in enumerate(messages) if isinstance(message, HumanMessage)]
-            # half of the room, since each new summary costs a call and the prompt cache
-            short = (start for start in starts if count_tokens_approximately(messages[start:]) <= self._room / 2)
-            if (start := next(short, starts[-1] if starts else 0)) > bool(place):
-                summary, whole = await self._summary_of(messages[:start])
-                update = {"summary_before": (messages[start].id, summary)} if whole else {}
-                messages = [HumanMessage(summary), *messages[start:]]
-        response = await handler(request.override(messages=_without_old_results(messages, self._room)))
+        state = cast("ContextState", dict(request.state))
+        request, reply = self._limit_reply(request)
+        scale = state.get("token_scale", 1.0)
+        fixed = count_tokens([request.system_message] if request.system_message else [], request.tools)
+        room = int((SHARE * self._window - reply) / scale) - fixed
+        whole = [self._shorten(message) for message in request.messages]
+        for tries_left in range(TRIES, -1, -1):
+            messages = await self._fit(whole, max(room, 0), state, reply)
+            try:
+                response = await handler(request.override(messages=messages))
+                break
+            except ContextTooLong:
+                if not tries_left:
+                    raise
+                room = count_tokens(messages) // 2
+        counts = [usage_of(message).input_tokens for message in response.result if isinstance(message, AIMessage)]
+        if (sent := count_tokens(messages) + fixed) >= COUNTED and counts and counts[0]:
+            state["token_scale"] = min(max(counts[0] / sent, SCALES[0]), SCALES[1])
+        kept = ("summary_before", "left_out_before", "token_scale")
+        update = {name: state[name] for name in kept if name in state}  # type: ignore[literal-required]
         return ExtendedModelResponse(model_response=response, command=Command(update=update))
+
+    def _limit_reply(self, request: ModelRequest[Any]) -> tuple[ModelRequest[Any], int]:
+        """Return the request with a reply of at most half of the window, and the tokens that a reply takes of the window."""
+        model = request.model
+        stated = model.stated_reply(request.model_settings) if isinstance(model, MeteredChatModel) else None
+        if stated is None:  # a server then gives it what is left
+            return request, min(REPLY_TOKENS, self._window // 4)
+        if stated <= self._window // 2:
+            return request, stated
+        most = self._window // 2
+        return request.override(model_settings={**request.model_settings, "max_tokens": most}), most
+
+    async def _fit(
+        self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int
+    ) -> list[AnyMessage]:
+        """Return the messages to send; note in `state` what is left out from now on."""
+        shown = _lay_out(messages, state)
+        if count_tokens(shown) <= room:
+            return shown
+        if boundary := find_boundary(shown, int(KEPT * room)):
+            state["left_out_before"] = boundary
+            shown = _lay_out(messages, state)
+        if count_tokens(shown) > room:
+            shown = await self._summarise(messages, room, state, reply)
+        return shorten_unread(shown, room) if count_tokens(shown) > room else shown
+
+    async def _summarise(
+        self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int
+    ) -> list[AnyMessage]:
+        begin, before = _place_of(messages, state)
+        noted = leave_out_before(messages, state.get("left_out_before", ""))
+        starts = [place for place, it in enumerate(noted) if isinstance(it, HumanMessage) and place > begin]
+        # half of the room, since each new summary costs a call and the prompt cache
+        short = (start for start in starts if count_tokens(noted[start:]) <= TURNS * room)
+        if (start := next(short, starts[-1] if starts else 0)) == 0:
+            return _lay_out(messages, state)
+        summary, whole = await self._summary_of(before, noted[begin:start], reply)
+        place = cast("tuple[str, str]", (messages[start].id, summary))
+        if whole:
+            state["summary_before"] = place
+        return _lay_out(messages, {**state, "summary_before": place})
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
         if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:
             return message
-        if len(message.text) <= self._shown:
+        end, length = cut_at(message.text, self._shown), len(message.text)
+        if end >= length:
             return message
-        note = _more(message.tool_call_id, self._shown, len(message.text))
-        return message.model_copy(update={"content": f"{message.text[: self._shown]}\n{note}"})
+        note = read_on(message.tool_call_id, end, length)
+        return message.model_copy(update={"content": f"{message.text[:end]}\n{note}"})
 
     async def _read_result(self, call_id: CallId, runtime: ToolRuntime, start: Start = 0) -> str:
         messages: Sequence[AnyMessage] = runtime.state["messages"]
@@ -83,34 +160,54 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         text = next((text for text in texts if start < len(text)), "")
         if not text:
             raise ToolException(f"The result has {max(map(len, texts)):,} characters.")
-        end = min(len(text), start + self._shown)
-        return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
+        end = start + cut_at(text[start:], self._shown)
+        return text[start:end] + (f"\n{read_on(call_id, end, len(text))}" if end < len(text) else "")
 
-    async def _summary_of(self, messages: Sequence[AnyMessage]) -> tuple[str, bool]:
-        run = current_run()
-        spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
-        transcript = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)
-        try:
-            reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{transcript}")])
-            if said := reply.text.strip():  # a model that thinks may end before its first word
-                return f"[What was said before, in short: {said}]", True
-            why = "empty"
-        except ComponentError as error:
-            why = error.code
-        run.note(f"earlier turns are left out: they could not be summarised ({why})")
-        return "[Earlier turns of this conversation are left out here.]", False
+    async def _summary_of(self, before: str, messages: Sequence[AnyMessage], reply: int) -> tuple[str, bool]:
+        run, said, why = current_run(), before, "empty"
+        for piece in self._pieces_of(messages, reply):
+            try:
+                # as long as any reply: a model that thinks would else end before its first word
+                asked = HumanMessage(f"{run.prompt('summary').text}\n\n{said}\n{piece}")
+                summary = (await run.generate([asked], max_tokens=reply)).text.strip()
+            except (ComponentError, BudgetExceeded) as error:
+                summary, why = "", error.code
+            if not summary:
+                run.note(f"earlier turns are left out: they could not be summarised ({why})")
+                return "[Earlier turns of this conversation are left out here.]", False
+            said = f"[The system's summary of what was said before, in short: {summary}]"
+        return said, True
+
+    def _pieces_of(self, messages: Sequence[AnyMessage], reply: int) -> list[str]:
+        """Return the transcript in pieces of which each fits into the window beside a reply."""
+        size, pieces, taken = self._window * 7 // 8 - reply, [""], 0
+        for whole in filter(None, map(_line_of, messages)):
+            line = whole[: cut_at(whole, size)]
+            tokens = count_tokens([HumanMessage(line)])
+            if taken + tokens > size:
+                pieces, taken = [*pieces, ""], 0
+            pieces[-1] += f"{line}\n"
+            taken += tokens
+        return pieces[-PIECES:]
 
 
-def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:
-    results = [place for place, message in enumerate(messages) if isinstance(message, ToolMessage)]
-    for place in results[:-1]:
-        if count_tokens_approximately(messages) <= room:
-            break
-        message = messages[place]
-        note = f"[Left out here to save room. Call {message.name} again if it is needed.]"
-        messages[place] = message.model_copy(update={"content": note})
-    return messages
+def _place_of(messages: Sequence[AnyMessage], state: ContextState) -> tuple[int, str]:
+    """Return where the messages after the summary begin, and the summary."""
+    begin, summary = state.get("summary_before", ("", ""))
+    place = next((place for place, message in enumerate(messages) if message.id == begin), 0)
+    return place, summary if place else ""
 
 
-def _more(call_id: str, end: int, length: int) -> str:
-    return f"[Shown to character {end:,} of {length:,}. Read on with read_result, call_id {call_id}, start {end}.]"
+def _lay_out(messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
+    """Return the messages as the model sees them, those before the summary's place in its words."""
+    place, summary = _place_of(messages, state)
+    shown = leave_out_before(messages, state.get("left_out_before", ""))[place:]
+    # with a reply, or it would be one message with what the person says next
+    return [HumanMessage(summary), AIMessage(READ), *shown] if summary else shown
+
+
+def _line_of(message: AnyMessage) -> str:
+    if isinstance(message, ToolMessage):
+        return f"Done by {message.name}: {message.text}" if artifact_of(message).get("effect") else ""
+    speaker = "Person" if isinstance(message, HumanMessage) else "Assistant"
+    return f"{speaker}: {message.text}" if message.text else ""

@@ -116,8 +116,11 @@ def _show(message: AnyMessage, run: Run) -> AnyMessage:
     chunk_ids = _chunks_of(message)
     if not chunk_ids:
         return message
-    passages = [_frame(run.numbers[chunk_id], run.passages.get(chunk_id)) for chunk_id in chunk_ids]
-    return message.model_copy(update={"content": "\n".join([message.text, *passages]), "artifact": None})
+    numbers = [run.numbers[chunk_id] for chunk_id in chunk_ids]
+    passages = [_frame(number, run.passages.get(chunk_id)) for number, chunk_id in zip(numbers, chunk_ids, strict=True)]
+    # the numbers for `ContextMiddleware`, which may have to leave the passages out
+    update = {"content": "\n".join([message.text, *passages]), "artifact": {"shown": numbers}}
+    return message.model_copy(update=update)
 
 
 def _frame(number: int, hit: Hit | None) -> str:

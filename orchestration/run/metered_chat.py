@@ -107,8 +107,12 @@ class MeteredChatModel(ChatWrapper):
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
         """Return the tokens to reserve for a reply: its stated limit, else `REPLY_TOKENS` or the model's maximum, whichever is lower."""
         most = (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS
+        return self.stated_reply(kwargs) or min(REPLY_TOKENS, most)
+
+    def stated_reply(self, kwargs: Mapping[str, Any]) -> int | None:
+        """Return the limit of a reply in tokens that is sent to the provider; `None`: none is."""
         model, sent = carry_settings(self.primary, dict(kwargs))
-        return longest_reply(model, sent.get("max_tokens")) or min(REPLY_TOKENS, most)
+        return longest_reply(model, sent.get("max_tokens"))
 
     @property
     def primary(self) -> BaseChatModel:

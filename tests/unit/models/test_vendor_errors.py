@@ -17,6 +17,7 @@ from foundation.errors import (
     LONGEST_WAIT_S,
     BudgetExceeded,
     ComponentError,
+    ContextTooLong,
     UpstreamDown,
     UpstreamLimited,
     UpstreamMalformed,
@@ -68,7 +69,7 @@ CASES = [
     (lc.ModelRateLimitError(), UpstreamLimited),
     (lc.ModelAuthenticationError(), UpstreamRejected),
     (lc.ModelRefusalError(), UpstreamRejected),
-    (lc.ContextOverflowError(), UpstreamRejected),
+    (lc.ContextOverflowError(), ContextTooLong),
     (lc.ModelAPIError(), UpstreamDown),
     (lc.ModelConnectionError(), UpstreamDown),
     (lc.ModelTimeoutError(), UpstreamTimeout),
@@ -79,6 +80,27 @@ CASES = [
     (KeyError("choices"), UpstreamMalformed),
     (RuntimeError("never seen before"), ComponentError),
 ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "context_length_exceeded", "message": "Your input exceeds the window."}},  # OpenAI
+        {
+            "error": {"code": 400, "message": "This model's maximum context length is 8192 tokens. However, you ..."}
+        },  # vLLM
+        {"error": {"code": 400, "type": "exceed_context_size_error", "message": "too much"}},  # llama.cpp
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"},
+        },  # Anthropic
+    ],
+)
+def test_a_prompt_that_is_too_long_is_told_apart_from_other_refusals(body: dict[str, Any]) -> None:
+    error = openai.BadRequestError(f"Error code: 400 - {body}", response=_response(400), body=body)
+    assert type(translate(error)) is ContextTooLong
+    other = openai.BadRequestError("Error code: 400 - no such model", response=_response(400), body=None)
+    assert type(translate(other)) is UpstreamRejected
 
 
 @pytest.mark.parametrize(("error", "expected"), CASES, ids=lambda case: getattr(case, "__name__", type(case).__name__))

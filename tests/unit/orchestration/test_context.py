@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from foundation.errors import ContextTooLong
 from models.chat.scripted import ScriptedChat
+from orchestration.actions import Decision
+from orchestration.middleware.context import READ
 from orchestration.requests import AnswerRequest
-from tests.doubles.orchestration import NORTH, World
+from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.strong import calls, strong
 
 
@@ -74,7 +79,8 @@ async def test_a_summary_stands_until_the_window_is_full_again_and_is_made_of_th
         thread_id = last.thread_id
     assert 2 <= len(made) <= 6, "of 40 turns, of which a window holds 17"
     assert all(
-        f"[What was said before, in short: Summary {number}.]" in text for number, text in enumerate(made[1:], 1)
+        f"[The system's summary of what was said before, in short: Summary {number}.]" in text
+        for number, text in enumerate(made[1:], 1)
     )
     assert max(map(len, made)) < 4 * 6_000, "each fits into the window itself"
     shown = [seen for seen in world.chat.seen if "Summarise" not in seen[0].text]
@@ -83,7 +89,7 @@ async def test_a_summary_stands_until_the_window_is_full_again_and_is_made_of_th
 
 
 async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_stored(world: World) -> None:
-    profile = {"tool_calling": True, "max_input_tokens": 6_000}
+    profile = {"tool_calling": True, "max_input_tokens": 5_000}
     replies = ("Noted.", "They like blue, in short.", "Blue.")
     world.chat = ScriptedChat(replies=replies, profile=profile)
     agent = world.agent()
@@ -95,14 +101,16 @@ async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_
     assert last is not None
     assert last.text == "Blue."
     shown = [message.text for message in world.chat.seen[-1]]
-    assert shown[1:] == ["[What was said before, in short: They like blue, in short.]", again.question]
+    summary = "[The system's summary of what was said before, in short: They like blue, in short.]"
+    assert shown[1:] == [summary, READ, again.question], "the summary is no part of what the person says"
     stored = await agent._graph.aget_state({"configurable": {"thread_id": first.thread_id}})
     assert [message.text for message in stored.values["messages"]][:2] == [long.strip(), "Noted."]
 
 
 async def test_an_empty_summary_is_not_what_is_remembered_of_the_conversation(world: World) -> None:
-    replies = ("Noted.", "", "Which?", "They like blue, in short.", "Blue.")
-    world.chat = ScriptedChat(replies=replies, profile={"tool_calling": True, "max_input_tokens": 6_000})
+    # the second time it is longer than the window, and summarised in two pieces
+    replies = ("Noted.", "", "Which?", "They like it.", "They like blue, in short.", "Blue.")
+    world.chat = ScriptedChat(replies=replies, profile={"tool_calling": True, "max_input_tokens": 5_000})
     agent, long, thread_id, answers = world.agent(), "My colour is blue. " * 380, None, []
     for question in (long, f"{long}Which one is it?", "Which colour?"):
         asked = AnswerRequest(question=question, thread_id=thread_id)
@@ -111,3 +119,144 @@ async def test_an_empty_summary_is_not_what_is_remembered_of_the_conversation(wo
         thread_id = answers[-1].thread_id
     assert "earlier turns are left out: they could not be summarised (empty)" in answers[1].degraded
     assert any("They like blue, in short." in message.text for message in world.chat.seen[-1])
+
+
+def tokens_of(text: str) -> int:
+    """What a server with a tokenizer would count: four characters of ASCII a token, and one of any other script."""
+    return sum(1 if ord(character) > 127 else 0.25 for character in text).__ceil__()
+
+
+class Server:
+    """A server that counts the reply into its window and refuses what does not fit, as vLLM does."""
+
+    def __init__(self, window: int, reply: int, *, says: Any = "Noted.", told: int = 0) -> None:
+        self.window, self.reply, self.says, self.refused = window, reply, says, 0
+        profile = {"tool_calling": True, "max_input_tokens": told or window}
+        self.chat = LimitedChat(replies=(self.answer,), profile=profile, max_tokens=reply)
+
+    def answer(self, messages: Sequence[BaseMessage]) -> AIMessage:
+        tools = json.dumps(self.chat.bound[-1].get("tools") or ())
+        read = sum(tokens_of(message.text) for message in messages) + tokens_of(tools)
+        if read + self.reply > self.window:
+            self.refused += 1
+            raise ContextTooLong("This model's maximum context length is 8192 tokens.")
+        reply = self.says(messages) if callable(self.says) else AIMessage(self.says)
+        return reply.model_copy(
+            update={"usage_metadata": {"input_tokens": read, "output_tokens": 9, "total_tokens": read + 9}}
+        )
+
+
+class LimitedChat(ScriptedChat):
+    max_tokens: int = 4096
+
+
+async def converse(world: World, turns: Sequence[str]) -> list[Any]:
+    agent, thread_id, answers = world.agent(), None, []
+    for asked in turns:
+        request = AnswerRequest(question=asked, thread_id=thread_id)
+        last = [event async for event in agent.stream(request, NORTH)][-1]
+        assert last.answer is not None, last
+        thread_id = last.answer.thread_id
+        answers.append(last.answer)
+    return answers
+
+
+CHINESE = "\u8bf7\u544a\u8bc9\u6211\u5305\u88f9\u5728\u54ea\u91cc\u3002"
+
+
+@pytest.mark.parametrize("text", ["My colour is blue, as I have said. ", CHINESE])
+async def test_a_conversation_goes_on_where_the_server_counts_the_reply_into_its_window(
+    world: World, text: str
+) -> None:
+    server = Server(8_192, 4_096)
+    world.chat = server.chat
+    answers = await converse(world, [f"{number} {text * 12}" for number in range(30)])
+    assert {answer.text for answer in answers} == {"Noted."}
+    assert server.refused == 0
+
+
+async def test_a_window_that_is_smaller_than_stated_makes_room_and_goes_on(world: World) -> None:
+    server = Server(8_192, 1_000, told=32_000)
+    world.chat = server.chat
+    answers = await converse(world, [f"{number} {'My colour is blue. ' * 60}" for number in range(30)])
+    assert {answer.text for answer in answers} == {"Noted."}
+    assert 1 <= server.refused <= 6, "not in each turn"
+
+
+FIND = ("find_parcel", {"parcel_id": "P-123"})
+
+
+def with_long_results(world: World, length: int) -> None:
+    def find_parcel(parcel_id: str) -> tuple[str, None]:
+        return f"start {'word ' * (length // 5)} end of {parcel_id}", None
+
+    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
+
+
+async def test_results_that_the_model_has_not_read_are_never_left_out(world: World) -> None:
+    """Eight at once, in a window that has no room for all: each is shortened, and none is replaced."""
+    with_long_results(world, 9_000)
+    world.chat = strong(calls(*[FIND] * 8), "Found.")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 14_000}
+    [event async for event in world.agent().stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    shown = [message.text for message in world.chat.seen[1] if isinstance(message, ToolMessage)]
+    assert len(shown) == 8
+    assert all(text.startswith("start word") and "Read on with read_result" in text for text in shown)
+    assert max(map(len, shown)) - min(map(len, shown)) < 200, "all alike"
+
+
+async def test_the_outcome_of_an_effect_stays_and_nobody_is_asked_to_do_it_again(world: World) -> None:
+    with_long_results(world, 9_000)
+    send = calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"}))
+    world.chat = strong(send, *[calls(FIND, first=number) for number in range(2, 14)], "Sent.")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 12_000}
+    agent = world.agent()
+    waits = [event async for event in agent.stream(AnswerRequest(question="Send P-124, it is urgent."), NORTH)]
+    decided = Decision(approval_id=waits[-1].answer.approval.approval_id, approve=True)
+    [event async for event in agent.resume(decided, LEAD)]
+    assert world.chat.seen[1][-1].text.startswith("Parcel P-124 has been sent.")
+    for seen in world.chat.seen[2:]:
+        results = [message.text for message in seen if isinstance(message, ToolMessage)]
+        assert results[0].startswith("Parcel P-124 has been sent.")
+        assert results[-1].startswith("start word"), "the model has not read this one"
+        assert not any("again if" in text for text in results)
+    assert any("You have read this result" in message.text for message in world.chat.seen[-1])
+
+
+async def test_results_are_left_out_rarely_and_many_at_once(world: World) -> None:
+    """Else a provider's cache of prompts is lost in each round."""
+    with_long_results(world, 4_000)
+    world.chat = strong(*[calls(FIND, first=number) for number in range(1, 29)], "Found.")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 24_000}
+    [event async for event in world.agent().stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    changed = sum(one != other[: len(one)] for one, other in pairwise(world.chat.seen))
+    assert 1 <= changed <= 4, "of 28 rounds"
+
+
+async def test_what_was_left_out_can_be_read_again(world: World) -> None:
+    with_long_results(world, 9_000)
+    again = calls(("read_result", {"call_id": "call_find_parcel_1", "start": 0}))
+    world.chat = strong(*[calls(FIND, first=number) for number in range(1, 9)], again, "Found.")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 12_000}
+    [event async for event in world.agent().stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    assert world.chat.seen[-1][-1].text.startswith("start word")
+
+
+async def test_a_model_that_thinks_has_room_for_its_summary(world: World) -> None:
+    """And a transcript that is longer than the window comes in pieces."""
+    world.chat = ScriptedChat(replies=("Short.",), profile={"tool_calling": True, "max_input_tokens": 5_000})
+    history = tuple(
+        (HumanMessage if number % 2 == 0 else AIMessage)(f"{number} {'My colour is blue. ' * 40}")
+        for number in range(40)
+    )
+    request = AnswerRequest(question="Which?", messages=history)
+    answer = [event async for event in world.agent().stream(request, NORTH)][-1].answer
+    assert answer.text == "Short."
+    summaries = [
+        (seen, bound)
+        for seen, bound in zip(world.chat.seen, world.chat.bound, strict=True)
+        if "Summarise" in seen[0].text
+    ]
+    assert 2 <= len(summaries) <= 4
+    assert all(bound["max_tokens"] >= 1_000 for _, bound in summaries)
+    assert all(tokens_of(seen[0].text) < 5_000 - 1_250 for seen, _ in summaries)

@@ -1,0 +1,98 @@
+"""What is left out where a conversation is longer than the model's window, and what stands in its place.
+
+A result that the model has not read yet is never left out, and neither is the outcome of an effect. What is left out can be
+read again, by `read_result` or `open_document`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+
+from orchestration.middleware.policy import artifact_of
+from orchestration.run.tokens import count_tokens, cut_at
+
+# Characters of an effect's outcome that stay, whatever is left out
+OUTCOME = 600
+# Tokens that a result which was not read yet has at least
+LEAST = 200
+
+
+def leave_out_before(messages: Sequence[AnyMessage], message_id: str) -> list[AnyMessage]:
+    """Return the messages with a note in place of each result before the one of this id."""
+    end = next((place for place, message in enumerate(messages) if message.id == message_id), 0)
+    return [*map(_note_of, messages[:end]), *messages[end:]]
+
+
+def find_boundary(messages: Sequence[AnyMessage], room: int) -> str:
+    """Return the id of the message before which results have to be left out to come below `room` tokens; empty: there are none.
+
+    At most those before the model's last message are: the model has read them.
+    """
+    last = max((place for place, message in enumerate(messages) if isinstance(message, AIMessage)), default=0)
+    sizes = [count_tokens([message]) for message in messages]
+    total, boundary = sum(sizes), ""
+    for place, message in enumerate(messages[:last]):
+        if total <= room:
+            break
+        smaller = count_tokens([_note_of(message)])
+        if smaller < sizes[place]:
+            total -= sizes[place] - smaller
+            boundary = messages[place + 1].id or ""
+    return boundary
+
+
+def shorten_unread(messages: Sequence[AnyMessage], room: int) -> list[AnyMessage]:
+    """Return the messages with the longest of the results that the model has not read yet shortened to one length, so that all
+    come below `room` tokens.
+    """
+    last = max((place for place, message in enumerate(messages) if isinstance(message, AIMessage)), default=-1)
+    sizes = {
+        place: count_tokens([message])
+        for place, message in enumerate(messages[last + 1 :], last + 1)
+        if _is_long(message)
+    }
+    left = room - count_tokens([message for place, message in enumerate(messages) if place not in sizes])
+    most, waiting = 0, len(sizes)
+    for size in sorted(sizes.values()):
+        most = max(LEAST, left // waiting)
+        if size > most:
+            break
+        left, waiting = left - size, waiting - 1
+    return [_cut(message, most) if sizes.get(place, 0) > most else message for place, message in enumerate(messages)]
+
+
+def read_on(call_id: str, end: int, length: int) -> str:
+    return f"[Shown to character {end:,} of {length:,}. Read on with read_result, call_id {call_id}, start {end}.]"
+
+
+def _is_long(message: AnyMessage) -> bool:
+    return isinstance(message, ToolMessage) and count_tokens([message]) > LEAST
+
+
+def _cut(message: AnyMessage, tokens: int) -> AnyMessage:
+    end = cut_at(message.text, tokens)
+    more = read_on(getattr(message, "tool_call_id", ""), end, len(message.text))
+    if "shown" in artifact_of(message):
+        more = "[The other passages are left out to save room. Search for less at a time, or open one that is shown.]"
+    return _with(message, f"{message.text[:end]}\n{more}")
+
+
+def _note_of(message: AnyMessage) -> AnyMessage:
+    if not isinstance(message, ToolMessage):
+        return message
+    artifact, text = artifact_of(message), message.text
+    again = f"read_result, call_id {message.tool_call_id}, start"
+    if artifact.get("effect"):
+        note = f"{text[:OUTCOME]}\n[The rest is left out to save room: {again} {OUTCOME}. This was done; do not do it again.]"
+    elif numbers := artifact.get("shown"):
+        passages = ", ".join(map(str, numbers))
+        note = f"[You have read passages {passages}; they are left out to save room. open_document shows one again.]"
+    else:
+        note = f"[You have read this result; it is left out to save room. {again} 0 shows it again.]"
+    return _with(message, note) if len(note) < len(text) else message
+
+
+def _with(message: AnyMessage, content: str) -> AnyMessage:
+    update: dict[str, Any] = {"content": content}
+    return message.model_copy(update=update)
