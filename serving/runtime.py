@@ -77,7 +77,7 @@ class Runtime:
     @classmethod
     def of(cls, system: System) -> Runtime:
         settings = system.settings
-        callers = open_callers(settings, system.context.clock)
+        callers = open_callers(settings, system.context.clock, system.hooks.services)
         lifecycle = Lifecycle()
         answers = settings.serving.http.concurrent_answers
         most: Mapping[Work, tuple[int, int]] = {"answers": (answers, math.ceil(QUEUED_SHARE * answers)), **PLACES}

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model
 
 from foundation import extensions, names
 from foundation.components import Context, available, is_there, load_removable
@@ -102,36 +102,11 @@ class QuotaSettings(Section):
     """For tenants by name, in place of `tenant`."""
 
 
-CLAIMS: Mapping[str, str] = {"subject": "sub", "tenant": "tenant", "roles": "roles", "groups": "groups"}
-Claims = Mapping[Annotated[str, one_of(CLAIMS)], Annotated[str, Field(min_length=1)]]
-
-
-class JwtSettings(Section):
-    """Tokens of an identity provider, accepted besides API keys once `jwks_file` is set."""
-
-    jwks_file: Path | None = None
-    """The provider's public keys, below the data folder unless absolute. Read again when the file changes."""
-    issuer: str = ""
-    audience: str = ""
-    algorithms: tuple[
-        Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
-    ] = ("RS256", "ES256")
-    claims: Annotated[Claims, AfterValidator(lambda given: {**CLAIMS, **given})] = CLAIMS
-    """The claim that holds each part of a caller, by its name or path, such as `realm_access.roles`."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> JwtSettings:
-        if self.jwks_file is not None and not (self.issuer and self.audience):
-            raise ValueError("tokens need an issuer and an audience beside the jwks_file, else any token would do")
-        return self
-
-
 class ServingSettings(Section):
     brand: BrandSettings = BrandSettings()
     http: HttpSettings = HttpSettings()
     quotas: QuotaSettings = QuotaSettings()
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()
-    jwt: JwtSettings = JwtSettings()
     cache: Part = Part(use="memory")
     """Memory that workers share and may lose: counters of quotas, cached answers."""
 

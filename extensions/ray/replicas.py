@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from extensions.ray.ingest import connect, demand_ray
 from extensions.ray.settings import RaySettings
 from extensions.workers.supervisor import await_stop_signal, demand_shared
-from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
-from serving.access.identity import open_callers
+from serving.cli.opening import callers_of
 from serving.settings import Loaded
 from serving.wiring import System, open_system
 
@@ -115,7 +114,7 @@ class OneRequestId:
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> bool:
     """Serve on the cluster until a stop signal."""
-    open_callers(loaded.settings, SystemClock()).demand_any()
+    callers_of(loaded.settings).demand_any()
     with deploy_replicas(loaded) as url:
         announce(url)
         await_stop_signal().wait()

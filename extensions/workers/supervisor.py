@@ -13,12 +13,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from extensions.workers.settings import WorkersSettings
-from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
 from foundation.machine.process import catch_stop_signals
 from foundation.settings import Part
 from serving import server
-from serving.access.identity import open_callers
+from serving.cli.opening import callers_of
 from serving.server import STARTED_WITHIN_S, base_url, bind
 from serving.settings import Loaded, Settings
 
@@ -63,7 +62,7 @@ def serve(loaded: Loaded, announce: Callable[[str], None]) -> bool:
     settings, http = loaded.settings, loaded.settings.serving.http
     if settings.section(WorkersSettings).processes == 1:
         return False
-    open_callers(settings, SystemClock()).demand_any()
+    callers_of(settings).demand_any()
     with bind(http) as listening:
         supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     return True

@@ -1,4 +1,4 @@
-"""Authentication by API key, and the access rule that each route declares. serving/access/jwt_tokens.py has tokens.
+"""Authentication by API key, and the access rule that each route declares. What takes tokens, too, is an extension's.
 
 A key is `sixply_` and 256 random bits, shown once. Tenant, roles and groups come from its entry, never from a request.
 """
@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from starlette.requests import HTTPConnection
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.components import is_there, load_removable
 from foundation.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -43,7 +43,6 @@ KEYS_FILE = "keys.json"
 KEY = "key "
 # Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key
 TOKEN = "token "  # noqa: S105 - a word
-JWT = "serving.access.jwt_tokens"
 CREATE_ONE = "Create one: .venv/bin/sixply keys add --subject you --tenant local --role agent (local: what you ingest)"
 
 ROLES: Mapping[str, str] = {
@@ -104,13 +103,28 @@ class Key:
         return Principal(self.subject, self.tenant, roles, groups, credential=KEY + self.sha256)
 
 
+class Tokens(ABC):
+    """What checks tokens, which are taken beside keys where an extension offers it."""
+
+    @abstractmethod
+    def principal(self, token: str) -> Principal:
+        """Return the caller named by a token. Raises Unauthenticated: it is not valid. StoreUnavailable: it cannot be checked."""
+
+    @abstractmethod
+    def recheck(self, credential: str) -> None:
+        """Raises Unauthenticated: the token of this `Principal.credential` is no longer valid. StoreUnavailable: as `principal`."""
+
+    @abstractmethod
+    def demand_usable(self) -> None:
+        """Raises ConfigurationError: no token can be checked."""
+
+
 class KeyStore:
     """The keys file, readable by its owner only. Changes by other processes take effect at the next call."""
 
-    takes_tokens = False
-
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, tokens: Tokens | None = None) -> None:
         self.path = path
+        self.tokens = tokens
         self._clock = clock
         self._file = JsonFile(path, TypeAdapter(tuple[Key, ...]).validate_python)
 
@@ -166,12 +180,17 @@ class KeyStore:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
         return principal
 
-    def bearer(self, token: str) -> Principal:  # noqa: ARG002 - serving/access/jwt_tokens.py reads it
+    @property
+    def takes_tokens(self) -> bool:
+        return self.tokens is not None
+
+    def bearer(self, token: str) -> Principal:
         """Return the caller named by a token. Raises Unauthenticated: it is not valid, or no tokens are taken here.
-        StoreUnavailable: it cannot be checked, because the JWKS file is unusable.
+        StoreUnavailable: it cannot be checked.
         """
-        operator = " (For tokens its operator names a JWKS file in [serving.jwt].)" if is_there(JWT) else ""
-        raise Unauthenticated(f"This server takes no tokens, only API keys: Authorization: Bearer sixply_...{operator}")
+        if self.tokens is None:
+            raise Unauthenticated("This server takes no tokens, only API keys: Authorization: Bearer sixply_...")
+        return self.tokens.principal(token)
 
     def recheck(self, principal: Principal) -> Principal:
         """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims.
@@ -179,7 +198,10 @@ class KeyStore:
         Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
         """
         if principal.credential.startswith(TOKEN):
-            raise Unauthenticated("This server no longer takes tokens.")
+            if self.tokens is None:
+                raise Unauthenticated("This server no longer takes tokens.")
+            self.tokens.recheck(principal.credential)
+            return principal
         try:
             current = self.find_owner(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:
@@ -193,8 +215,10 @@ class KeyStore:
         return current
 
     def demand_any(self) -> None:
-        """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
-        if not self.list():
+        """Raises ConfigurationError: there is no key, or no token can be checked, so nobody could call."""
+        if self.tokens is not None:
+            self.tokens.demand_usable()
+        elif not self.list():
             raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
     def digest_of(self, key: str) -> str:
@@ -213,13 +237,10 @@ class KeyStore:
         self._file.write([asdict(key) for key in keys])
 
 
-def open_callers(settings: Settings, clock: Clock) -> KeyStore:
-    """Return what authenticates callers: the keys file, and tokens where a JWKS file is configured."""
-    jwt = getattr(settings.serving, "jwt", None)
-    if jwt is None or jwt.jwks_file is None:
-        return KeyStore.of(settings, clock)
-    callers: KeyStore = load_removable(JWT).open_callers(settings, clock)
-    return callers
+def open_callers(settings: Settings, clock: Clock, services: Iterable[object]) -> KeyStore:
+    """Return what authenticates callers: the keys file, and tokens where one of the `services` checks them."""
+    tokens = next((service for service in services if isinstance(service, Tokens)), None)
+    return KeyStore(settings.foundation.data_dir / KEYS_FILE, clock, tokens)
 
 
 def is_token(credential: str) -> bool:

@@ -17,13 +17,12 @@ from typing import Any, cast
 import psutil
 
 from foundation import components, extensions
-from foundation.clock import SystemClock
 from foundation.errors import SixplyError, did_you_mean
 from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
-from serving.cli.opening import find_server, open_hooks, open_parts
+from serving.cli.opening import callers_of, find_server, open_hooks, open_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.hooks import Check
 from serving.settings import Loaded, Settings, configured_parts
@@ -212,11 +211,10 @@ def check_chat(settings: Settings) -> Check:
 
 def check_start(loaded: Loaded) -> Check:
     """Open every part, as a server does: a database may be down, an index be of another embedder, a prompt be broken."""
-    from serving.access.identity import open_callers
     from serving.wiring import open_system
 
     settings = loaded.settings
-    if (callers := open_callers(settings, SystemClock())).takes_tokens:
+    if (callers := callers_of(settings)).takes_tokens:
         callers.demand_any()
     if address := find_server(settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {address.port} has every part open")

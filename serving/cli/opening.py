@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from observability.stores.spans import SpanStore
     from orchestration.effects.records import Recorders
     from retrieval.contract import DocumentLedger
+    from serving.access.identity import KeyStore
     from serving.hooks import Hooks
     from serving.wiring import System
 
@@ -76,6 +77,14 @@ def open_hooks(settings: Settings) -> Iterator[Hooks]:
 
     with open_parts(settings) as parts:
         yield plug_in(settings, parts)
+
+
+def callers_of(settings: Settings) -> KeyStore:
+    """Return what authenticates callers, without a system. Raises as `plug_in`."""
+    from serving.access.identity import open_callers
+
+    with open_hooks(settings) as hooks:
+        return open_callers(settings, hooks.context.clock, hooks.services)
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from foundation.clock import SystemClock
 from foundation.extensions import resolve, turn_on
 from serving.cli import terminal
 from serving.cli.address import Address, announce_address
+from serving.cli.opening import callers_of
 from serving.cli.options import LOCAL, STACK, Stack, load_stack, local
 from serving.settings import Loaded
 
@@ -50,14 +50,13 @@ def _serve_otherwise(loaded: Loaded, announce: Callable[[str], None]) -> bool:
 
 def _serve_here(loaded: Loaded, announce: Callable[[str], None]) -> None:
     """Serve in this process."""
-    from serving.access.identity import open_callers
     from serving.access.machine_key import is_wanted, machine_key
     from serving.hooks import Started
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system
 
     settings, http = loaded.settings, loaded.settings.serving.http
-    callers, owner = open_callers(settings, SystemClock()), local(LOCAL, ["agent"], None)
+    callers, owner = callers_of(settings), local(LOCAL, ["agent"], None)
     if not (own_key := is_wanted(callers, http, owner)):
         callers.demand_any()
     with (

@@ -7,7 +7,6 @@ Numbers such as C11 are those of the attack matrix that the design began with.
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import json
 import logging
@@ -32,7 +31,6 @@ from serving import runtime
 from serving.access.admission import Admission
 from serving.access.identity import Access, KeyStore, anyone
 from serving.app import create_app
-from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.rules import ASK, DECIDERS, OPERATORS, PUBLIC, ROLES, WRITERS, Begun, Rule
 from tests.doubles.serving import TEXT, World, world
 
@@ -400,30 +398,23 @@ async def test_c24_a_callers_secrets_and_words_are_in_no_log_and_make_no_line_of
     assert not [record for record in caplog.records if "\n" in record.getMessage() or "\r" in record.getMessage()]
 
 
-async def test_c25_no_forged_credential_opens_any_route(tmp_path: Path) -> None:
-    issuer = Issuer(tmp_path / "jwks.json")
-    issuer.publish("ec")
-    trusted = {"jwks_file": "jwks.json", "issuer": ISSUER, "audience": AUDIENCE}
-    given = world(tmp_path, serving={"jwt": trusted})
+async def test_c25_no_forged_credential_opens_any_route(given: World, caller: Caller) -> None:
     stored = KeyStore.of(given.system.settings, SystemClock()).list()[0].sha256
-    head, claims, _ = issuer.token().split(".")
-    nothing = base64.urlsafe_b64encode(b'{"alg":"none","kid":"ec"}').rstrip(b"=").decode()
-    forged = [
-        "Bearer", "Bearer sixply_", f"Bearer sixply_{stored}", f"Bearer {stored}", f"Bearer {given.reader}x",
+    for authorization in (
+        "Bearer", "Bearer sixply_", f"Bearer sixply_{stored}", f"Bearer {stored}", f"Bearer {given.reader}x", "Bearer a.b.c",
         f"Bearer {given.reader[:-1]}", f"Digest {given.reader}", given.reader, f"Token {given.reader}",
-        f"Bearer {head}.{claims}.", f"Bearer {nothing}.{claims}.", f"Bearer {issuer.token(exp=1)}",
-        f"Bearer {issuer.token(aud='another')}", f"Bearer {issuer.token(tenant='*')}",
-    ]  # fmt: skip
-    async for caller in opened(given):
-        good = await caller.call("GET /v1/usage", issuer.token())
-        assert good.status_code == 200
-        for name in KEYED:
-            for authorization in forged:
-                reply = await caller.call(name, headers={"Authorization": authorization})
-                assert reply.status_code == 401, f"{name} takes {authorization}"
-            cookie = {"Cookie": f"sixply_session={given.reader}; Authorization=Bearer {given.reader}"}
-            assert (await caller.call(name, headers=cookie)).status_code == 401, name
-            assert (await caller.call(name, query=f"key={given.reader}&access_token={given.reader}")).status_code == 401
+    ):  # fmt: skip
+        await demand_closed(caller, {"Authorization": authorization})
+    await demand_closed(caller, {"Cookie": f"sixply_session={given.reader}; Authorization=Bearer {given.reader}"})
+    await demand_closed(caller, {}, query=f"key={given.reader}&access_token={given.reader}")
+
+
+async def demand_closed(caller: Caller, headers: dict[str, str], query: str = "") -> None:
+    """Assert that these headers open no route that asks for a credential."""
+    for name in KEYED:
+        assert (await caller.call(name, headers=headers, query=query)).status_code == 401, (
+            f"{name} takes {headers}{query}"
+        )
 
 
 async def test_c26_another_host_is_refused_on_every_route(given: World, caller: Caller) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from foundation import components, extensions
 from foundation.clock import Clock, SystemClock
+from foundation.settings import flatten
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person, Store
@@ -159,11 +160,12 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
 
     files = [KEYS_FILE, "stops.json", erasures.FILE]
     beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
-    jwks = [str(settings.serving.jwt.jwks_file)] if settings.serving.jwt.jwks_file else []
+    # such as the public keys of an issuer of tokens
+    named = [str(value) for _, value in flatten(settings.model_dump(mode="python")) if isinstance(value, Path)]
     return (
         Store(
             name="switches",
-            files=(*files, *beside, *jwks),
+            files=(*files, *beside, *named),
             stays="what an operator stopped and why; that somebody with this hash was erased, so that nothing is written late",
         ),
         Store(

@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     issuer = Issuer(stack.with_name("jwks.json"))
     issuer.publish("ec")
     with stack.open("a") as file:
-        file.write(f'[serving.jwt]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
+        file.write(f'[tokens]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
     with serving(stack) as (url, _):
         yield Served(url, KeyStore.of(load(stack).settings, SystemClock()), issuer)
 

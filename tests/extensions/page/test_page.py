@@ -119,7 +119,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     issuer = Issuer(stack.with_name("jwks.json"))
     issuer.publish("ec")
     with stack.open("a") as file:
-        file.write(f'[serving.jwt]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
+        file.write(f'[tokens]\njwks_file = "{issuer.path}"\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n')
     golden = stack.with_name("golden") / "golden.jsonl"
     golden.parent.mkdir()
     golden.write_text("\n".join(map(json.dumps, GOLDEN)), encoding="utf-8")
@@ -139,7 +139,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["jobs", "page"])
+    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["jobs", "page", "tokens"])
 
 
 @contextmanager
@@ -376,7 +376,9 @@ def test_a_file_is_added_beside_the_question_and_asked_about(page: Page, served:
 
 
 def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:
-    stack = stacks.stack(tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"', extensions=["jobs", "page"])
+    stack = stacks.stack(
+        tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"', extensions=["jobs", "page", "tokens"]
+    )
     key = KeyStore.of(load(stack).settings, SystemClock()).create(subject="ilka", tenant="alder", roles=["reader"])
     with serving(stack) as (url, _), closing(browser.new_page()) as page:
         page.set_default_timeout(WAIT_S * 1000)

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from extensions.page.sessions import PARTITION, Sessions, too_many_pages
+from extensions.tokens import verifier as jwt_tokens
+from extensions.tokens.settings import TokenSettings
+from extensions.tokens.verifier import TokenVerifier
 from foundation.clock import SystemClock
 from foundation.errors import Overloaded, Unauthenticated
 from foundation.types import Principal
 from orchestration.settings import PolicySettings
-from serving.access import jwt_tokens
 from serving.access.admission import PerPerson
 from serving.access.identity import KeyStore
-from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
 from serving.caches.memory import MemoryCache
-from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))
@@ -48,9 +48,9 @@ def issuer(tmp_path: Path) -> Issuer:
 
 def sessions(folder: Path, cache: MemoryCache, *, tokens: bool = True) -> Sessions:
     keys = KeyStore(folder / "keys.json", SystemClock())
-    jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE)
+    jwt = TokenSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE)
     verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock())
-    return Sessions(TokensBesideKeys(keys.path, SystemClock(), verifier) if tokens else keys, cache)
+    return Sessions(KeyStore(keys.path, SystemClock(), verifier) if tokens else keys, cache)
 
 
 async def test_a_link_signs_in_once_also_where_two_follow_it_at_once(tmp_path: Path, cache: SpyCache) -> None:

@@ -17,7 +17,7 @@ from observability.settings import ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
 from serving import settings
-from serving.settings import CLAIMS, Loaded, Settings, context_of, load
+from serving.settings import Loaded, Settings, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -172,7 +172,6 @@ def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
         ('[retrieval.grounding.weights]\n"" = 1', r'"retrieval\.grounding\.weights\." .*Found: behind,'),
         ("[foundation.retention]\nspan_days = 1", r'"foundation\.retention\.span_days".*Did you mean "spans_days"\?'),
         ("[orchestration.budget]\nday = { eur = 1 }", r'"orchestration\.budget\.day\.eur".*Found: tokens, usd'),
-        ('[serving.jwt.claims]\nrole = "r"', r'"serving\.jwt\.claims\.role".*Did you mean "roles"\?'),
         ("[retrieval.ranking]\ntopk = 1", r'"retrieval\.ranking\.topk".*Did you mean "top_k"\?'),
     ],
 )
@@ -197,11 +196,6 @@ def test_a_setting_whose_only_reader_was_deleted_is_refused_and_both_are_named(s
             stack("", overrides=value)
 
 
-def test_a_claim_without_a_name_is_refused(stack):
-    with pytest.raises(InvalidSetting, match=r'"serving\.jwt\.claims\.roles" .* at least 1 character'):
-        stack('[serving.jwt.claims]\nroles = ""')
-
-
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY__OBSERVABILITY__COMPARE__PASSED", "0.2")
     loaded = stack("[observability.compare]\nleaked = 0.1\n[retrieval.grounding.weights]\nrank = 0.5")
@@ -212,8 +206,6 @@ def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     assert stack("[foundation.retention]\nspans_days = 184").settings.foundation.retention == {
         **RETENTION, "spans_days": 184, "approvals_days": 365,
     }  # fmt: skip
-    claims = stack('[serving.jwt]\nclaims.roles = "realm_access.roles"').settings.serving.jwt.claims
-    assert claims == {**CLAIMS, "roles": "realm_access.roles"}
     budget = stack("[orchestration.budget]\nday = { usd = 20 }\ntenants.north.tokens = 9").settings.orchestration.budget
     assert (budget.day, budget.tenant_day, budget.tenants) == ({"usd": 20}, {}, {"north": {"tokens": 9}})
     with pytest.raises(InvalidSetting, match=r'"orchestration\.budget\.day\.usd" .*valid number.*\(found \'x\'\)'):

@@ -19,7 +19,6 @@ from foundation.errors import (
     Unauthenticated,
 )
 from orchestration.settings import PolicySettings
-from serving.access import identity
 from serving.access.identity import PREFIX, KeyStore, check_roles, permissions
 
 
@@ -171,14 +170,9 @@ def test_what_a_credential_is_now_is_asked_of_its_entry(keys: KeyStore) -> None:
         keys.recheck(before)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_whoever_sends_a_token_hears_of_a_setting_only_where_it_exists(
-    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, there: bool
-) -> None:
-    monkeypatch.setattr(identity, "is_there", lambda _: there)
-    with pytest.raises(Unauthenticated, match="takes no tokens") as refused:
+def test_whoever_sends_a_token_hears_that_none_are_taken(keys: KeyStore) -> None:
+    with pytest.raises(Unauthenticated, match="takes no tokens"):
         keys.authenticate("Bearer a.b.c")
-    assert ("[serving.jwt]" in str(refused.value)) == there
 
 
 def test_an_entry_that_says_more_than_a_key_has_is_refused_and_not_passed_over(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from extensions.tokens import verifier
+from extensions.tokens.settings import TokenSettings
+from extensions.tokens.verifier import TokenVerifier
 from foundation.clock import Clock, SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
-from foundation.settings import FoundationSettings
-from orchestration.settings import OrchestrationSettings, PolicySettings
-from serving.access import jwt_tokens
-from serving.access.identity import KeyStore, open_callers
+from orchestration.settings import PolicySettings
+from serving.access.identity import KeyStore
 from serving.cli.doctor import check_start
-from serving.settings import JwtSettings, Loaded, ServingSettings, Settings, load
+from serving.settings import load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
+from tests.doubles.stacks import stack
 
 
 @pytest.fixture
@@ -32,12 +34,11 @@ def issuer(tmp_path: Path) -> Issuer:
 
 def callers_of(folder: Path, clock: Clock = SystemClock(), **changes: Any) -> KeyStore:  # noqa: B008 - it holds nothing
     given = {"jwks_file": Path("jwks.json"), "issuer": ISSUER, "audience": AUDIENCE} | changes
-    settings = Settings(
-        foundation=FoundationSettings(data_dir=folder),
-        orchestration=OrchestrationSettings(policy=PolicySettings(roles={"clerk": ()})),
-        serving=ServingSettings(jwt=JwtSettings(**given)),
-    )
-    return open_callers(settings, clock)
+    settings, keys = TokenSettings(**given), folder / "keys.json"
+    if settings.jwks_file is None:
+        return KeyStore(keys, clock)
+    policy = PolicySettings(roles={"clerk": ()})
+    return KeyStore(keys, clock, TokenVerifier(folder / settings.jwks_file, settings, policy, clock))
 
 
 @pytest.fixture
@@ -97,9 +98,9 @@ def test_a_token_that_does_not_fit_is_refused_with_the_reason(
 
 def test_clocks_may_differ_by_the_leeway(callers: KeyStore, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     late = issuer.token(exp=int(time.time()) - 60)
-    monkeypatch.setattr(jwt_tokens, "LEEWAY_S", 600)
+    monkeypatch.setattr(verifier, "LEEWAY_S", 600)
     assert callers.authenticate(f"Bearer {late}").subject == "ada"
-    monkeypatch.setattr(jwt_tokens, "LEEWAY_S", 0)
+    monkeypatch.setattr(verifier, "LEEWAY_S", 0)
     with pytest.raises(Unauthenticated, match="expired"):
         callers.authenticate(f"Bearer {late}")
 
@@ -235,7 +236,7 @@ def test_a_file_that_breaks_while_serving_is_503_and_keys_still_work(callers: Ke
 
 def test_a_file_without_an_issuer_and_an_audience_is_refused_in_the_configuration(tmp_path: Path) -> None:
     stack = tmp_path / "stack.toml"
-    stack.write_text('[serving.jwt]\njwks_file = "jwks.json"\nissuer = "https://issuer.example"\n')
+    stack.write_text('extensions = ["tokens"]\n[tokens]\njwks_file = "jwks.json"\nissuer = "https://issuer.example"\n')
     with pytest.raises(InvalidSetting, match="need an issuer and an audience"):
         load(stack)
 
@@ -285,7 +286,8 @@ def test_a_clock_that_is_ahead_for_a_moment_ends_a_token_for_that_moment_only(is
 
 
 def test_doctor_finds_that_the_file_of_keys_is_missing(tmp_path: Path) -> None:
-    section = {"jwks_file": "none.json", "issuer": "i", "audience": "a"}
-    settings = Settings(foundation={"data_dir": tmp_path}, serving={"jwt": section})
-    with pytest.raises(ConfigurationError, match=r"no file .*none\.json \(\[serving\.jwt\] jwks_file\)\. Save"):
-        check_start(Loaded(settings, {}))
+    loaded = load(
+        stack(tmp_path, '[tokens]\njwks_file = "none.json"\nissuer = "i"\naudience = "a"\n', extensions=["tokens"])
+    )
+    with pytest.raises(ConfigurationError, match=r"no file .*none\.json \(\[tokens\] jwks_file\)\. Save"):
+        check_start(loaded)

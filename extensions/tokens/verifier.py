@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extensions.tokens.settings import TokenSettings
 from foundation.clock import Clock, SteadyTime
 from foundation.errors import ConfigurationError, StoreUnavailable, Unauthenticated, did_you_mean
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import KEYS_FILE, TOKEN, KeyStore, known_roles
-from serving.settings import JwtSettings, Settings
+from serving.access.identity import TOKEN, Tokens, known_roles
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -33,10 +33,10 @@ LEEWAY_S = 30.0
 LONGEST_NAME = 500
 
 
-class TokenVerifier:
+class TokenVerifier(Tokens):
     """Checks tokens against the public keys in a file, which is read again when it changes: so keys are rotated."""
 
-    def __init__(self, path: Path, settings: JwtSettings, policy: PolicySettings, clock: Clock) -> None:
+    def __init__(self, path: Path, settings: TokenSettings, policy: PolicySettings, clock: Clock) -> None:
         self._file = JsonFile(path, _keys_by_id)
         self._settings = settings
         self._roles = known_roles(policy)
@@ -84,6 +84,9 @@ class TokenVerifier:
             log.exception("no token can be checked")
             raise StoreUnavailable(UNCHECKED, public=UNCHECKED) from error
 
+    def demand_usable(self) -> None:
+        self.keys()
+
     def keys(self) -> Mapping[str, PyJWK]:
         """Return the keys in the file, by id. Raises ConfigurationError: it is missing, or no set of public keys."""
         try:
@@ -91,11 +94,11 @@ class TokenVerifier:
         except Unreadable as error:
             raise ConfigurationError(
                 f"{self._file.path} is no JWKS of public keys ({error}). Save the provider's again, or correct "
-                f"[serving.jwt] jwks_file."
+                f"[tokens] jwks_file."
             ) from error
         if keys is None:
             raise ConfigurationError(
-                f"There is no file {self._file.path} ([serving.jwt] jwks_file). Save the keys of the identity provider "
+                f"There is no file {self._file.path} ([tokens] jwks_file). Save the keys of the identity provider "
                 f"there: the document at its jwks_uri."
             )
         return keys
@@ -145,36 +148,6 @@ class TokenVerifier:
                 f"The token's key is for {key.algorithm_name}; here are taken: {', '.join(self._settings.algorithms)}."
             )
         return key
-
-
-class TokensBesideKeys(KeyStore):
-    """Authenticates by token and by API key."""
-
-    takes_tokens = True
-
-    def __init__(self, path: Path, clock: Clock, tokens: TokenVerifier) -> None:
-        super().__init__(path, clock)
-        self._tokens = tokens
-
-    def bearer(self, token: str) -> Principal:
-        return self._tokens.principal(token)
-
-    def recheck(self, principal: Principal) -> Principal:
-        if not principal.credential.startswith(TOKEN):
-            return super().recheck(principal)
-        self._tokens.recheck(principal.credential)
-        return principal
-
-    def demand_any(self) -> None:
-        self._tokens.keys()
-
-
-def open_callers(settings: Settings, clock: Clock) -> TokensBesideKeys:
-    """Return what authenticates callers, with the tokens of `[serving.jwt]`."""
-    data, jwt = settings.foundation.data_dir, settings.serving.jwt
-    assert jwt.jwks_file is not None
-    tokens = TokenVerifier(data / jwt.jwks_file, jwt, settings.orchestration.policy, clock)
-    return TokensBesideKeys(data / KEYS_FILE, clock, tokens)
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
