@@ -118,7 +118,6 @@ class Settings(Section):
 
     # a removable module -> the settings and sections that it alone reads
     read_by: ClassVar[Mapping[str, str]] = {
-        "observability.evaluation.online": "observability.scored_share",
         "orchestration.flow.cascade": "orchestration.cascade",
         "orchestration.flow.document_steps": "orchestration.answers.compose",
         "orchestration.flow.planned_agent": "orchestration.planner",

@@ -216,6 +216,7 @@ def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Calla
 
 
 def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: dict[str, Any]) -> AgentParts:
+    from observability.evaluation.online import OnlineScorer
     from observability.telemetry.instrument import TracedRetriever
     from orchestration.contract import AgentParts
 
@@ -234,8 +235,7 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
             "answer_checks": opened["hooks"].answer_checks,
         }
     )
-    if online := load_if_there("observability.evaluation.online"):
-        named["scorer"] = online.OnlineScorer(opened["grounding"], opened["query_embedder"], settings.observability)
+    named["scorer"] = OnlineScorer(opened["grounding"], opened["query_embedder"], settings.observability)
     return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 

@@ -3,6 +3,6 @@
 from foundation.extensions import Extension
 
 extension = Extension(
-    about="Time limits for clients that send or read slowly. Without it a proxy in front has them.",
+    about="Time limits for clients that send or read slowly, which a proxy in front has otherwise.",
     plug="extensions.slow_clients.plug:plug",
 )

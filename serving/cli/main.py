@@ -52,7 +52,6 @@ COMMANDS = {
         "failures": ("serving.cli.govern.traces:failures", "How the latest requests failed, and where it began."),
         "costs": ("serving.cli.trace:costs", "Money spent."),
         "forecast": ("serving.cli.govern.traces:forecast", "What the next 30 days will cost, from the days so far."),
-        "drift": ("serving.cli.judge.drift:drift", "What has changed since last week."),
         "config": ("serving.cli.doctor:config", "Every value in force and where it came from; secrets masked."),
     },
     "Records and personal data": {
@@ -64,7 +63,6 @@ COMMANDS = {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
-        "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
         "judge-agreement": ("serving.cli.judge.judge_agreement:judge_agreement", "Does a model mark as people do?"),
     },

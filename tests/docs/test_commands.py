@@ -59,12 +59,12 @@ RUN_BY = {
     "make ingest SRC=examples/support_desk/corpus": "tests/docs/test_agents.py",
     "make ingest SRC=https://example.com/handbook.html": "tests/unit/retrieval/test_fetching.py",
     "make evaluate": "tests/examples/test_your_own.py",
-    "make strengthen": "tests/unit/observability/test_weakest_layer.py",
+    "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/unit/observability/test_calibration.py",
     "make cases-from-feedback": "tests/integration/test_week.py",
     "make scale-model": "tests/lab/test_scale.py",
     "mkdir -p backup": "tests/lab/test_kills.py",
-    "make drift": "tests/unit/observability/test_drift.py",
+    "make drift": "tests/extensions/drift/test_drift.py",
 }
 """Commands that take minutes or a world of their own, and the tests that run them."""
 MARK = "<!-- not run: "

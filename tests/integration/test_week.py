@@ -77,7 +77,6 @@ def test_what_was_asked_and_taken_in_is_listed_by_name_and_a_start_is_not(stack:
     assert json.loads(run("costs", "--stack", stack, "--json", "-")) == costs, "nor is it paid for"
 
 
-@pytest.mark.needs("observability.evaluation.online")
 def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     naming = [names.OPERATION, names.CONFIDENCE, names.TOP_SCORE]  # steps are no operation of the conventions
     spans = history.between(SpanStore(stack.parent / "var" / "spans.sqlite"), 0, 2**63 - 1, naming=naming)
@@ -90,7 +89,6 @@ def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     assert any(span.attribute(names.TOP_SCORE) is not None for span in of_trace)
 
 
-@pytest.mark.needs("observability.evaluation.online")
 def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
     run("drift", "--stack", stack, "--json", tmp_path / "drift.json")
     told = json.loads((tmp_path / "drift.json").read_text())

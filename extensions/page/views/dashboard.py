@@ -12,8 +12,7 @@ from extensions.page.session import Visitor, act, alert, every, pluralise, refil
 from extensions.page.views.plots import Plot
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
-from observability.evaluation import drift
-from observability.evaluation.drift import AnswerFigures
+from observability.evaluation.answer_figures import AnswerFigures, read_answers
 from observability.stores.outcomes import Outcome
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
@@ -83,7 +82,7 @@ class LiveView:
         system.telemetry.flush()
         now = system.context.clock.now()
         since = now - timedelta(days=DAYS)
-        return drift.answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
+        return read_answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
 
     async def _show_panels(self) -> None:
         for panel in self._visitor.system.hooks.panels:

@@ -18,8 +18,8 @@ def drift(
     stack: Stack = STACK,
 ) -> None:
     """What has changed since last week: quality, questions, refusals, time, cost, parts. 1: something moved."""
+    from extensions.drift import drift as drifts
     from foundation.machine import manifest
-    from observability.evaluation import drift as drifts
 
     settings = load_stack(stack).settings
     with open_costs(settings) as costs, open_outcomes(settings) as outcomes:

@@ -20,7 +20,7 @@ from serving.cli.options import STACK, Json, Limit, Stack, load_stack
 from serving.settings import load
 
 if TYPE_CHECKING:
-    from observability.reports.weakest_layer import Worth
+    from extensions.strengthen.weakest_layer import Worth
 
 
 def strengthen(
@@ -32,9 +32,9 @@ def strengthen(
     stack: Stack = STACK,
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
+    from extensions.strengthen.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
     from observability.evaluation import compare, trials
     from observability.reports import triage
-    from observability.reports.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
 
     settings = load_stack(stack).settings
     data = data or settings.observability.golden_set

@@ -6,13 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from foundation.types import Layer
-from observability.evaluation.compare import Side, compare
-from observability.evaluation.golden_set import GoldenCase
-from observability.evaluation.leaks import LeakFinder
-from observability.evaluation.trials import Trial, row_of
-from observability.evaluation_settings import ALLOWED
-from observability.reports.weakest_layer import (
+from extensions.strengthen.weakest_layer import (
     ABLATIONS,
     Worth,
     choose_layer,
@@ -20,6 +14,12 @@ from observability.reports.weakest_layer import (
     locate_failure,
     worth_of,
 )
+from foundation.types import Layer
+from observability.evaluation.compare import Side, compare
+from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.leaks import LeakFinder
+from observability.evaluation.trials import Trial, row_of
+from observability.evaluation_settings import ALLOWED
 from orchestration.events import Answer
 from serving.settings import load
 from tests.doubles import answers

@@ -1,6 +1,6 @@
 """Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from foundation import names
 from observability.evaluation import metrics
-from observability.evaluation.golden_set import GOLDEN_SET
-from observability.stores import history
+from observability.evaluation.answer_figures import AnswerFigures, nanoseconds, read_answers
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
-from observability.stores.spans import SpanRow, SpanStore
+from observability.stores.spans import SpanStore
 
 # Minimum answers in each period for a verdict
 FEWEST = 30
@@ -25,17 +23,6 @@ RELABELLED, MOST = 400, 400
 LEVEL = 0.99
 
 Judgement = Literal["moved", "as before", "too few"]
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFigures:
-    """One answer with its figures. Values that were not measured are `None`."""
-
-    at_ns: int
-    tenant: str
-    manifest_id: str
-    values: Mapping[str, float | None]
-    signature: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,72 +94,12 @@ def drift(
     differences between the runs of two manifests; it is called for each manifest that was new in one of the periods.
     """
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
-    rows = answers(spans, costs, outcomes, since=begin, until=now)
-    before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
+    rows = read_answers(spans, costs, outcomes, since=begin, until=now)
+    before, after = ([row for row in rows if (row.at_ns >= nanoseconds(middle)) is late] for late in (False, True))
     random = np.random.default_rng(seed)
     figures = {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()}
     figures["questions"] = _questions(before, after, random)
     return Drift(days, figures, (*_notes(before, after), *_parts(rows, changed)))
-
-
-def answers(
-    spans: SpanStore,
-    costs: CostLedger,
-    outcomes: Sequence[Outcome],
-    *,
-    since: datetime,
-    until: datetime,
-    tenant: str | None = None,
-) -> list[AnswerFigures]:
-    """Return every answer to people of a period, oldest first, from the spans of its agent, searches and grading."""
-    paid = history.answers(costs, since=since)
-    judged = {outcome.answer_id: outcome.verdict for outcome in outcomes}
-    rows = history.between(spans, _ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
-    best = _largest(rows, names.TOP_SCORE)
-    sure = _largest(rows, names.CONFIDENCE)
-    parts: defaultdict[str, list[SpanRow]] = defaultdict(list)
-    for row in rows:
-        ended = row.attribute(names.OPERATION) == names.INVOKE_AGENT and row.attribute(names.STATUS) is not None
-        if ended and tenant in (None, row.attribute(names.TENANT)):
-            parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
-    answered = []
-    for answer_id, runs in parts.items():
-        # a run that waited for a person has two agent spans and is one answer
-        first, row = runs[0], runs[-1]
-        status = row.attribute(names.STATUS)
-        cost, verdict = paid.get(answer_id), judged.get(answer_id)
-        if cost is not None and cost.subject == GOLDEN_SET:
-            continue
-        signature = first.attribute(names.QUESTION_SIGNATURE)
-        answered.append(
-            AnswerFigures(
-                at_ns=first.start_ns,
-                tenant=str(row.attribute(names.TENANT) or ""),
-                manifest_id=row.manifest_id or "",
-                values={
-                    "answered": float(status == "answered"),
-                    "abstained": float(status in ("abstained", "refused")),
-                    "failed": float(status == "failed"),
-                    "confidence": sure.get(row.trace_id),
-                    "top_score": best.get(row.trace_id),
-                    "support": row.attribute(names.ANSWER_SUPPORT),
-                    "seconds": sum(run.ms for run in runs) / 1000,
-                    "usd": None if cost is None or cost.usd is None else float(cost.usd),
-                    "accepted": None if verdict is None else float(verdict == "accepted"),
-                    "rejected": None if verdict is None else float(verdict == "rejected"),
-                },
-                signature=tuple(signature) if signature else None,
-            )
-        )
-    return sorted(answered, key=lambda answer: answer.at_ns)
-
-
-def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
-    largest: dict[str, float] = {}
-    for row in rows:
-        if (value := row.attribute(attribute)) is not None:
-            largest[row.trace_id] = max(float(value), largest.get(row.trace_id, float("-inf")))
-    return largest
 
 
 def _figure(
@@ -240,7 +167,3 @@ def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence
             since = datetime.fromtimestamp(row.at_ns / 1e9, UTC)
             for line in changed(last.manifest_id, row.manifest_id):
                 yield f"{row.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
-
-
-def _ns(at: datetime) -> int:
-    return int(at.timestamp() * 1e9)

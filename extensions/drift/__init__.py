@@ -1,0 +1,15 @@
+"""What has changed since last week: quality, questions, refusals, time, cost, parts."""
+
+from foundation.extensions import Command, Extension
+
+extension = Extension(
+    about="What has changed since last week: quality, questions, refusals, time, cost, parts.",
+    commands=(
+        Command(
+            name="drift",
+            group="What happened, and what it cost",
+            about="What has changed since last week.",
+            call="extensions.drift.command:drift",
+        ),
+    ),
+)
