@@ -38,7 +38,7 @@ def small_system(
             "orchestration": {"tools": [{"use": "memory"}]},
         }
         laid_over = overrides or {}
-        merged = {layer: {**base.get(layer, {}), **laid_over.get(layer, {})} for layer in {*base, *laid_over}}
+        merged = {**laid_over, **{layer: {**values, **laid_over.get(layer, {})} for layer, values in base.items()}}
         with open_system(load(Path("stack.toml"), overrides=merged)) as system:
             store(system, documents)
             yield system

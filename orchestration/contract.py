@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from foundation.components import Context
 from foundation.types import Principal
 from orchestration.actions import Decision, ProposedEffect, Requirement
-from orchestration.events import Answer, Charge, Event
+from orchestration.events import Answer, Charge, Event, Path
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # LangChain takes half a second to import; the others are pla
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
-    from retrieval.documents import Hit
+    from retrieval.documents import Citation, Hit
     from retrieval.grounding.checks import Finding
     from retrieval.grounding.evidence import Grounding
 
@@ -127,6 +127,33 @@ class Spending(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
+
+    kind: Literal["exact", "semantic"]
+    answer_id: str
+    text: str
+    path: Path
+    citations: tuple[Citation, ...]
+
+
+class EarlierAnswers(Protocol):
+    """A store of answers from documents that may be given again. Every method raises ComponentError: it cannot be reached."""
+
+    def now(self) -> int:
+        """Return the ledger's current sequence, for `since` of `remember`."""
+        ...
+
+    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
+        """Return an answer to the question whose sources are unchanged and may be seen by the caller."""
+        ...
+
+    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
+        """Store an answer that was made since `since`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -143,8 +170,7 @@ class AgentParts(Context):
     prompts: Prompts
     spending: Spending | None = None
     """The budgets that many runs share, of a day and of quotas; `None`: only those of each run."""
-    memory: Any = None
-    """`serving.http.answer_cache.AnswerCache`, or what recalls answers as it does"""
+    memory: EarlierAnswers | None = None
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None

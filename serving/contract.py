@@ -7,9 +7,20 @@ tenant's. Data that must not be lost belongs in a database.
 an estimate first, then settle the difference, up or down, with `forced`. An amount of 0 only reads. Money is counted in whole microdollars.
 """
 
+from __future__ import annotations
+
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from foundation.stores.erasures import Erasures
+    from orchestration.contract import EarlierAnswers
+    from orchestration.effects.policy import Policy
+    from retrieval.contract import DocumentLedger
 
 # What remains of a person who is erased
 CACHE_STAYS = (
@@ -66,6 +77,27 @@ class Cache(Protocol):
     def close(self) -> None:
         """Close the cache. A second call does nothing."""
         ...
+
+
+class AnswerStores(ABC):
+    """What opens a store of answers that are given again, where an extension offers it as a service."""
+
+    @abstractmethod
+    def open(
+        self,
+        cache: Cache,
+        *,
+        ledger: DocumentLedger,
+        embedder: Embeddings,
+        policy: Policy,
+        writer: str,
+        erasures: Erasures,
+    ) -> EarlierAnswers:
+        """Return the store. `writer` names what else answers depend on: models, weights and prompts."""
+
+    @abstractmethod
+    async def forget(self, cache: Cache, tenant: str) -> int:
+        """Delete every answer of a tenant from the cache; return how many entries."""
 
 
 @dataclass(frozen=True, slots=True)

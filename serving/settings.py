@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model
 
@@ -55,17 +55,6 @@ class BrandSettings(Section):
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
 
 
-class AnswerCacheSettings(Section):
-    """The cache of cited answers (`serving/http/answer_cache.py`). Cached answers are marked and need no model."""
-
-    mode: Literal["off", "exact", "semantic"] = "off"
-    """`exact`: the same question but for case, spaces and the final mark. `semantic`: also a question with a near
-    vector and the same significant words: every entity, number, qualifier and negation."""
-    ttl_s: float = Field(default=3600, gt=0)
-    min_similarity: float = Field(default=0.9, gt=0, le=1)
-    """Minimum cosine of two questions that may mean the same. It depends on the embedder: see `make bench-cache`."""
-
-
 Window = Annotated[str, one_of(("minute", "hour", "day", "month"))]
 
 
@@ -106,7 +95,6 @@ class ServingSettings(Section):
     brand: BrandSettings = BrandSettings()
     http: HttpSettings = HttpSettings()
     quotas: QuotaSettings = QuotaSettings()
-    answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     cache: Part = Part(use="memory")
     """Memory that workers share and may lose: counters of quotas, cached answers."""
 

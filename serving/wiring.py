@@ -136,6 +136,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         policy=policy,
         writer=f"{chat_name} {names_of_tenants} {run.weights} {prompts.labels()}",
         erasures=erasures,
+        services=hooks.services,
     )
     recorders = Recorders(hooks.recorders, model=chat_name, manifest_id=manifest_id, tenant_models=names_of_tenants)
     acting = open_orchestration(

@@ -8,7 +8,7 @@ from lab.attacks.contract import Attack, Tried
 from lab.attacks.victim import Victim
 
 SEMANTIC = """
-[serving.answer_cache]
+[answer_cache]
 mode = "semantic"
 min_similarity = 0.3
 """
@@ -46,7 +46,7 @@ def resemble(victim: Victim) -> Tried:
 
 def reopen_cache() -> None:
     """Let vectors alone decide whether two questions are the same."""
-    from serving.http import answer_cache
+    from extensions.answer_cache import answers as answer_cache
 
     def everything_is_alike(question: str, other: str) -> bool:  # noqa: ARG001 - as the function that it replaces
         return True

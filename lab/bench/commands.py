@@ -325,6 +325,7 @@ def bench_structured(configure: Configure, data: Path, limit: int, json: Path | 
 
 def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """The same log through a system that makes every answer, and through one that gives answers again."""
+    from extensions.answer_cache.settings import AnswerCacheSettings
     from lab.bench import cache
     from observability.evaluation.datasets import TENANT
 
@@ -332,12 +333,15 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
     person = Principal("bench", TENANT, frozenset({"reader"}))
     with ExitStack() as opened, terminal.progress() as progress:
         systems = []
-        for mode in ("off", "semantic"):
-            system, stack = opened.enter_context(empty_system(configure, {"serving": {"answer_cache": {"mode": mode}}}))
+        loaded = configure({})
+        others = [name for name in loaded.settings.extensions if name != "answer_cache"]
+        on = {"extensions": [*others, "answer_cache"], "answer_cache": {"mode": "semantic"}}
+        for changes in ({"extensions": others}, on):
+            system, stack = opened.enter_context(empty_system(configure, changes))
             system.ingestor.ingest(cache.items_of(corpus))
             systems.append(functools.partial(ask, system, person=person))
         made, cached = asyncio.run(cache.replay(log, systems, lambda done: progress("ask", done, len(log))))
-        settings = system.settings.serving.answer_cache
+        settings = system.settings.section(AnswerCacheSettings)
     figures = cache.figures(log, made=made, cached=cached)
     show_figures(figures | {"min_similarity": settings.min_similarity, "data": data.name, "stack": stack}, json)
 

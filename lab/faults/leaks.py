@@ -26,6 +26,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extensions.answer_cache.answers import AnswerCache
+from extensions.answer_cache.settings import AnswerCacheSettings
 from foundation.errors import Conflict, DocumentRefused, Forbidden, InvalidRequest
 from foundation.settings import Part
 from foundation.stores.erasures import Erasures
@@ -41,8 +43,7 @@ from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
 from retrieval.ingest.preparation import Item
 from retrieval.search.hybrid import HybridRetriever
 from serving.cli import terminal
-from serving.http.answer_cache import AnswerCache
-from serving.settings import AnswerCacheSettings, Loaded
+from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from retrieval.build import Retrieval
@@ -214,8 +215,8 @@ class Trial:
         self.memory = AnswerCache(
             AnswerCacheSettings(mode="semantic", min_similarity=0.7),
             cache,
-            library.ledger,
-            library.embedder,
+            ledger=library.ledger,
+            embedder=library.embedder,
             clock=library.context.clock,
             policy=self.policy,
             writer="trial",

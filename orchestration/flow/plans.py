@@ -5,8 +5,7 @@ A plan is made by a planner (`orchestration/planners/`) from the person's own wo
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
@@ -14,11 +13,9 @@ from typing_extensions import TypedDict
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
 from orchestration.calls import metadata_of
-from orchestration.events import Path
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.state import Result, State
-from retrieval.documents import Citation
 
 REPLANNED = "planned anew"
 # Most steps of a plan; further parts of a request join the last one
@@ -28,17 +25,6 @@ STEPS = 6
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 # Words that refer back: a part of a request with one of them is not understood alone
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
-
-    kind: Literal["exact", "semantic"]
-    answer_id: str
-    text: str
-    path: Path
-    citations: tuple[Citation, ...]
 
 
 class Done(TypedDict):

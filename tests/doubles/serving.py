@@ -356,6 +356,7 @@ class FakeSystem:
             policy=self.policy,
             writer="a double",
             erasures=self.erasures,
+            services=self.hooks.services,
         )
         self.cache, self.quotas = shared.cache, shared.quotas
 

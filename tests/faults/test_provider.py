@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.components import is_there
+from foundation.extensions import installed
 from models.resilience import attempts
 from serving.access.identity import KeyStore
 from serving.server import running
@@ -47,8 +47,6 @@ agent = ["find_order", "refund"]
 port = 0
 grace_s = 4
 """
-if is_there("serving.http.answer_cache"):
-    MORE += '[serving.answer_cache]\nmode = "exact"\n'
 FALLBACK = """
 [[models.fallbacks]]
 use = "openai_compatible"
@@ -56,6 +54,7 @@ model = "gpt-4o"
 provider = "openai"
 base_url = "{provider}/v1"
 """
+CACHE = ["answer_cache"] if "answer_cache" in installed() else []
 FACT = "The moon lamp runs for nine hours."
 QUESTION = "How long does the moon lamp run?"
 PATIENCE_S = 60.0
@@ -113,7 +112,7 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             provider = opened.enter_context(FaultyProvider(*behaviours))
             second = opened.enter_context(FaultyProvider(fallback)) if fallback else None
             chat = CHAT.format(provider=provider.url) + (FALLBACK.format(provider=second.url) if second else "")
-            stack = stacks.stack(tmp_path, MORE.format(limits=limits, planner=planner), chat=chat)
+            stack = stacks.stack(tmp_path, MORE.format(limits=limits, planner=planner), chat=chat, extensions=CACHE)
             system = opened.enter_context(open_system(load(stack)))
             keys = KeyStore.of(system.settings, system.context.clock)
             key = keys.create(subject="ada", tenant="north", roles=("agent",))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from foundation.components import is_there
+from foundation.extensions import installed
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.events import Answer
@@ -30,6 +30,7 @@ from tests.doubles.orchestration import PLANNED
 from tests.doubles.provider import Behaviour, FaultyProvider, metered, status
 
 STACK = """
+extensions = {extensions}
 [foundation]
 data_dir = "{data}"
 [models.chat]
@@ -54,8 +55,6 @@ use = "{agent}"
 [orchestration.planner]
 use = "{planner}"
 """
-if is_there("serving.http.answer_cache"):
-    STACK += '[serving.answer_cache]\nmode = "exact"\n'
 FALLBACK = """
 [[models.fallbacks]]
 use = "openai_compatible"
@@ -69,6 +68,7 @@ USD = {
     "claude-3-5-haiku-latest": {"read": "0.80", "cached": "0.08", "kept": "1.00", "wrote": "4.00"},
 }
 FACT = "The moon lamp runs for nine hours."
+CACHE = ["answer_cache"] if "answer_cache" in installed() else []
 QUESTIONS = [
     f"How long does the moon lamp run, asked for the {word} time?" for word in ("first", "second", "third", "fourth")
 ]
@@ -131,7 +131,7 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             more = FALLBACK.format(url=second.url) if second else ""
             stack = tmp_path / "stack.toml"
             values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent, "planner": planner}
-            stack.write_text(STACK.format(data=tmp_path / "var", **values))
+            stack.write_text(STACK.format(extensions=json.dumps(CACHE), data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
             system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
             return Desk(system, provider, second)
@@ -185,17 +185,6 @@ async def test_a_fallback_is_charged_at_its_own_price(open_desk: Open) -> None:
     assert (await desk.ask()).status == "answered"
     assert [row.model for row in desk.ours] == ["gpt-4o"]
     desk.demand_parity()
-
-
-@pytest.mark.needs("serving.http.answer_cache")
-async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> None:
-    desk = open_desk(reply())
-    first, again = await desk.ask(), await desk.ask()
-    assert (first.cached, again.cached) == (None, "exact")
-    desk.demand_parity()
-    assert len(desk.ours) == 1
-    [cached] = [row for row in desk.system.costs.all() if row.kind == "cached"]
-    assert (cached.usd, cached.answer_id) == (0, again.answer_id)
 
 
 async def test_answers_side_by_side_are_each_charged_once_and_to_themselves(open_desk: Open) -> None:

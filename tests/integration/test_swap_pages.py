@@ -80,7 +80,6 @@ SWAPS = list(swaps())
 OPTIONAL = {
     ".team.": pytest.mark.needs("examples.team"),
     '"webhook"': pytest.mark.needs("orchestration.effects.announcing"),
-    "serving.answer_cache": pytest.mark.needs("serving.http.answer_cache"),
 }
 """What stands in the lines of a section that goes with an optional part."""
 

@@ -21,7 +21,7 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import open_checkpoints, open_parts, open_recorders
+from serving.cli.opening import open_checkpoints, open_hooks, open_recorders
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
 from serving.settings import Settings, configured_parts, context_of
 
@@ -38,7 +38,6 @@ TOKENS_STAY = "none of their keys; a token works until its issuer ends it"
 SHOWN = 12
 REPORTS = "reports"
 ERASED = ("store | erased | n", "{.store} | {.what} | {.count}")
-ANSWER_CACHE = "serving.http.answer_cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +105,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         for key in theirs:
             keys.revoke(key.key_id)
         rows = [Erased("keys", "API keys", len(theirs), TOKENS_STAY)]
-        if components.is_there(ANSWER_CACHE) and settings.serving.answer_cache.mode != "off":
-            what = "answers of the whole tenant, which are made again when asked for"
-            rows.append(Erased("answer cache", what, await _forget_answers(settings, principal.tenant)))
+        rows += await _forget_answers(settings, principal.tenant)
         stores, unsaid = stores_of(settings)
         person = await _ids_of(settings, principal, stores)
         # only now: `_ids_of` reads the conversations
@@ -203,13 +200,15 @@ _REPORTS = Store(
 )
 
 
-async def _forget_answers(settings: Settings, tenant: str) -> int:
-    from serving.contract import Cache
+async def _forget_answers(settings: Settings, tenant: str) -> list[Erased]:
+    from serving.contract import AnswerStores, Cache
 
+    what = "answers of the whole tenant, which are made again when asked for"
     # a server that keeps them in its own memory deletes them itself, when it sees the erasure
-    with open_parts(settings) as parts:
-        cache = parts.part("serving.cache", settings.serving.cache, Cache)
-        return int(await components.load_removable(ANSWER_CACHE).forget(cache, tenant))
+    with open_hooks(settings) as hooks:
+        cache = hooks.assembly.part("serving.cache", settings.serving.cache, Cache)
+        stores = [service for service in hooks.services if isinstance(service, AnswerStores)]
+        return [Erased("answer cache", what, await store.forget(cache, tenant)) for store in stores]
 
 
 async def _ids_of(settings: Settings, principal: Principal, stores: Iterable[Store]) -> Person:

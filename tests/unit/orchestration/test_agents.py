@@ -25,9 +25,9 @@ from foundation.errors import (
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.answers.compose import Draft
+from orchestration.contract import Recalled
 from orchestration.events import Answer
 from orchestration.flow.document_steps import DISCARDED
-from orchestration.flow.plans import Recalled
 from orchestration.requests import AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer, resume
 from orchestration.settings import BudgetSettings

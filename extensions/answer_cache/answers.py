@@ -19,19 +19,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from extensions.answer_cache.settings import AnswerCacheSettings
 from foundation.clock import Clock
 from foundation.stores.erasures import Erasures, demand
 from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
+from orchestration.contract import Recalled
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
-from orchestration.flow.plans import Recalled
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Citation
 from serving.contract import Cache
-from serving.settings import AnswerCacheSettings
 
 # Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word.
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
@@ -65,9 +65,9 @@ class AnswerCache:
         self,
         settings: AnswerCacheSettings,
         cache: Cache,
+        *,
         ledger: DocumentLedger,
         embedder: Embeddings,
-        *,
         clock: Clock,
         policy: Policy,
         writer: str,

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from extensions.answer_cache import answers as answer_cache
+from extensions.answer_cache.answers import AnswerCache, same_details
+from extensions.answer_cache.settings import AnswerCacheSettings
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from foundation.settings import Part
@@ -24,9 +27,6 @@ from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
 from serving.caches.memory import MemoryCache
-from serving.http import answer_cache
-from serving.http.answer_cache import AnswerCache, same_details
-from serving.settings import AnswerCacheSettings
 
 QUESTION = "How long does the moon lamp run?"
 TEXT = "The moon lamp runs for nine hours."
@@ -59,8 +59,8 @@ class Desk:
         return AnswerCache(
             given,
             self.cache,
-            self.ledger,
-            self.embedder,
+            ledger=self.ledger,
+            embedder=self.embedder,
             clock=self.clock,
             policy=policy,
             writer=writer,
