@@ -80,6 +80,10 @@ class WrittenAnswer:
     question: str
     acted: bool
     """Whether its writer used tools."""
+    results: Sequence[str] = ()
+    """Of `known`, what tools gave in this turn."""
+    chat: BaseChatModel
+    """The chat model, to be called from the check's thread, on the answer's bill."""
 
 
 class AnswerCheck(Protocol):

@@ -9,7 +9,7 @@ from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
-from foundation.errors import UpstreamMalformed, UpstreamRejected
+from foundation.errors import ComponentError, UpstreamMalformed, UpstreamRejected
 from foundation.text.lexical import terms
 from foundation.text.prose import blank_code
 from foundation.text.sentences import sentence_spans
@@ -21,6 +21,7 @@ from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import recorded_outcomes, this_turn
+from orchestration.run.judging_chat import JudgingChatModel
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
@@ -105,11 +106,19 @@ def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage
         known=known,
         question=run.state.get("question", ""),
         acted=bool(recorded_outcomes(this_turn(messages))),
+        results=[outcome.content for outcome in recorded_outcomes(this_turn(messages))],
+        chat=JudgingChatModel(inner=run.parts.chat),
     )
     found = list(checked.findings)
-    for finding in (it for check in run.parts.answer_checks for it in check(answer, run.parts.grounding)):
-        if not any(it.start < finding.end and finding.start < it.end for it in found):
-            found.append(finding)
+    for check in run.parts.answer_checks:
+        try:
+            findings = check(answer, run.parts.grounding)
+        except ComponentError as error:
+            run.note(f"what the answer means could not be checked ({error.code})")
+            continue
+        for finding in findings:
+            if not any(it.start < finding.end and finding.start < it.end for it in found):
+                found.append(finding)
     return replace(checked, findings=tuple(sorted(found, key=lambda finding: finding.start)))
 
 

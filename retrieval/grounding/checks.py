@@ -74,14 +74,14 @@ def check_answer(answer: str, passages: Mapping[int, str], known: Sequence[str])
     receipts: dict[str, str] = {}
     findings = []
     figures = Figures(read.texts, MARKER.sub(lambda marker: " " * len(marker[0]), prose))
-    for start, end in _sentences(prose):
+    for start, end in split_statements(prose):
         if found := _find_fault(prose[start:end], passages, read, figures, receipts):
             findings.append(Finding(start, end, *found))
     return Checked(tuple(findings), tuple(Receipt(figure, working) for figure, working in receipts.items()))
 
 
-def _sentences(prose: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of sentences and table cells, without the spaces around them."""
+def split_statements(prose: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of sentences and table cells of prose without code, without the spaces around them."""
     for line in _LINE.finditer(prose):
         row = line[0].lstrip().startswith("|")
         sign = _SIGN.match(line[0])
