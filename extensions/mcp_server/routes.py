@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from serving.access.identity import Asker
+from serving.access.identity import Asker, refuse_other_sites
 from serving.http.streams import PassedOn
 from serving.runtime import Runtime
 
@@ -27,7 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     server.streamable_http_app(
         json_response=True,
         stateless_http=True,
-        # hosts and origins are checked before any route (serving/app.py)
+        # serving/app.py has checked the host, and `message` checks the origin
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         max_request_body_size=runtime.system.settings.serving.http.max_json_bytes,
     )
@@ -43,4 +43,5 @@ router = APIRouter(tags=["mcp"], lifespan=lifespan)
 async def message(caller: Asker, request: Request) -> Response:
     """Handle a client's message with the rights of its key. The calls in it read the caller from the request."""
     del caller
+    refuse_other_sites(request)  # as the protocol demands, though no browser sends a key by itself
     return PassedOn(request.app.state.mcp)

@@ -27,6 +27,7 @@ from pydantic import Field
 from extensions.outside_tools.declared import ForeignOptions, UnclearOutcome, foreign_tool, secret, take_over
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
+from models.resilience.http_clients import clients
 from orchestration.actions import ToolSet
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ IDEMPOTENCY_KEY = "sixply/idempotency-key"
 PAGES = 50
 # Most characters of all tools of a server as JSON
 LISTED_CHARACTERS = 2_000_000
+# Most bytes of one reply over HTTP, and most seconds of silence in it
+REPLY_BYTES, SILENT_S = 16 << 20, 300
 # Maximum seconds to close a connection
 CLOSING_S = 8
 
@@ -163,7 +166,7 @@ class _Session:
         stack = AsyncExitStack()
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
-                client = await stack.enter_async_context(Client(self._server(), cache=None))
+                client = await stack.enter_async_context(Client(await self._server(stack), cache=None))
                 # with patterns of the server, in our process, without an end; nothing here reads the schema of a result
                 client.session.validate_tool_result = _leave_unchecked  # type: ignore[method-assign]
                 listed = await _list_tools(client)
@@ -182,7 +185,7 @@ class _Session:
         with suppress(Exception, CancelledError):
             connection.close()
 
-    def _server(self) -> Any:
+    async def _server(self, stack: AsyncExitStack) -> Any:
         from mcp import StdioServerParameters
 
         options = self._options
@@ -190,14 +193,14 @@ class _Session:
             program, *arguments = options.command
             env = {**options.env, **{name: secret(ours) for name, ours in options.env_from.items()}}
             return StdioServerParameters(command=program, args=arguments, env=env)
-        if not options.headers_from:
-            return options.url
-        import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
-        headers = {header: secret(ours) for header, ours in options.headers_from.items()}
-        timeout = httpx2.Timeout(options.connect_timeout_s, read=300)
-        return streamable_http_client(options.url, http_client=httpx2.AsyncClient(headers=headers, timeout=timeout))
+        # the SDK's own client reads a reply whole, however long it is or becomes
+        _, client = clients(
+            connect_s=options.connect_timeout_s, read_s=SILENT_S, keep_alive=True, max_bytes=REPLY_BYTES
+        )
+        client.headers.update({header: secret(ours) for header, ours in options.headers_from.items()})
+        return streamable_http_client(options.url, http_client=await stack.enter_async_context(client))
 
 
 async def _leave_unchecked(name: str, result: CallToolResult) -> None:

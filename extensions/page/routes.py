@@ -10,11 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from extensions.page import sign_in
 from extensions.page.mount import Mounted
-from extensions.page.sessions import COOKIE, TTL_S, Sessions, refuse_other_sites, token_of
+from extensions.page.sessions import COOKIE, TTL_S, Sessions, token_of
 from extensions.page.settings import brand_of
 from foundation.errors import Forbidden, Overloaded, SixplyError, StoreUnavailable, Unauthenticated
 from serving.access.admission import Work
-from serving.access.identity import anyone, signed_in
+from serving.access.identity import anyone, refuse_other_sites, signed_in
 from serving.http.streams import PassedOn
 from serving.runtime import Running, Runtime
 

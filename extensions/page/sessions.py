@@ -11,14 +11,13 @@ import base64
 import hashlib
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from foundation.errors import Forbidden, Overloaded, Unauthenticated
+from foundation.errors import Overloaded, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
 from serving.access.admission import PerPerson
-from serving.access.identity import KeyStore, is_token
+from serving.access.identity import KeyStore, is_token, refuse_other_sites
 from serving.contract import Cache
 
 if TYPE_CHECKING:
@@ -106,14 +105,6 @@ def too_many_pages(most: int) -> Overloaded:
 def token_of(connection: HTTPConnection) -> str:
     """Return the cookie of a request or a websocket; empty without one."""
     return connection.cookies.get(COOKIE, "")
-
-
-def refuse_other_sites(connection: HTTPConnection) -> None:
-    """Raises Forbidden: the request or websocket comes from a page of another site."""
-    # SameSite already keeps the cookie from them; this is for browsers without it
-    origin = connection.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
-        raise Forbidden("This request comes from a page of another site.")
 
 
 def _place(cookie: str) -> str:

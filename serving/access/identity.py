@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -26,6 +27,7 @@ from foundation import names
 from foundation.clock import Clock
 from foundation.errors import (
     ConfigurationError,
+    Forbidden,
     InvalidRequest,
     NotFound,
     StoreUnavailable,
@@ -290,6 +292,13 @@ class Access:
         current.set_attribute(names.LAYER, "serving")
         current.set_attribute(names.TENANT, principal.tenant)
         return principal
+
+
+def refuse_other_sites(connection: HTTPConnection) -> None:
+    """Raises Forbidden: the request or websocket comes from a page of another site."""
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+        raise Forbidden("This request comes from a page of another site.")
 
 
 async def anyone() -> None:

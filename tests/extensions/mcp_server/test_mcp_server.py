@@ -131,6 +131,18 @@ async def test_without_a_key_nobody_gets_in(url: str) -> None:
             pass
 
 
+async def test_a_page_of_another_site_gets_nothing_even_with_a_key(url: str, keys: dict[str, str]) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"Authorization": f"Bearer {keys['north']}", "Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+        for origin in ("https://evil.example", "null", "http://localhost:1"):
+            assert (await http.post(url, json=message, headers={"Origin": origin})).status_code == 403
+        own = {"Origin": url.removesuffix("/mcp")}
+        assert (await http.post(url, json=message, headers=own)).status_code == 200
+        rebound = await http.post(url, json=message, headers={"Host": "evil.example", "Origin": "http://evil.example"})
+        assert rebound.status_code == 400
+
+
 async def test_a_client_that_starts_us_is_whom_the_key_in_its_environment_says(
     folder: Path, keys: dict[str, str]
 ) -> None:
