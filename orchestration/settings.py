@@ -17,7 +17,7 @@ class AnswerSettings(Section):
     evidence_documents: int = Field(default=6, ge=1)
     """Number of documents whose sentences are considered, and that a model's search of the documents returns."""
     passages_per_document: int = Field(default=3, ge=1)
-    """Number of passages considered in each of them."""
+    """Number of passages considered in each of them, on average; a document that fits better has more."""
     max_question_characters: int = Field(default=8_000, ge=1)
 
 

@@ -186,8 +186,9 @@ class Retriever(Protocol):
         where: Where | None = None,
     ) -> list[Hit]:
         """Return the best passage of each of the `limit` best documents, best first; nothing for an empty scope. `as_of=None`
-        means today's versions. With `per_document` above 1, a document's further passages follow its best. Raises
-        ComponentError: a store or the embedder failed.
+        means today's versions. With `per_document` above 1, a document's further passages follow its best: so many in all that
+        there are `per_document` for each document on average, wherever the scores are highest. Raises ComponentError: a store or
+        the embedder failed.
         """
 
 

@@ -49,7 +49,7 @@ class _Ranked:
     """A document with its fused score, its passages, best first, and its rank in each search."""
 
     score: float
-    passages: Sequence[str]
+    passages: Mapping[str, float]
     ranks: Mapping[str, int]
 
 
@@ -123,7 +123,9 @@ class HybridRetriever:
         )
         most = max(limit, RERANKED) if self._reranker else limit
         ranked = _fuse(results, owners, self._weights(query), most=most)
-        documents = self._rerank(query, self._read_passages(ranked, scope, as_of, per_document, where))[:limit]
+        documents = self._rerank(query, self._read_passages(ranked, scope, as_of, (per_document - 1) * limit, where))[
+            :limit
+        ]
         return [hit for passages in documents for hit in passages]
 
     def _deepen_until_enough(
@@ -173,19 +175,19 @@ class HybridRetriever:
         return {KEYWORD: words, VECTOR: 1 - words if is_read else min(1 - words, FOREIGN_WEIGHT)}
 
     def _read_passages(
-        self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
+        self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, further: int, where: Where | None
     ) -> list[list[Hit]]:
-        wanted = [passage for document in ranked for passage in document.passages[:per_document]]
-        hits = self._ledger.hits(wanted, scope, as_of=as_of)
+        chosen = _share_out(ranked, further)
+        hits = self._ledger.hits([passage for passages in chosen for passage in passages], scope, as_of=as_of)
         readable = {key: hit for key, hit in hits.items() if hit.source.is_readable(scope)}
         permitted = {key: hit for key, hit in readable.items() if not where or matches(where, hit.source.filterable)}
         shown = [
             [
                 replace(permitted[key], score=document.score, ranks=document.ranks)
-                for key in document.passages[:per_document]
+                for key in passages
                 if key in permitted
             ]
-            for document in ranked
+            for document, passages in zip(ranked, chosen, strict=True)
         ]
         return [passages for passages in shown if passages]
 
@@ -218,13 +220,28 @@ def _fuse(
     results: Mapping[str, _Found], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
 ) -> list[_Ranked]:
     floors = {search: result.floor for search, result in results.items()}
-    passages: defaultdict[str, list[str]] = defaultdict(list)
+    passages: defaultdict[str, dict[str, float]] = defaultdict(dict)
     by_passage = {search: result.passages for search, result in results.items()}
-    for passage, _ in standard_score_fusion(by_passage, weights=weights, floors=floors):
-        passages[owners[passage]].append(passage)
+    for passage, score in standard_score_fusion(by_passage, weights=weights, floors=floors):
+        passages[owners[passage]][passage] = score
     by_document = {search: result.documents for search, result in results.items()}
     places = {search: {name: at for at, name in enumerate(scores, start=1)} for search, scores in by_document.items()}
     return [
         _Ranked(score, passages[name], {search: at[name] for search, at in places.items() if name in at})
         for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)[:most]
     ]
+
+
+def _share_out(ranked: Sequence[_Ranked], further: int) -> list[list[str]]:
+    """Return each document's passages, best first: the best of each, and of all others the `further` with the highest scores, so
+    that a long document that answers the question has the room of those that do not.
+    """
+    chosen = [list(document.passages)[:1] for document in ranked]
+    others = [
+        (score, place, passage)
+        for place, document in enumerate(ranked)
+        for passage, score in list(document.passages.items())[1:]
+    ]
+    for _, place, passage in sorted(others, key=lambda other: -other[0])[:further]:
+        chosen[place].append(passage)
+    return chosen

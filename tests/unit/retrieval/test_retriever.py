@@ -393,9 +393,22 @@ def test_further_passages_of_a_document_follow_its_best_one_when_asked_for(libra
     library.add("manual.md", "Toaster refund.", "Toaster cleaning.", "Toaster safety.")
     library.add("other.md", "A toaster refund, among other things that one may want.")
     hits = library.retriever().retrieve("toaster refund", ACME, limit=2, per_document=2)
-    assert [hit.source.uri for hit in hits] == ["manual.md", "manual.md", "other.md"]
+    assert [hit.source.uri for hit in hits] == ["manual.md", "manual.md", "manual.md", "other.md"]
     assert hits[0].chunk.text == "Toaster refund."
-    assert hits[1].chunk.chunk_id != hits[0].chunk.chunk_id
+    assert len({hit.chunk.chunk_id for hit in hits}) == 4
+
+
+def test_further_passages_go_where_the_scores_are_highest_and_are_no_more_than_asked_for(library: Library) -> None:
+    library.add("long.md", *(f"Toaster refund rule {number}." for number in range(9)))
+    library.add("near.md", "A toaster refund.", "Weather.", "Shoes.")
+    library.add("far.md", "Toaster.", "Rain.", "Boots.")
+    hits = library.retriever().retrieve("toaster refund rule", ACME, limit=3, per_document=3)
+    assert [hit.source.uri for hit in hits] == [*["long.md"] * 7, "near.md", "far.md"]
+    assert [hit.source.uri for hit in library.retriever().retrieve("toaster refund rule", ACME, limit=3)] == [
+        "long.md",
+        "near.md",
+        "far.md",
+    ]
 
 
 @pytest.mark.parametrize("query", ["", "   ", "\n\t"])
