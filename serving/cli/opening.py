@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, load_removable
+from foundation.components import Assembly
 from foundation.errors import StoreInUse
 from serving.cli.address import Address, find_address
 from serving.settings import Loaded, Settings, context_of
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from serving.hooks import Hooks
     from serving.wiring import System
 
-SERVED = "serving.cli.served"
+
+class RunningServer(ABC):
+    """What lets commands ask the server that runs on their data folder, where an extension offers it as a service."""
+
+    @abstractmethod
+    def ask(self, settings: Settings, port: int, roles: Iterable[str] | None) -> AbstractContextManager[System]:
+        """Return the parts that the server has to offer, searching with `roles`, by default all."""
 
 
 def find_server(settings: Settings) -> Address | None:
@@ -42,10 +49,20 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
             yield system
     else:
         _demand_same_settings(loaded, address)
-        asking = f"A command beside the server on port {address.port} (stop it first, or use its API)"
-        served = load_removable(SERVED, asking=asking)
-        with served.ask_server(loaded.settings, address.port, roles) as system:
+        with _find_asking(loaded.settings, address).ask(loaded.settings, address.port, roles) as system:
             yield system
+
+
+def _find_asking(settings: Settings, address: Address) -> RunningServer:
+    """Raises StoreInUse: no extension that is on asks a server."""
+    with open_hooks(settings) as hooks:
+        for service in hooks.services:
+            if isinstance(service, RunningServer):
+                return service
+    raise StoreInUse(
+        f"The server on port {address.port} holds what this command needs. Stop the server, run the command and start it again, or "
+        "use the server's API. An extension can ask it: make extensions"
+    )
 
 
 def _demand_same_settings(loaded: Loaded, address: Address) -> None:

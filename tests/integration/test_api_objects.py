@@ -1,5 +1,5 @@
 """An object by its JSON schema over HTTP, from the whole system; its models are doubles."""
-# ruff: noqa: F401, F811 - fixtures of test_served_commands.py
+# ruff: noqa: F401, F811 - fixtures of tests/extensions/served/test_commands.py
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from serving.access.identity import KeyStore
 from serving.cli.address import find_address
 from serving.settings import load
-from tests.integration.test_served_commands import Run, documents, served, sixply
+from tests.extensions.served.test_commands import Run, documents, served, sixply
 
 COUNT = {"type": "integer", "description": "how many devices"}
 SHAPE = {"type": "object", "properties": {"quantity": COUNT}, "required": ["quantity"]}

@@ -26,6 +26,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["served"]')
     monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
     monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     return command_line.runner(main, tmp_path, monkeypatch, capsys)
@@ -160,3 +161,11 @@ def test_a_full_disk_hides_the_server_from_commands_and_does_not_stop_it(
     with announce_address(tmp_path, Address(8600)):
         assert find_address(tmp_path) is None
     assert "No space left" in caplog.text
+
+
+def test_off_a_command_beside_a_server_says_that_it_has_to_be_stopped(
+    sixply: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", "[]")
+    with served(tmp_path):
+        assert "Stop the server, run the command and start it again" in sixply("ask", "How long?", status=2)
