@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.components import is_there, load_if_there
+from foundation.components import load_if_there
 from foundation.errors import InvalidSetting
 from observability.telemetry import process
 from serving.hooks import Hooks, Layer, Middleware, Taken
@@ -24,7 +24,7 @@ from serving.http.rules import list_public_paths, list_upload_paths
 from serving.runtime import Runtime
 from serving.wiring import System
 
-# Modules with a router, each of which can be deleted. A router brings what must run while it is served.
+# Modules with a router. A router brings what must run while it is served.
 ROUTES = (
     "serving.api.answers",
     "serving.api.search",
@@ -80,7 +80,7 @@ def create_app(system: System) -> FastAPI:
         },
     )
     app.state.runtime = runtime
-    for router in (*(import_module(module).router for module in filter(is_there, ROUTES)), *system.hooks.routers):
+    for router in (*(import_module(module).router for module in ROUTES), *system.hooks.routers):
         app.include_router(router)
     _demand_one_route_each(app)
     for _, middleware in sorted(_middleware_of(app, runtime).items()):  # each later one wraps it

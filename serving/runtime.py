@@ -18,8 +18,8 @@ from foundation.machine.probes import Probes
 from foundation.types import Principal
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
+from serving.http.lifecycle import Lifecycle, turned_away
 from serving.http.middleware import UNWATCHED
-from serving.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model
 
 from foundation import extensions, names
-from foundation.components import Context, available, is_there, load_removable
+from foundation.components import Context, available
 from foundation.components import load as load_part
 from foundation.errors import InvalidSetting, UnknownPart
 from foundation.output.credentials import mask_values
@@ -103,14 +103,6 @@ class Settings(Section):
     """The sections of all six layers, and by `with_sections` those of extensions. Build it with `load`, which records the
     origin of each value.
     """
-
-    # a removable module -> the settings and sections that it alone reads
-    read_by: ClassVar[Mapping[str, str]] = {
-        "orchestration.flow.cascade": "orchestration.cascade",
-        "orchestration.flow.document_steps": "orchestration.answers.compose",
-        "orchestration.flow.planned_agent": "orchestration.planner",
-        "retrieval.ingest.fetching": "retrieval.fetching",
-    }
 
     _folder: Path = PrivateAttr(default=Path())
     extensions: tuple[str, ...] = ()
@@ -207,15 +199,10 @@ def context_of(settings: Settings) -> Context:
 def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """Read, merge and validate the configuration. Raises as `read_settings`; MissingDependency: nobody would read a setting."""
+    """Read, merge and validate the configuration. Raises as `read_settings`; UnknownPart: a part comes with an extension that is off."""
     names = (overrides or {}).get("extensions", extensions.read_names(path, profile))
     kind = with_sections(tuple(names))
     settings, origins = read_settings(kind, path, profile=profile, overrides=overrides)
-    for module, places in Settings.read_by.items():
-        sections = tuple(f"{place}." for place in places.split())
-        for key, origin in origins.items():
-            if f"{key}.".startswith(sections) and not is_there(module):
-                load_removable(module, asking=f'"{key}" ({origin})')
     _demand_extensions(settings)
     settings._folder = path.parent  # noqa: SLF001
     return Loaded(settings, origins, path)

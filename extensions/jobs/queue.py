@@ -34,9 +34,9 @@ from retrieval.ingest.preparation import Item
 from serving.access.admission import Admission, FairTurns, Work
 from serving.access.identity import Permission
 from serving.http.errors import InternalError
+from serving.http.lifecycle import Lifecycle
 from serving.http.streams import collect, explain
 from serving.http.uploads import DocumentSummary, media_type_of, take_in
-from serving.lifecycle import Lifecycle
 from serving.wiring import System
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ def mcp(
     from foundation.clock import SystemClock
     from serving.access.identity import KeyStore, check_roles
     from serving.cli.opening import open_or_ask
-    from serving.lifecycle import Lifecycle
+    from serving.http.lifecycle import Lifecycle
 
     loaded, roles = load_stack(stack), roles or ["reader"]
     check_roles(roles, loaded.settings.orchestration.policy)

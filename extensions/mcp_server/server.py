@@ -21,9 +21,9 @@ from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
 from serving.api.search import SearchHit, SearchRequest
 from serving.http.errors import validate
+from serving.http.lifecycle import Lifecycle
 from serving.http.streams import collect, text_for_clients
 from serving.http.uploads import DocumentSummary
-from serving.lifecycle import Lifecycle
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

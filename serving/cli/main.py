@@ -14,13 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from foundation import extensions
-from foundation.components import is_there
 from foundation.errors import InvalidRequest, InvalidSetting, SixplyError
 from foundation.machine import process
 from foundation.machine.process import catch_stop_signals
 
-# Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out, and those of
-# extensions follow.
+# Group -> name -> the command's function, and the start of its help. Those of extensions follow.
 COMMANDS = {
     "Start here": {
         "ask": ("serving.cli.ask:ask", "Ask one question, as a person of a tenant."),
@@ -92,10 +90,7 @@ def named_stack() -> Path:
 
 def list_commands(names_on: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
     """Return the commands of the core and of these extensions. Raises InvalidSetting: two have one name."""
-    groups = {
-        title: {name: entry for name, entry in group.items() if is_there(entry[0].partition(":")[0])}
-        for title, group in COMMANDS.items()
-    }
+    groups = {title: dict(group) for title, group in COMMANDS.items()}
     names = {name for group in groups.values() for name in group}
     for extension in names_on:
         declared: Sequence[extensions.Command] = ()

@@ -18,7 +18,7 @@ from foundation.output.markdown import markdown
 from orchestration.events import Answer, Event
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError
-from serving.lifecycle import Lifecycle
+from serving.http.lifecycle import Lifecycle
 
 log = logging.getLogger("sixply.serving")
 

@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from foundation import components
 from foundation.components import checked_options
-from foundation.errors import InvalidSetting, MissingDependency, UnknownSetting
+from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, RETENTION, flatten, make_data_dir
 from foundation.types import Principal
 from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
-from serving import settings
-from serving.settings import Loaded, Settings, context_of, load
+from serving.settings import Loaded, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -178,22 +176,6 @@ def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
 def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, says):
     with pytest.raises(UnknownSetting, match=says):
         stack(text)
-
-
-@pytest.mark.parametrize("module", [*filter(components.is_there, Settings.read_by)])
-def test_a_setting_whose_only_reader_was_deleted_is_refused_and_both_are_named(stack, monkeypatch, module):
-    for patched in (components, settings):
-        monkeypatch.setattr(patched, "is_there", lambda name: name != module)
-    for place in Settings.read_by[module].split():
-        value: object = Settings().model_dump()
-        for key in place.split("."):
-            value = value[key]
-        for key in reversed(place.split(".")):
-            value = {key: value}
-        with pytest.raises(
-            MissingDependency, match=rf'^"{place}.*" \(command line\) .* {module.replace(".", "/")}\.py'
-        ):
-            stack("", overrides=value)
 
 
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):

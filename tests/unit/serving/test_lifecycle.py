@@ -3,7 +3,7 @@
 import pytest
 
 from foundation.errors import ShuttingDown
-from serving.lifecycle import Lifecycle
+from serving.http.lifecycle import Lifecycle
 
 
 async def test_draining_refuses_what_is_new_and_ends_what_is_in_flight() -> None:

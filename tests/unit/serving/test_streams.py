@@ -10,8 +10,8 @@ from orchestration.events import Event, Step
 from orchestration.run.answering import error_event
 from serving.http import streams
 from serving.http.errors import CallerLeft, InternalError
+from serving.http.lifecycle import Lifecycle
 from serving.http.streams import collect, explain, follow, unless_left
-from serving.lifecycle import Lifecycle
 from tests.doubles.serving import answer
 
 STEP = Event(kind="step", step=Step(name="retrieve"))
