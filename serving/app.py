@@ -47,7 +47,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         runtime: Runtime = self.state.runtime
-        return Envelope(super().build_middleware_stack(), runtime.unwatched, runtime.system.hooks.dialects)
+        return Envelope(super().build_middleware_stack(), runtime.unwatched, runtime.system.hooks.surfaces)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -55,7 +55,7 @@ class Api(FastAPI):
             hooks: Hooks = self.state.runtime.system.hooks
             for middleware in hooks.middleware.values():
                 middleware.declare(document)
-            errors.declare(document, hooks.dialects)
+            errors.declare(document, hooks.surfaces)
         return super().openapi()
 
 
@@ -98,7 +98,7 @@ def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:
         Layer.CALLERS: partial(
             Authentication,
             callers=runtime.callers,
-            identities=system.hooks.identities,
+            surfaces=system.hooks.surfaces,
             public=list_public_paths(app),
             erasures=system.erasures,
         ),

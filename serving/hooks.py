@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from orchestration.actions import Approval
     from orchestration.contract import Agent, AnswerCheck
     from orchestration.effects.records import Recorder
-    from serving.access.identity import Identity, KeyStore
-    from serving.http.errors import Dialect
+    from serving.access.identity import KeyStore
+    from serving.http.errors import Surface
     from serving.runtime import Runtime
     from serving.wiring import System
 
@@ -131,12 +131,10 @@ class Hooks:
     routers: list[APIRouter] = field(default_factory=list)
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""
-    identities: list[Identity] = field(default_factory=list)
-    """Identify the callers of paths of their own in the place of keys."""
     middleware: Taken[Layer, Middleware] = field(default_factory=Taken)
     """Wraps the routes, at its place."""
-    dialects: list[Dialect] = field(default_factory=list)
-    """Say what errors look like on the paths of another API, and where its clients send the key."""
+    surfaces: list[Surface] = field(default_factory=list)
+    """Say of paths of their own who calls there, where their key is, and what an error looks like."""
     server_parts: list[Callable[[Runtime], object]] = field(default_factory=list)
     """Make what a server process has one of, such as its queue; `Runtime.part` finds it by its class."""
     greetings: list[Callable[[Started], Awaitable[str]]] = field(default_factory=list)

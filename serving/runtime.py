@@ -105,7 +105,7 @@ class Runtime:
 
     @property
     def identity_paths(self) -> tuple[str, ...]:
-        return tuple(path for identity in self.system.hooks.identities for path in identity.paths)
+        return tuple(path for surface in self.system.hooks.surfaces if surface.identify for path in surface.paths)
 
     @property
     def unwatched(self) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from extensions.anthropic_api import messages
 from extensions.anthropic_api.errors import anthropic_problem
 from extensions.openai_api.plug import BASE_URL
 from serving.hooks import Hooks
-from serving.http.errors import Dialect
+from serving.http.errors import Surface
 
 
 def plug(hooks: Hooks) -> None:
     hooks.routers.append(messages.router)
-    hooks.dialects.append(
-        Dialect(
+    hooks.surfaces.append(
+        Surface(
             paths=("/v1/messages",),
             shape=lambda error, status, _: (status, anthropic_problem(error)),
             key_header="x-api-key",

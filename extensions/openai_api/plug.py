@@ -6,7 +6,7 @@ from extensions.openai_api import chat, responses
 from extensions.openai_api.errors import openai_problem
 from foundation.errors import SixplyError
 from serving.hooks import Hooks, Started
-from serving.http.errors import Dialect, QuestionTooLong
+from serving.http.errors import QuestionTooLong, Surface
 
 # with those of its routes that we do not serve
 PATHS = (
@@ -18,8 +18,8 @@ BASE_URL = "The base_url of OpenAI's clients ends in /v1, that of Anthropic's do
 
 def plug(hooks: Hooks) -> None:
     hooks.routers += [chat.router, responses.router]
-    hooks.dialects.append(
-        Dialect(
+    hooks.surfaces.append(
+        Surface(
             paths=PATHS,
             shape=_shape,
             hints=dict.fromkeys(("/chat/completions", "/models", "/responses"), BASE_URL),

@@ -5,8 +5,8 @@ from starlette.requests import HTTPConnection
 from extensions.page import routes
 from extensions.page.sessions import Sessions
 from foundation.types import Principal
-from serving.access.identity import Identity
 from serving.hooks import Hooks, Started
+from serving.http.errors import Surface
 from serving.runtime import Runtime
 
 
@@ -14,7 +14,7 @@ def plug(hooks: Hooks) -> None:
     hooks.routers.append(routes.router)
     hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.cache))
     # no other path accepts a cookie
-    hooks.identities.append(Identity(paths=("/_nicegui/", "/_nicegui_ws/"), identify=_identify))
+    hooks.surfaces.append(Surface(paths=("/_nicegui/", "/_nicegui_ws/"), identify=_identify))
     hooks.greetings.append(_greet)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -306,21 +306,9 @@ async def anyone() -> None:
 
 
 async def signed_in(connection: HTTPConnection) -> Principal:
-    """The rule of the paths of an `Identity`, requests and websockets: the person whom it identified."""
+    """The rule of paths whose `Surface` identifies callers, requests and websockets: whom it identified."""
     principal: Principal = connection.state.principal
     return principal
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What identifies the callers of some paths in the place of keys and tokens, which these paths do not take. Their requests are
-    those of programs within a page: they are neither traced nor logged one by one, and may be uploads and websockets.
-    """
-
-    paths: tuple[str, ...]
-    """How the paths begin."""
-    identify: Callable[[HTTPConnection], Awaitable[Principal]]
-    """Raises Unauthenticated, Forbidden, StoreUnavailable."""
 
 
 Asker = Annotated[Principal, Depends(Access("ask"))]

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from foundation.errors import (
     TooLarge,
     Unauthenticated,
 )
+from foundation.types import Principal
 
 log = logging.getLogger("sixply.serving")
 Body = TypeVar("Body", bound=BaseModel)
@@ -44,15 +45,20 @@ BROWSER_PATHS = ("/docs", "/openapi.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """How clients of another API speak on its paths: what errors look like, and where the key is."""
+class Surface:
+    """What is special of some paths: who calls there, where their key is, what their clients read as an error."""
 
     paths: tuple[str, ...]
     """How the paths begin."""
-    shape: Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]
-    """Makes status and content of an error from the error, its status and the wrong field."""
+    identify: Callable[[HTTPConnection], Awaitable[Principal]] | None = None
+    """Identifies callers in the place of keys and tokens, which these paths then do not take. Their requests are those of programs within
+    a page: they are neither traced nor logged one by one, and may be uploads and websockets. Raises Unauthenticated, Forbidden,
+    StoreUnavailable.
+    """
     key_header: str = ""
     """A header that may have the key in the place of `Authorization`."""
+    shape: Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]] | None = None
+    """Makes status and content of an error from the error, its status and the wrong field."""
     hints: Mapping[str, str] = field(default_factory=dict)
     """How a path ends that is not there -> what its client should do."""
 
@@ -133,9 +139,9 @@ def responses(*statuses: int, vendor: bool = False) -> dict[int | str, dict[str,
     }
 
 
-def declare(document: dict[str, Any], dialects: Iterable[Dialect]) -> None:
-    """Remove responses that FastAPI documents and no caller gets: 422 on paths of a dialect, problems as plain JSON."""
-    vendor_paths = tuple(itertools.chain.from_iterable(dialect.paths for dialect in dialects))
+def declare(document: dict[str, Any], surfaces: Iterable[Surface]) -> None:
+    """Remove responses that FastAPI documents and no caller gets: 422 on paths with errors of their own, problems as plain JSON."""
+    vendor_paths = tuple(itertools.chain.from_iterable(surface.paths for surface in surfaces if surface.shape))
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if path.startswith(vendor_paths):
@@ -164,7 +170,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         path, known, headers = request.url.path[:PLACE_SHOWN], from_http(error), error.headers or {}
         if error.status_code == 404 and error.detail == "Not Found":
-            hints = {end: hint for dialect in _dialects(request) for end, hint in dialect.hints.items()}
+            hints = {end: hint for surface in _surfaces(request) for end, hint in surface.hints.items()}
             hint = next((hint for end, hint in hints.items() if path.endswith(end)), "")
             known = NotFound(f"There is no {path} here. {hint}/openapi.json lists what there is.")
         elif error.status_code == 405:
@@ -211,7 +217,7 @@ def respond(
     if error.public != str(error):
         log.error("request %s: %s", request_id(request), error)
     status, content, media_type = shape_error(
-        dialect_of(request), error, status=status or error.status, request_id=request_id(request), fields=fields
+        surface_of(request), error, status=status or error.status, request_id=request_id(request), fields=fields
     )
     response = Response(to_json(content), status_code=status, media_type=media_type)
     # OpenAI's and Anthropic's clients else send anything of 409 and above 500 again
@@ -224,19 +230,19 @@ def respond(
     return response
 
 
-def dialect_of(connection: HTTPConnection) -> Dialect | None:
-    """Return the dialect of the path, if it has one."""
+def surface_of(connection: HTTPConnection) -> Surface | None:
+    """Return what is special of the path, if anything is."""
     path = connection.url.path
-    return next((dialect for dialect in _dialects(connection) if path.startswith(dialect.paths)), None)
+    return next((surface for surface in _surfaces(connection) if path.startswith(surface.paths)), None)
 
 
-def _dialects(connection: HTTPConnection) -> Sequence[Dialect]:
-    dialects: Sequence[Dialect] = getattr(connection.state, "dialects", ())
-    return dialects
+def _surfaces(connection: HTTPConnection) -> Sequence[Surface]:
+    surfaces: Sequence[Surface] = getattr(connection.state, "surfaces", ())
+    return surfaces
 
 
 def shape_error(
-    dialect: Dialect | None,
+    surface: Surface | None,
     error: SixplyError,
     *,
     status: int,
@@ -244,10 +250,10 @@ def shape_error(
     fields: list[FieldProblem] | None = None,
 ) -> tuple[int, dict[str, Any], str]:
     """Return status, content and media type for `error`, as clients expect them."""
-    if dialect:
+    if surface and surface.shape:
         param = fields[0].location.removeprefix("body.") if fields else None
         # no vendor's API knows 422
-        return *dialect.shape(error, 400 if status == 422 else status, param), "application/json"
+        return *surface.shape(error, 400 if status == 422 else status, param), "application/json"
     content = Problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),

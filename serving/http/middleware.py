@@ -18,8 +18,8 @@ from foundation.stores.erasures import Erasures, current_mark
 from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
-from serving.access.identity import Identity, KeyStore
-from serving.http.errors import BROWSER_PATHS, Dialect, dialect_of, from_status, respond, shape_error, to_json
+from serving.access.identity import KeyStore
+from serving.http.errors import BROWSER_PATHS, Surface, from_status, respond, shape_error, surface_of, to_json
 
 log = logging.getLogger("sixply.request")
 
@@ -32,8 +32,8 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 class Envelope:
     """Outermost middleware: gives each request an id, and converts libraries' plain-text errors to our shape."""
 
-    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...], dialects: Sequence[Dialect]) -> None:
-        self._app, self._unwatched, self._dialects = app, unwatched, dialects
+    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...], surfaces: Sequence[Surface]) -> None:
+        self._app, self._unwatched, self._surfaces = app, unwatched, surfaces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +42,7 @@ class Envelope:
         own, started_s = Headers(scope=scope).get(REQUEST_ID), time.perf_counter()
         # the caller's own id, where it is safe in logs and headers
         request_id = own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex
-        scope.setdefault("state", {}).update(request_id=request_id, dialects=self._dialects)
+        scope.setdefault("state", {}).update(request_id=request_id, surfaces=self._surfaces)
         status: int | None = None  # stays so where the caller left before there was one
         replaced = False
 
@@ -79,7 +79,7 @@ def _to_our_shape(status: int, headers: MutableHeaders, scope: Scope, request_id
     """Return the body in place of a library's plain text, and correct the headers."""
     error = from_status(status, "The request was refused: its Host header names another host.")
     _, content, headers["content-type"] = shape_error(
-        dialect_of(HTTPConnection(scope)), error, status=status, request_id=request_id
+        surface_of(HTTPConnection(scope)), error, status=status, request_id=request_id
     )
     del headers["content-length"]
     return to_json(content)
@@ -103,13 +103,13 @@ class Authentication:
         self,
         app: ASGIApp,
         callers: KeyStore,
-        identities: Sequence[Identity],
+        surfaces: Sequence[Surface],
         public: Collection[str],
         erasures: Erasures,
     ) -> None:
         self._app = app
         self._callers = callers
-        self._identities = identities
+        self._surfaces = surfaces
         self._public = public
         self._erasures = erasures
 
@@ -135,14 +135,13 @@ class Authentication:
 
     async def _principal(self, connection: HTTPConnection) -> Principal:
         path = connection.scope["path"]
-        for identity in self._identities:
-            if path.startswith(identity.paths):
-                return await identity.identify(connection)
+        surface = next((surface for surface in self._surfaces if path.startswith(surface.paths)), None)
+        if surface and surface.identify:
+            return await surface.identify(connection)
         if connection.scope["type"] == "websocket":
             raise Unauthenticated("There is no websocket here.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
-        dialect = dialect_of(connection)
-        if authorization is None and dialect and (key := connection.headers.get(dialect.key_header)):
+        if authorization is None and surface and (key := connection.headers.get(surface.key_header)):
             authorization = f"Bearer {key}"
         return self._callers.authenticate(authorization, basic=basic)
