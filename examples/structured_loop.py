@@ -10,6 +10,7 @@ from datetime import date
 from pydantic import BaseModel, Field
 
 from examples.small_system import VISITOR, small_system
+from extensions.objects.objects import Objects
 from serving.wiring import System
 
 LETTERS = {
@@ -29,7 +30,7 @@ class Booking(BaseModel):
 
 async def read_letters(system: System) -> None:
     for name, letter in LETTERS.items():
-        answer = await system.objects.answer_as(Booking, "What is booked?", VISITOR, text=letter)
+        answer = await Objects.of(system).answer_as(Booking, "What is booked?", VISITOR, text=letter)
         booking = answer.object or Booking()
         missing = [field for field, value in booking if value is None]
         print(f"{name}: “{letter}”")

@@ -28,7 +28,6 @@ from serving.wiring import System
 ROUTES = (
     "serving.api.answers",
     "serving.api.search",
-    "serving.api.objects",
     "serving.api.conversations",
     "serving.api.facts",
     "serving.api.feedback",

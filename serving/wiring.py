@@ -78,7 +78,8 @@ class System:
     parts: AgentParts
     """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
-    objects: Any
+    tenants: Mapping[str, BaseChatModel]
+    """Chat models of tenants that have their own."""
     cache: Cache
     quotas: Quotas
     erasures: Erasures
@@ -147,7 +148,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     opened["hooks"] = hooks
     parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
-    objects = load_if_there("orchestration.answers.objects")
     opened |= {
         "settings": settings,
         "manifest": run,
@@ -155,7 +155,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         "stops": stops,
         "policy": policy,
         "parts": parts,
-        "objects": objects and objects.Objects(parts, stops, recorders, models.tenants),
         "erasures": erasures,
     }
     opened["agent"] = _wrap_agent(agent, hooks, opened)

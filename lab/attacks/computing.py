@@ -120,8 +120,8 @@ def reopen_patterns() -> None:
 
 def reopen_abandoned() -> None:
     """Work in a thread goes on to its end, whoever still waits for it."""
+    from extensions.objects import objects
     from foundation.machine.deadline import Deadline
-    from orchestration.answers import objects
 
     Deadline.end = lambda _: None  # type: ignore[method-assign, assignment]
     objects.READING_S = 1e6

@@ -300,16 +300,16 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
 
 def bench_structured(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """Objects of every kind from texts whose values are known; `data` is the file of kinds, or a folder of calls."""
+    from extensions.objects.objects import ObjectAnswer, Objects, model_of
     from lab.bench.objects import ObjectCase, bench_objects, cases_from
     from observability.evaluation.datasets import TENANT
-    from orchestration.answers.objects import ObjectAnswer, model_of
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         cases = cases_from(data, limit, seed=system.context.seed)
 
         async def fill(case: ObjectCase) -> ObjectAnswer[Any]:
-            answer: ObjectAnswer[Any] = await system.objects.answer_as(
+            answer: ObjectAnswer[Any] = await Objects.of(system).answer_as(
                 model_of(case.schema), case.question, person, text=case.text
             )
             return answer

@@ -271,23 +271,6 @@ class MemoryApprovals:
         return 1
 
 
-class AlwaysTwelve:
-    """Answers every question with the same object, or with a failure where the text says nothing."""
-
-    async def answer_as(self, schema: Any, question: str, principal: Any, *, text: str | None = None) -> Any:
-        del schema, question, principal
-        failed = text == "nothing"
-        return {  # the fields of the product's answer, whose file a project can delete
-            "answer_id": "a-1",
-            "object": None if failed else {"quantity": 12},
-            "failure": "insufficient_evidence" if failed else None,
-            "usage": Usage(),
-            "cost_usd": Decimal(0),
-            "seconds": 0.1,
-            "trace_id": None,
-        }
-
-
 REMOVABLE = ("foundation.kill_switches", "orchestration.memory.facts")
 """A project can be without each of them."""
 
@@ -303,7 +286,7 @@ class FakeSystem:
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
     chat: object = None
     tools: tuple[BaseTool, ...] = ()
-    objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
+    tenants: dict[str, Any] = field(default_factory=dict)
     executor: Any = field(default_factory=lambda: SimpleNamespace(approver_roles=frozenset()))
     parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))
 
@@ -327,6 +310,10 @@ class FakeSystem:
         opened = ExitStack()
         CLOSE.append(weakref.finalize(self, opened.close))
         self.hooks = plug_in(self.settings, Assembly(self.context, opened))
+        if "objects" in self.settings.extensions:
+            from tests.extensions.objects.doubles import AlwaysTwelve
+
+            self.hooks.server_parts.insert(0, lambda _: AlwaysTwelve())
         numbered = itertools.count(1)
         for service in self.hooks.services:
             if hasattr(service, "new_id"):  # the first job is job-1

@@ -14,7 +14,6 @@ import httpx2
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
-from pydantic import BaseModel, Field
 
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
@@ -24,7 +23,6 @@ from models.pricing import identity
 from models.resilience.resilient_chat import FALLBACK, resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
-from orchestration.answers.objects import Objects
 from orchestration.effects.records import Record
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
@@ -136,26 +134,6 @@ async def test_a_model_that_is_writing_for_a_stopped_tenant_is_left_at_once_and_
         await asked
     assert left.is_set()
     assert "chat" in {charge.kind for charge in world.till.charges}
-
-
-async def test_an_object_that_a_model_writes_for_a_stopped_tenant_is_left_at_once(world: World) -> None:
-    begun = asyncio.Event()
-
-    class Waiting(ScriptedChat):
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            begun.set()
-            await asyncio.sleep(600)
-
-    class Wanted(BaseModel):
-        code: str = Field(pattern=r"^X-\d{9}$")
-
-    world.chat = Waiting()
-    objects = Objects(world.parts(), world.stops, world.recorders)
-    asked = asyncio.create_task(objects.answer_as(Wanted, "Which code?", NORTH, text="None stands here."))
-    await asyncio.wait_for(begun.wait(), 60)
-    world.stops.add("tenant", "north", by="ola", reason="")
-    with pytest.raises(Stopped):
-        await asked
 
 
 def _chat(stops: Stops, *models: ScriptedChat) -> Any:

@@ -36,7 +36,6 @@ from tests.doubles.serving import TEXT, World, world
 
 ROOT = Path(__file__).parents[2]
 
-OBJECT = {**ASK, "schema": {"type": "object", "properties": {"day": {"type": "string"}}}}
 FILE = {"file": ("double.md", TEXT.encode())}
 BROUGHT = {
     name: import_module(f"tests.extensions.{name}.rules")
@@ -48,7 +47,6 @@ EXTENSIONS = tuple(BROUGHT)
 
 RULES = {
     "POST /v1/answers": Rule(json=ASK, answers=True),
-    "POST /v1/objects": Rule(json=OBJECT),
     "POST /v1/search": Rule(json={"query": "ships"}),
     "POST /v1/answers/{answer_id}/feedback": Rule(json={"verdict": "accepted"}, of_tenant=True),
     "GET /v1/feedback": Rule(paged=True),

@@ -11,10 +11,9 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from foundation.extensions import installed
 from foundation.types import Principal
@@ -227,24 +226,6 @@ async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by
     assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
     assert given.usage.input_tokens == sum(one["read"] for one in desk.theirs)
     assert given.usage.output_tokens == sum(one["wrote"] for one in desk.theirs)
-
-
-class Lamp(BaseModel):
-    """A lamp."""
-
-    colour_of_the_shade: Literal["jade", "onyx"]
-
-
-@pytest.mark.needs("orchestration.answers.objects")
-async def test_an_object_and_its_repair_are_two_calls_on_the_bill(open_desk: Open) -> None:
-    desk = open_desk(
-        metered('{"colour_of_the_shade": "pink"}', read=411, wrote=7),
-        metered('{"colour_of_the_shade": "jade"}', read=437, wrote=9),
-    )
-    given = await desk.system.objects.answer_as(Lamp, "Which colour?", ADA, text=FACT)
-    assert given.object == Lamp(colour_of_the_shade="jade")
-    desk.demand_parity()
-    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
 
 
 async def _left_in_the_middle(desk: Desk) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from extensions.objects.objects import ObjectAnswer, model_of
 from foundation.errors import InvalidRequest
 from foundation.types import Usage
 from lab.bench.objects import ObjectCase, bench_objects, cases_from, right
-from orchestration.answers.objects import ObjectAnswer, model_of
 
 KINDS = Path(__file__).parents[2] / "examples" / "support_desk" / "objects.json"
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
+from extensions.objects.field_extraction import Field, fields_of, fill_fields
 from foundation import names
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.kill_switches import Stops, unless_stopped
@@ -23,7 +24,6 @@ from foundation.text.patterns import check_schema, find_mistake
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
-from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.records import Recorders, record_of_answer
@@ -34,6 +34,7 @@ from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence
+from serving.wiring import System
 
 # Most sentences of documents that an object is made from
 SENTENCES = 8
@@ -98,6 +99,11 @@ class Objects:
     ) -> None:
         """`tenants` are the chat models of tenants that have their own."""
         self._parts, self._stops, self._recorders, self._tenants = parts, stops, recorders, tenants or {}
+
+    @classmethod
+    def of(cls, system: System) -> Objects:
+        """Return what makes them in an open system."""
+        return cls(system.parts, system.stops, system.recorders, system.tenants)
 
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None

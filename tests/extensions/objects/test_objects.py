@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
+from extensions.objects import field_extraction, objects
+from extensions.objects.field_extraction import fields_of, fill_fields
+from extensions.objects.objects import Objects, model_of
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.kill_switches import Stops
 from foundation.text import patterns
 from models.chat.scripted import ScriptedChat
-from orchestration.answers import field_extraction, objects
-from orchestration.answers.field_extraction import fields_of, fill_fields
-from orchestration.answers.objects import Objects, model_of
 from orchestration.language import text_values
 from orchestration.language.stated_arguments import by_pattern
 from orchestration.settings import BudgetSettings

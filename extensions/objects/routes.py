@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import Field, JsonValue, StringConstraints
 
+from extensions.objects.objects import ObjectAnswer, Objects, model_of
 from foundation.machine.deadline import in_thread
 from foundation.types import Principal
-from orchestration.answers.objects import ObjectAnswer, model_of
 from serving.access.identity import Asker
 from serving.api.answers import check_length
 from serving.api.schemas import Question, RequestBody, Text
@@ -50,5 +50,5 @@ async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Ru
 
 async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectAnswer[Any]:
     schema = await in_thread(model_of, body.shape)
-    answer: ObjectAnswer[Any] = await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text)
+    answer: ObjectAnswer[Any] = await runtime.part(Objects).answer_as(schema, body.question, caller, text=body.text)
     return answer

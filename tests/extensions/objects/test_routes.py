@@ -17,6 +17,11 @@ COUNT = {"type": "integer", "description": "how many devices"}
 SHAPE = {"type": "object", "properties": {"quantity": COUNT}, "required": ["quantity"]}
 
 
+@pytest.fixture(autouse=True)
+def on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["objects"]')
+
+
 @pytest.mark.parametrize(
     ("text", "filled", "failure"), [("Send 12 more.", {"quantity": 12}, None), ("Send some more.", None, "model")]
 )

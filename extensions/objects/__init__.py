@@ -1,0 +1,8 @@
+"""Answers as objects that fit a JSON schema, from a text that is sent or from the documents."""
+
+from foundation.extensions import Extension
+
+extension = Extension(
+    about="Answers as objects that fit a JSON schema, from a text that is sent or from the documents.",
+    plug="extensions.objects.plug:plug",
+)
