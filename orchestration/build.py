@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from foundation.components import Assembly, load_if_there, load_removable
+from foundation.components import Assembly, load_removable
 from foundation.errors import InvalidSetting, did_you_mean
 from foundation.settings import Part
 from models.contract import BaseChatModel
@@ -19,6 +19,8 @@ from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.effects.records import Recorders
+from orchestration.memory import facts
+from orchestration.memory.facts import SqliteFacts
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings, PolicySettings
@@ -31,8 +33,7 @@ class Orchestration:
     """The open parts of layer 4 without the agent, which `open_agent` builds from them and the other layers."""
 
     tools: tuple[BaseTool, ...]
-    facts: Any
-    """`orchestration.memory.facts.SqliteFacts`; `None` where that module was deleted."""
+    facts: SqliteFacts
     approvals: SqliteApprovals
     recorders: Recorders
     executor: Executor
@@ -51,7 +52,6 @@ def open_orchestration(
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened."""
     data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
-    memory = load_if_there("orchestration.memory.facts")
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock, records))
 
     def announce(approval: Approval) -> None:
@@ -68,7 +68,7 @@ def open_orchestration(
 
     return Orchestration(
         tools=tools,
-        facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock, records=records)),
+        facts=assembly.keep(SqliteFacts(data / facts.FILE, clock, records=records)),
         approvals=approvals,
         recorders=recorders,
         executor=Executor(

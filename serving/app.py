@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -12,9 +12,9 @@ from fastapi.routing import iter_route_contexts
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.components import load_if_there
 from foundation.errors import InvalidSetting
 from observability.telemetry import process
+from serving.access.kill_switches import tend_records
 from serving.hooks import Hooks, Layer, Middleware, Taken
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -123,8 +123,7 @@ def _demand_one_route_each(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
-    switches = load_if_there("serving.access.kill_switches")
-    tended = switches.tend_records(runtime.system.stops, runtime.system.recorders) if switches else nullcontext()
+    tended = tend_records(runtime.system.stops, runtime.system.recorders)
     async with tended, AsyncExitStack() as opened:
         for lifespan in runtime.system.hooks.lifespans:
             await opened.enter_async_context(lifespan(runtime))

@@ -9,10 +9,9 @@ from dataclasses import dataclass, fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, Context, load_if_there
+from foundation.components import Assembly, Context
 from foundation.stores.erasures import Erasures
 from serving.settings import Loaded, Settings, context_of
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
+    from foundation.kill_switches import Stops
     from foundation.machine.manifest import Manifest
     from models.build import Models
     from models.contract import Call, PriceSource, Reranker
@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.effects.records import Recorders
+    from orchestration.memory.facts import SqliteFacts
     from orchestration.prompts.files import Prompts
     from orchestration.run.spending import SqliteSpending
     from retrieval.build import Retrieval
@@ -46,7 +47,7 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """All running parts, by the name of their port. One that is typed `Any` is `None` where its file was deleted."""
+    """All running parts, by the name of their port."""
 
     settings: Settings
     manifest: Manifest
@@ -70,9 +71,9 @@ class System:
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     spending: SqliteSpending
-    facts: Any
+    facts: SqliteFacts
     recorders: Recorders
-    stops: Any
+    stops: Stops
     policy: Policy
     executor: Executor
     parts: AgentParts
@@ -115,13 +116,13 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     from orchestration.build import open_agent, open_orchestration
     from orchestration.effects.policy import Policy
     from orchestration.effects.records import Recorders
+    from serving.access.kill_switches import open_stops
     from serving.build import open_serving
     from serving.hooks import plug_in
 
     hooks = plug_in(settings, assembly)
     context, manifest_id = assembly.context, run.manifest_id
-    switches = load_if_there("serving.access.kill_switches")
-    stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
+    stops = open_stops(context)
     policy, erasures = Policy(settings.orchestration.policy), Erasures(context.data_dir, context.records)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
     models = _open_models(settings, assembly, stops, policy, watching.costs)
@@ -164,10 +165,10 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
 def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
     from observability.telemetry.instrument import CountedAgent
     from orchestration.effects.records import RecordedAgent
+    from serving.access.kill_switches import StoppableAgent
     from serving.hooks import Around
 
-    if switches := load_if_there("serving.access.kill_switches"):
-        hooks.agents[Around.STOP] = lambda inner: switches.StoppableAgent(inner, opened["stops"])
+    hooks.agents[Around.STOP] = lambda inner: StoppableAgent(inner, opened["stops"])
     hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, opened["recorders"])
     hooks.agents[Around.COUNT] = CountedAgent
     hooks.agents[Around.LIMIT] = opened["quotas"].limit_agent
@@ -176,7 +177,7 @@ def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
     return agent
 
 
-def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy, costs: CostLedger) -> Models:
+def _open_models(settings: Settings, assembly: Assembly, stops: Stops, policy: Policy, costs: CostLedger) -> Models:
     from models.build import open_models
     from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
     from orchestration.run.judging_chat import JudgingChatModel

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.components import load_removable
 from foundation.errors import DocumentRefused, InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
@@ -167,10 +166,10 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
     from retrieval.ingest.preparation import Item
 
     if "://" in source:
+        from retrieval.ingest.fetching import fetch
         from serving.settings import context_of
 
         limits = settings.retrieval
-        fetch = load_removable("retrieval.ingest.fetching", asking=f'"{source}"').fetch
         parse_limits = ParseLimits(parsers=context_of(settings).parsers)
         fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes, limits=parse_limits)
         return Item(fetched.source(tenant, frozenset()), fetched.content, fetched.name)
