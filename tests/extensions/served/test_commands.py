@@ -26,10 +26,9 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["served"]')
     monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
     monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
-    return command_line.runner(main, tmp_path, monkeypatch, capsys)
+    return command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["served"])
 
 
 @pytest.fixture
