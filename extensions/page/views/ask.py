@@ -9,6 +9,7 @@ from functools import partial
 from nicegui import background_tasks, html, ui
 
 from extensions.page.session import Visitor, act, refill, say, trace
+from extensions.page.views.attachment import Attachment
 from extensions.page.views.conversations import Earlier
 from extensions.page.views.documents import Upload
 from extensions.page.views.examples import example_questions
@@ -25,6 +26,7 @@ class AskView:
         self._visitor = visitor
         self._source = source
         self._earlier = Earlier(visitor, self._go_on, self._is_deleted)
+        self._attachment = Attachment(visitor, self._go_on_with_file)
         self._thread_id: str | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -37,6 +39,7 @@ class AskView:
                 self._turns = html.div().classes("turns")
                 self._greet()
                 with html.div().classes("composer"):
+                    self._attachment.build()
                     self._question = (
                         ui.textarea(placeholder="Ask a question")
                         .props('outlined autogrow dense autofocus aria-label="Question"')
@@ -45,15 +48,24 @@ class AskView:
                     with html.div().classes("acts"):
                         html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
                         self._earlier.opener()
+                        self._attachment.choose()
                         if self._visitor.may("write"):
-                            act("Add a file", self._files().open, icon="attach_file")
+                            act("Add a file", self._files().open, icon="upload_file")
                         self._new = act("New conversation", self._begin_anew)
                         self._halt = act("Stop", self._stop, "outline", icon="stop")
                         self._send = act("Ask", self._ask, "unelevated", icon="send")
         self._idle()
         self._name("")
         self._new.set_visibility(False)
+        self._show_attach()
         ui.context.client.on_delete(self._stop)
+
+    def _go_on_with_file(self) -> None:
+        self._show_attach()
+        self._question.run_method("focus")
+
+    def _show_attach(self) -> None:
+        self._attachment.offer(begins=self._thread_id is None)
 
     def _files(self) -> ui.dialog:
         """Build the dialog that takes files to ask about."""
@@ -127,12 +139,14 @@ class AskView:
                 if exchange.thread_id is not None and not exchange.is_gone:
                     self._thread_id = exchange.thread_id
                     self._new.set_visibility(True)
+                    self._attachment.drop()
                     background_tasks.create(self._earlier.refresh(self._thread_id), name="earlier conversations")
 
     async def _answer(self, question: str, exchange: Exchange) -> None:
         runtime = self._visitor.runtime
         check_length(question, runtime.system.settings.orchestration.answers)
-        request = AnswerRequest(question=question, thread_id=self._thread_id)
+        file = self._attachment.messages if self._thread_id is None else ()
+        request = AnswerRequest(question=question, thread_id=self._thread_id, since=file)
         async with self._visitor.acts() as caller, runtime.place("answers", caller):
             with trace("ask", caller.tenant):
                 async with aclosing(follow(runtime.system.agent.stream(request, caller), runtime.lifecycle)) as events:
@@ -184,6 +198,7 @@ class AskView:
         self._stop()
         self._thread_id = thread_id
         self._new.set_visibility(thread_id is not None)
+        self._attachment.drop()
         self._turns.clear()
         self._name("")
         self._question.run_method("focus")

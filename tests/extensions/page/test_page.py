@@ -139,7 +139,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["jobs", "page", "tokens"])
+    return stacks.stack(folder, DESK + MORE + QUOTA, extensions=["jobs", "office", "page", "tokens", "value"])
 
 
 @contextmanager
@@ -402,6 +402,46 @@ def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Brows
         expect(last.locator(".answer li")).to_have_text(["moon lamp", "sun lamp"])
         earlier = page.get_by_role("complementary", name="Earlier conversations").get_by_role("listitem")
         expect(earlier).to_have_count(1)
+
+
+def test_a_file_goes_beside_a_question_for_its_conversation_alone_and_is_deleted_with_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    stack = stacks.stack(
+        tmp_path,
+        "[serving.http]\nport = 0\n",
+        chat='use = "tests.doubles.file_reader:build"',
+        extensions=["jobs", "page"],
+    )
+    keys = KeyStore.of(load(stack).settings, SystemClock())
+    asking = keys.create(subject="ilka", tenant="alder", roles=["reader"])
+    other = {"Authorization": f"Bearer {keys.create(subject='otto', tenant='alder', roles=['agent', 'operator'])}"}
+    with serving(stack) as (url, _), closing(browser.new_page()) as page:
+        page.set_default_timeout(WAIT_S * 1000)
+        page.goto(url)
+        sign_in(page, asking)
+        comet = b"# Comet lamp\n\nThe comet lamp needs eleven volts.\n"
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Attach").click()
+        chooser.value.set_files({"name": "comet.md", "mimeType": "text/markdown", "buffer": comet})
+        attached = page.get_by_role("status").filter(has_text="comet.md")
+        expect(attached).to_contain_text("for this conversation alone")
+        assert broken_rules(page) == []
+        turn = ask(page, "How many volts does it need?")
+        expect(turn).to_contain_text("The comet lamp needs eleven volts.")
+        expect(attached).to_have_count(0)
+        expect(page.get_by_role("button", name="Attach")).not_to_be_visible()
+        again = ask(page, "And once more: how many?")
+        expect(again).to_contain_text("The comet lamp needs eleven volts.")
+        listed = httpx2.get(f"{url}/v1/documents", headers=other, timeout=WAIT_S).json()["documents"]
+        found = httpx2.post(f"{url}/v1/search", json={"query": "comet lamp"}, headers=other, timeout=WAIT_S).json()
+        assert (listed, found["hits"]) == ([], [])
+        page.get_by_role("complementary", name="Earlier conversations").get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("article")).to_have_count(0)
+        expect(page.get_by_role("button", name="Attach")).to_be_visible()
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"eleven volts" not in kept
 
 
 @pytest.mark.parametrize(
