@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from extensions.judge.settings import JudgeSettings
+from extensions.judge.settings import PROMPT, JudgeSettings
 from foundation.errors import InvalidSetting, UpstreamMalformed
 from foundation.text.prose import blank_code
 from retrieval.grounding.checks import MARKER, Finding, split_statements
@@ -45,7 +45,7 @@ class JudgeCheck:
     @classmethod
     def of(cls, settings: JudgeSettings, stack_dir: Path) -> JudgeCheck:
         """Raises InvalidSetting: the prompt's file cannot be read."""
-        path = stack_dir / settings.prompt
+        path = stack_dir / (settings.prompt or PROMPT)
         try:
             orders = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ PROMPT = Path(__file__).with_name("judge.md")
 
 
 class JudgeSettings(Section):
-    prompt: Path = Field(default=PROMPT, json_schema_extra=BESIDE_STACK)
+    prompt: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """The file of its instructions, in place of `extensions/judge/judge.md`."""
     max_tokens: int = Field(default=4_000, ge=100)
     """Most tokens of its reply; a model that thinks first needs more."""

@@ -19,6 +19,8 @@ from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from serving.cli.govern import erasure
 from serving.cli.main import main
+from serving.cli.opening import open_hooks
+from serving.hooks import Place
 from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import command_line, stacks
@@ -45,7 +47,9 @@ def test_an_answer_is_in_its_trace_and_on_the_system_card(sixply: Program, tmp_p
     traced = sixply("trace", answer["trace_id"][:12])
     assert [(one["act"], one["outcome"]) for one in traced["audit"]] == [("answer", "answered")]
     assert "audit (UTC)" in sixply("trace", "last", json_too=False)
-    assert sixply("system-card")["extensions"]["audit"]["records"] == 1
+    with open_hooks(load(tmp_path / "stack.toml").settings) as hooks:
+        (rows,) = [panel.read("") for panel in hooks.panels if panel.place is Place.SYSTEM]
+    assert rows[0]["records"] == 1
     turn_off(tmp_path / "stack.toml")
     assert "audit" not in sixply("trace", "last")
     assert "make add NAME=audit" in sixply("audit-verify", status=2, json_too=False)
