@@ -81,7 +81,7 @@ def erase_the_neighbour(victim: Victim) -> Tried:
     victim.ask(erased, "Is anything here?")
     _erase(victim, "zoe-n")
     for word, person in people.items():
-        notes = [row["note"] for row in person.get("/v1/feedback").json()["feedback"]]
+        notes = [row["edit"] or row["reason"] for row in person.get("/v1/feedback").json()["feedback"]]
         tried.check(held=any(word in note for note in notes), otherwise=f"the note of {word} is gone")
         conversations = person.get("/v1/conversations").json()["conversations"]
         tried.check(held=bool(conversations), otherwise=f"the conversations of {word} are gone")

@@ -25,7 +25,7 @@ def read_and_overwrite(victim: Victim) -> Tried:
         )
         tried.check(held=reply.status_code == 404, otherwise=f"{role} overwrote it: {reply.status_code}")
     listed = hanna.get("/v1/feedback").json()["feedback"]
-    kept = [(row["answer_id"], row["note"]) for row in listed]
+    kept = [(row["answer_id"], row["edit"] or row["reason"]) for row in listed]
     tried.check(held=(answer_id, said["edit"]) in kept, otherwise=f"what hanna said is gone: {listed}")
     colleagues["operator"] = victim.person("nora-operator", "operator", tenant=TENANT)
     for role, colleague in colleagues.items():

@@ -1,5 +1,6 @@
 """Feedback on answers, without which reports know costs but no value (`make roi`)."""
 
+from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter
@@ -12,7 +13,7 @@ from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, Question, RequestBody
 from serving.http.errors import responses
-from serving.runtime import Running, admit
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admit("reads")])
 
@@ -62,15 +63,36 @@ class Feedback(RequestBody):
         return self.edit or self.reason or ""
 
 
+class Given(BaseModel):
+    """Feedback as stored: personal data is removed from its text."""
+
+    answer_id: str
+    verdict: Verdict
+    at: datetime
+    recorded_by: str
+    minutes: float | None
+    edit: str = ""
+    reason: str = ""
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        told = {name: getattr(outcome, name) for name in ("answer_id", "verdict", "at", "recorded_by", "minutes")}
+        return cls(**told, **{"edit" if outcome.verdict == "edited" else "reason": outcome.note})
+
+
 class FeedbackList(BaseModel):
-    feedback: list[Outcome]
-    """As stored: personal data is removed from `note`, which is the edited text or the reason."""
+    feedback: list[Given]
     next_cursor: str | None
 
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))
-def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> Outcome:
+def record(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> Given:
     """Record feedback on an answer that you asked for, or as an operator on any of your tenant. New feedback replaces the old."""
+    return Given.of(give(answer_id, body, caller, runtime))
+
+
+def give(answer_id: str, body: Feedback, caller: Principal, runtime: Runtime) -> Outcome:
+    """As `record`. Raises NotFound: the caller may not judge this answer."""
     system = runtime.system
     charged = [charge for charge in system.costs.of_answer(answer_id) if charge.tenant == caller.tenant]
     if not any(charge.subject == caller.subject or _judges(caller) for charge in charged):
@@ -98,7 +120,7 @@ def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     own = system.costs.asked_by(caller, (outcome.answer_id for outcome in stored))
     outcomes = system.outcomes.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
-    return FeedbackList(feedback=page, next_cursor=cursor)
+    return FeedbackList(feedback=list(map(Given.of, page)), next_cursor=cursor)
 
 
 def _judges(caller: Principal) -> bool:

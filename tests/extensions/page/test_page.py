@@ -786,7 +786,7 @@ def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Ser
     expect(said.get_by_role("status")).to_contain_text("Saved: no, 3 minutes")
     headers = {"Authorization": f"Bearer {served.reader}"}
     kept = httpx2.get(f"{served.url}/v1/feedback", headers=headers, timeout=WAIT_S).json()["feedback"][0]
-    assert (kept["verdict"], kept["note"], kept["minutes"]) == ("rejected", "It is the old lamp.", 3)
+    assert (kept["verdict"], kept["reason"], kept["minutes"]) == ("rejected", "It is the old lamp.", 3)
 
 
 def test_an_operator_sees_load_time_money_and_value_and_others_what_is_theirs(page: Page, served: Served) -> None:
