@@ -10,9 +10,10 @@ from pathlib import Path
 
 from examples.small_system import VISITOR, ask, small_system
 from extensions.audit.verification import verify_audit
+from extensions.kill_switches.stopping import lift, stop
+from extensions.kill_switches.stops import Stops
 from foundation.errors import SixplyError
 from foundation.types import Principal
-from serving.access.kill_switches import lift, stop
 from serving.cli.govern.erasure import erase
 
 READER = Principal("jon", tenant=VISITOR.tenant, roles=frozenset({"reader"}))
@@ -53,7 +54,7 @@ def main() -> None:
                     f"policy     {person.subject} and confidential documents: {verdict} by {ruling.rule}. {ruling.why}"
                 )
             print(f"before     {ask(system, 'What does a bicycle cost?').text}")
-            switches, recorders, tenant = system.stops, system.recorders, VISITOR.tenant
+            switches, recorders, tenant = system.hooks.service(Stops), system.recorders, VISITOR.tenant
             asyncio.run(stop(switches, recorders, "tenant", tenant, by="lena", reason="the fares are being corrected"))
             try:
                 ask(system, "What does a bicycle cost?")

@@ -14,7 +14,7 @@ from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts, Approver
+from orchestration.contract import Agent, AgentParts, Approver, Demand
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
@@ -47,7 +47,7 @@ def open_orchestration(
     *,
     recorders: Recorders,
     announcers: Sequence[Callable[[Approval], None]] = (),
-    stops: Any = None,
+    demand: Demand = lambda *_: None,
 ) -> Orchestration:
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened."""
     data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
@@ -79,7 +79,7 @@ def open_orchestration(
             recorders=recorders,
             clock=clock,
             approver=_open_approver(settings.policy, assembly),
-            stops=stops,
+            demand=demand,
             announce=announce,
         ),
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock, records)),

@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # LangChain takes half a second to import; the others are pla
     from retrieval.grounding.evidence import Grounding
 
 
+Guarded = Literal["tenant", "model", "effects"]
+
+
 @runtime_checkable
 class Agent(Protocol):
     """Answers questions. A refused request raises before the first event; a later failure ends the stream with an `error`
@@ -108,6 +111,14 @@ class Approver(Protocol):
 
         Called when the effect is asked for and when somebody decides, off the event loop. What it raises stops the effect.
         """
+        ...
+
+
+class Demand(Protocol):
+    """Asks every guard, such as a kill switch, whether something may go on."""
+
+    def __call__(self, kind: Guarded, name: str = "") -> None:
+        """Raises Stopped: a guard refuses it; the text says who and why. `name` is that of the tenant or the model."""
         ...
 
 

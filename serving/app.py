@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 
 from foundation.errors import InvalidSetting
 from observability.telemetry import process
-from serving.access.kill_switches import tend_records
 from serving.hooks import Hooks, Layer, Middleware, Taken
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -34,7 +33,6 @@ ROUTES = (
     "serving.api.usage",
     "serving.api.documents",
     "serving.api.approvals",
-    "serving.api.kill_switches",
     "serving.api.health",
     "serving.api.docs",
 )
@@ -123,8 +121,7 @@ def _demand_one_route_each(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
-    tended = tend_records(runtime.system.stops, runtime.system.recorders)
-    async with tended, AsyncExitStack() as opened:
+    async with AsyncExitStack() as opened:
         for lifespan in runtime.system.hooks.lifespans:
             await opened.enter_async_context(lifespan(runtime))
         yield

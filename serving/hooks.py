@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from starlette.types import ASGIApp
 
     from orchestration.actions import Approval
-    from orchestration.contract import Agent, AnswerCheck
+    from orchestration.contract import Agent, AnswerCheck, Demand, Guarded
     from orchestration.effects.records import Recorder
     from serving.access.identity import KeyStore
     from serving.http.errors import Surface
@@ -126,6 +126,8 @@ class Hooks:
     """Wraps the agent, at its place."""
     answer_checks: list[AnswerCheck] = field(default_factory=list)
     """Each says what of a model's answer was not read, beside the core's own check of markers, quotations and figures."""
+    guards: list[Demand] = field(default_factory=list)
+    """Each is asked before a tenant's request, a call of a chat model and an effect, and raises Stopped where it refuses."""
     announcers: list[Callable[[Approval], None]] = field(default_factory=list)
     """Each is told of an approval that waits; it returns at once and raises nothing."""
     routers: list[APIRouter] = field(default_factory=list)
@@ -150,6 +152,11 @@ class Hooks:
     @property
     def context(self) -> Context:
         return self.assembly.context
+
+    def demand(self, kind: Guarded, name: str = "") -> None:
+        """Ask every guard. Raises Stopped."""
+        for guard in self.guards:
+            guard(kind, name)
 
     def keep(self, built: T) -> T:
         """Return `built`, and close it when the system closes."""

@@ -127,7 +127,7 @@ class Runtime:
             needed = " or ".join(sorted(roles)) or "a role that nobody has"
             raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
         if permission != "operate":  # an operator must be able to reach the switches
-            self.system.stops.demand("tenant", principal.tenant)
+            self.system.hooks.demand("tenant", principal.tenant)
 
     async def demand_left(self, principal: Principal) -> None:
         """Raises QuotaExceeded: a quota of tokens or dollars is used up. StoreUnavailable: counters are unreachable."""

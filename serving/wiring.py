@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
-    from foundation.kill_switches import Stops
     from foundation.machine.manifest import Manifest
     from models.build import Models
     from models.contract import Call, PriceSource, Reranker
@@ -73,7 +72,6 @@ class System:
     spending: SqliteSpending
     facts: SqliteFacts
     recorders: Recorders
-    stops: Stops
     policy: Policy
     executor: Executor
     parts: AgentParts
@@ -116,16 +114,14 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     from orchestration.build import open_agent, open_orchestration
     from orchestration.effects.policy import Policy
     from orchestration.effects.records import Recorders
-    from serving.access.kill_switches import open_stops
     from serving.build import open_serving
     from serving.hooks import plug_in
 
     hooks = plug_in(settings, assembly)
     context, manifest_id = assembly.context, run.manifest_id
-    stops = open_stops(context)
     policy, erasures = Policy(settings.orchestration.policy), Erasures(context.data_dir, context.records)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
-    models = _open_models(settings, assembly, stops, policy, watching.costs)
+    models = _open_models(settings, hooks, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
     names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}
     retrieval = _open_retrieval(settings, hooks, models, partial(watching.costs.pay, models.prices))
@@ -142,7 +138,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     )
     recorders = Recorders(hooks.recorders, model=chat_name, manifest_id=manifest_id, tenant_models=names_of_tenants)
     acting = open_orchestration(
-        settings.orchestration, assembly, stops=stops, recorders=recorders, announcers=hooks.announcers
+        settings.orchestration, assembly, demand=hooks.demand, recorders=recorders, announcers=hooks.announcers
     )
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
@@ -153,7 +149,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         "settings": settings,
         "manifest": run,
         "retriever": parts.retriever,
-        "stops": stops,
         "policy": policy,
         "parts": parts,
         "erasures": erasures,
@@ -165,10 +160,8 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
 def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
     from observability.telemetry.instrument import CountedAgent
     from orchestration.effects.records import RecordedAgent
-    from serving.access.kill_switches import StoppableAgent
     from serving.hooks import Around
 
-    hooks.agents[Around.STOP] = lambda inner: StoppableAgent(inner, opened["stops"])
     hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, opened["recorders"])
     hooks.agents[Around.COUNT] = CountedAgent
     hooks.agents[Around.LIMIT] = opened["quotas"].limit_agent
@@ -177,18 +170,18 @@ def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
     return agent
 
 
-def _open_models(settings: Settings, assembly: Assembly, stops: Stops, policy: Policy, costs: CostLedger) -> Models:
+def _open_models(settings: Settings, hooks: Hooks, policy: Policy, costs: CostLedger) -> Models:
     from models.build import open_models
     from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
     from orchestration.run.judging_chat import JudgingChatModel
 
     def demand_model(name: str) -> None:
-        stops.demand("model", name)
+        hooks.demand("model", name)
         policy.demand_model(name)
 
     return open_models(
         settings.models,
-        assembly,
+        hooks.assembly,
         demand=demand_model,
         demand_one_of=policy.demand_one_of,
         watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, partial(costs.pay, prices)),

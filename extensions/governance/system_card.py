@@ -11,7 +11,6 @@ import typer
 from foundation.clock import SystemClock
 from foundation.components import checked_options
 from foundation.errors import SixplyError
-from foundation.kill_switches import Stops
 from foundation.machine import manifest
 from foundation.settings import Part, flatten
 from foundation.types import Principal
@@ -71,10 +70,6 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
         "rules": dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
         "limits": limits_of(settings),
         "retention": {name: days or "for good" for name, days in settings.foundation.retention.items()},
-        "stops": [
-            f"{stop}: {stop.reason}"
-            for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
-        ],
         "extensions": of_extensions,
         "evaluation": figures.figures(report, before),
         "evaluated": f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC):%Y-%m-%d %H:%M}."
@@ -144,7 +139,6 @@ def _show(card: Mapping[str, Any]) -> None:
         for row in card["tools"]
     ]
     show_section("tools", "tool | effect | reach | roles | approval", tools)
-    show_section("stopped", "", [[stop] for stop in card["stops"] or ["nothing"]])
     figures = [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card["evaluation"]]
     show_section(f"evaluation[/]  {card['evaluated']}[bold]", "measure | last | baseline", figures)
     show_section("known limits", "", [[limit] for limit in card["known_limits"]])

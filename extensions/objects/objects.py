@@ -17,15 +17,14 @@ from pydantic import BaseModel, RootModel, ValidationError, model_validator
 from extensions.objects.field_extraction import Field, fields_of, fill_fields
 from foundation import names
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
-from foundation.kill_switches import Stops, unless_stopped
-from foundation.machine.deadline import in_thread_within
+from foundation.machine.deadline import in_thread_within, unless_refused
 from foundation.output.money import Usd
 from foundation.text.patterns import check_schema, find_mistake
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
 from orchestration.answers.structured import Object, ask_in, generate_object
-from orchestration.contract import AgentParts
+from orchestration.contract import AgentParts, Demand
 from orchestration.effects.records import Recorders, record_of_answer
 from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
@@ -92,18 +91,22 @@ class ObjectAnswer(Generic[Object]):
 
 
 class Objects:
-    """Makes objects under the kill switches, and has each recorded."""
+    """Makes objects where no guard refuses it, and has each recorded."""
 
     def __init__(
-        self, parts: AgentParts, stops: Stops, recorders: Recorders, tenants: Mapping[str, BaseChatModel] | None = None
+        self,
+        parts: AgentParts,
+        demand: Demand,
+        recorders: Recorders,
+        tenants: Mapping[str, BaseChatModel] | None = None,
     ) -> None:
         """`tenants` are the chat models of tenants that have their own."""
-        self._parts, self._stops, self._recorders, self._tenants = parts, stops, recorders, tenants or {}
+        self._parts, self._demand, self._recorders, self._tenants = parts, demand, recorders, tenants or {}
 
     @classmethod
     def of(cls, system: System) -> Objects:
         """Return what makes them in an open system."""
-        return cls(system.parts, system.stops, system.recorders, system.tenants)
+        return cls(system.parts, system.hooks.demand, system.recorders, system.tenants)
 
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None
@@ -115,7 +118,7 @@ class Objects:
         """
 
         def demand() -> None:
-            self._stops.demand("tenant", principal.tenant)
+            self._demand("tenant", principal.tenant)
 
         demand()
         fields = fields_of(schema.model_json_schema())
@@ -128,7 +131,7 @@ class Objects:
         parts = replace(self._parts, chat=self._tenants.get(principal.tenant, self._parts.chat))
         budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
         run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
-        answer = await unless_stopped(_answer_as(schema, fields, question, text, run), demand)
+        answer = await unless_refused(_answer_as(schema, fields, question, text, run), demand)
         await self._recorders.record(**record_of_answer(answer, principal))
         return answer
 

@@ -3,6 +3,6 @@
 from foundation.extensions import Extension
 
 extension = Extension(
-    about="Commands that ask a running server: `make ask`, `ingest`, `approve`. Without it they need the server to be stopped.",
+    about="Commands that ask a running server: `make ask`, `ingest` and `approve` need no stop of it.",
     plug="extensions.served.plug:plug",
 )

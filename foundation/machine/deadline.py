@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from foundation.errors import BudgetExceeded
 
@@ -82,3 +82,21 @@ def remaining_s() -> float:
     """Return the seconds left to this work, infinite where there is no limit. Raises as `check`."""
     deadline = _CURRENT.get()
     return math.inf if deadline is None else deadline.remaining_s()
+
+
+# Seconds between two questions whether work may go on
+LOOK_S = 0.25
+
+
+async def unless_refused(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
+    """Run `work` and return its result; cancel it when `demand`, called every `LOOK_S` seconds, raises."""
+    task = asyncio.create_task(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LOOK_S)
+            if not task.done():
+                demand()
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

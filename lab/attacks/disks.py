@@ -92,7 +92,7 @@ def _no_room(victim: Victim) -> Iterator[None]:
 
 def reopen_memory() -> None:
     """A stop counts only once it is in the file, and what the disk says is nobody's business."""
-    from foundation.kill_switches import Stops
+    from extensions.kill_switches.stops import Stops
 
     def add(*_: object, **__: object) -> object:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -92,7 +92,7 @@ class Player:
                 effects=effects,
                 recorders=system.recorders,
                 clock=system.context.clock,
-                stops=system.stops,
+                demand=system.hooks.demand,
             )
             orchestration = system.settings.orchestration
             answers = orchestration.answers.model_copy(update={"max_question_characters": UNLIMITED})

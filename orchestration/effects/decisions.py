@@ -12,7 +12,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, Requirement
 from orchestration.calls import RULES, Denial, UnfitArguments, check_in_time, metadata_of
-from orchestration.contract import Approver
+from orchestration.contract import Approver, Demand
 from orchestration.effects.approvals import GrantedMeanwhile, SqliteApprovals
 from orchestration.effects.policy import Policy, is_same_person
 from orchestration.effects.records import Recorders
@@ -28,7 +28,7 @@ class Decisions:
     _recorders: Recorders
     _approver: Approver | None
     _clock: Clock
-    _stops: Any  # `foundation.kill_switches.Stops`, or `None`
+    _demand: Demand
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve with the requested or other arguments, or reject; exactly once.
@@ -38,8 +38,8 @@ class Decisions:
         take the edited arguments), Stopped (effects are stopped; it still waits).
         """
         approval = await self.may_decide(decision.approval_id, principal)
-        if self._stops is not None and decision.approve:
-            self._stops.demand("effects")
+        if decision.approve:
+            self._demand("effects")
         edited = await self._check_edited(decision, approval)
         decided = await self._decide_as_granted(decision, approval, edited, principal)
         crash_point("decided")

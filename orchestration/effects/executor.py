@@ -47,7 +47,7 @@ from orchestration.calls import (
     keep_plain,
     metadata_of,
 )
-from orchestration.contract import Approver
+from orchestration.contract import Approver, Demand
 from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
@@ -77,7 +77,7 @@ class Executor(Decisions):
         recorders: Recorders,
         clock: Clock,
         approver: Approver | None = None,
-        stops: Any = None,
+        demand: Demand = lambda *_: None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
         if strange := [tool for tool in tools if not isinstance(tool, BaseTool)]:
@@ -91,7 +91,7 @@ class Executor(Decisions):
         self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
         self.approvals, self._effects, self._recorders = approvals, effects, recorders
         self._approver = approver
-        self._clock, self._stops, self._announce = clock, stops, announce
+        self._clock, self._demand, self._announce = clock, demand, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
         # weak references: a lock is dropped when no call with its key is running
         self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -347,13 +347,11 @@ class Executor(Decisions):
         return deny(call, "forbidden", text).model_copy(update={"rule": rule})
 
     def _stop_reason(self, tool: BaseTool, principal: Principal) -> str:
-        """Return why a kill switch stops this call; empty where none does."""
-        if self._stops is None:
-            return ""
+        """Return why a guard stops this call; empty where none does."""
         try:
-            self._stops.demand("tenant", principal.tenant)
+            self._demand("tenant", principal.tenant)
             if metadata_of(tool, "effect", True):
-                self._stops.demand("effects")
+                self._demand("effects")
         except Stopped as error:
             return str(error)
         return ""

@@ -40,9 +40,6 @@ COMMANDS = {
         "approvals": ("serving.cli.govern.approvals:approvals", "Actions that wait for a person."),
         "approve": ("serving.cli.govern.approvals:approve", "Let one of them happen."),
         "reject": ("serving.cli.govern.approvals:reject", "Forbid one of them."),
-        "stop": ("serving.cli.govern.switches:stop", "Kill switch: holds from the next step of any work."),
-        "lift": ("serving.cli.govern.switches:lift", "Let work again what was stopped."),
-        "stops": ("serving.cli.govern.switches:stops", "What is stopped, by whom and why."),
     },
     "What happened, and what it cost": {
         "traces": ("serving.cli.govern.traces:traces", "The latest answers, searches, writes and what broke."),

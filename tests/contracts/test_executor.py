@@ -50,9 +50,11 @@ async def a_read_tool_is_called_for_the_caller(world: World, executor: Executor)
 
 
 async def a_tool_in_no_list_of_the_callers_roles_is_denied(world: World, executor: Executor) -> None:
-    for tool, principal in (("send_parcel", READER), ("find_parcel", LEAD), ("format_disk", NORTH)):
+    for tool, principal in (("send_parcel", READER), ("find_parcel", LEAD)):
         outcome = await call(executor, tool, {"parcel_id": "P-123"}, principal=principal)
         assert (outcome.status, outcome.reason) == ("denied", "role")
+    unknown = await call(executor, "format_disk", {"parcel_id": "P-123"})
+    assert (unknown.status, unknown.reason) == ("failed", "arguments")
     assert world.depot.callers == []
 
 

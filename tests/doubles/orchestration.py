@@ -294,7 +294,7 @@ class World:
             recorders=self.recorders,
             clock=self.clock,
             approver=self.approver,
-            stops=self.stops,
+            demand=self.stops.demand if self.stops else lambda *_: None,
             announce=self.announce,
         )
 

@@ -271,7 +271,7 @@ class MemoryApprovals:
         return 1
 
 
-REMOVABLE = ("foundation.kill_switches", "orchestration.memory.facts")
+REMOVABLE = ("orchestration.memory.facts",)
 """A project can be without each of them."""
 
 
@@ -290,12 +290,14 @@ class FakeSystem:
     executor: Any = field(default_factory=lambda: SimpleNamespace(approver_roles=frozenset()))
     parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))
 
+    @property
+    def stops(self) -> Any:
+        """The switches of a world with kill_switches on."""
+        return next(service for service in self.hooks.services if hasattr(service, "demand"))
+
     def __post_init__(self) -> None:
         self.policy = Policy(self.settings.orchestration.policy)
-        switches, facts = map(load_if_there, REMOVABLE)
-        self.stops: Any = SimpleNamespace(demand=lambda *_: None)
-        if switches:
-            self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
+        (facts,) = map(load_if_there, REMOVABLE)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger, self.vectors)
         self.retriever = MemoryRetriever(self.ledger)

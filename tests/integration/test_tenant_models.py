@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from foundation import names
-from foundation.errors import InvalidSetting, SixplyError
+from foundation.errors import InvalidSetting, SixplyError, Stopped
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.effects.records import Record
 from orchestration.events import Answer
@@ -160,7 +160,12 @@ async def test_a_conversation_goes_on_with_the_model_of_its_tenant_and_is_read_a
 
 async def test_a_stopped_model_stops_its_tenant_alone(opened: Opened) -> None:
     with opened() as (system, everybody, north):
-        system.stops.add("model", "of-the-north", by="op", reason="a test")
+
+        def refuse(kind: str, name: str = "") -> None:
+            if (kind, name) == ("model", "of-the-north"):
+                raise Stopped("of-the-north was stopped for a test.")
+
+        system.hooks.guards.append(refuse)
         with pytest.raises(SixplyError, match="of-the-north"):
             await ask(system, NORA)
         assert (await ask(system, ANA)).status == "answered"

@@ -53,7 +53,7 @@ def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
     ("before", "after"),
     [
         ("retrieval/documents.py:is_readable", "retrieval/documents.py:is_legible"),
-        ("foundation/kill_switches.py:Stops.demand", "foundation/kill_switches.py:Stops.ask"),
+        ("extensions/kill_switches/stops.py:Stops.demand", "extensions/kill_switches/stops.py:Stops.ask"),
         ("serving/cli/govern/erasure.py", "serving/eraser.py"),
         ("orchestration.policy.effects_without_approval", "orchestration.policy.asked"),
         ("::test_every_dropped_record_is_found", "::test_nothing"),

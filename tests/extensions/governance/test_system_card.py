@@ -12,8 +12,6 @@ import pytest
 import typer
 
 from extensions.governance import risk_register, system_card
-from foundation.clock import SystemClock
-from foundation.kill_switches import Stops
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -104,17 +102,15 @@ def test_the_last_evaluation_stands_beside_the_baseline(
     assert any("make bench-pii" in one for one in found["known_limits"])
 
 
-def test_what_is_stopped_and_what_is_gone_is_told(
+def test_what_is_gone_is_told(
     drawn: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn()
-    Stops(tmp_path / "var" / "stops.json", SystemClock()).add("effects", "", by="ada", reason="a wrong refund")
     register = tmp_path / "risks.toml"
-    register.write_text((ROOT / "risks.toml").read_text().replace("Stops.demand", "Stops.beg"))
+    register.write_text((ROOT / "risks.toml").read_text().replace("check_answer", "beg_answer"))
     found = drawn(str(register))
     assert not found["ok"]
-    assert found["stops"] == ["effects: a wrong refund"]
-    told = "unstoppable: there is no foundation/kill_switches.py:Stops.beg"
+    told = "invented: there is no retrieval/grounding/checks.py:beg_answer"
     assert sorted(found["gone"]) == sorted([*GONE, told])
-    assert "Stops.beg" in found["page"]
+    assert "beg_answer" in found["page"]
     assert "take the control out" in " ".join(capsys.readouterr().out.split())

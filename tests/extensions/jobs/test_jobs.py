@@ -38,14 +38,15 @@ from tests.forks import fork, preload
 
 PATIENCE_S = 60
 stoppable = pytest.mark.skipif(
-    not is_there("foundation.kill_switches"), reason="not claimed: the kill switches were left out"
+    not is_there("extensions.kill_switches.stops"), reason="not claimed: the kill switches were left out"
 )
+ON = ("jobs", "kill_switches") if is_there("extensions.kill_switches.stops") else ("jobs",)
 preload(__name__, *ROUTES)
 
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs",))
+    return world(tmp_path, extensions=ON)
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_job_that_another_worker_is_told_to_cancel_ends_with_its_current_item(
 
 
 def test_people_come_first(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), concurrent_answers=2)
+    given = world(tmp_path, extensions=ON, concurrent_answers=2)
     with running(given.system) as url:
         job_id = call(url, given.reader, "POST", "/answers", **batch("wait")).json()["job_id"]
         assert given.system.agent.started.wait(PATIENCE_S)
@@ -303,7 +304,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def serve_until_poisoned(folder: Path) -> None:
     """A process whose double of an agent kills it when it is asked for poison."""
-    system = world(folder, extensions=("jobs",)).system
+    system = world(folder, extensions=ON).system
     stream = system.agent.stream
 
     def swallow(request: Any, principal: Any) -> Any:
@@ -469,7 +470,7 @@ def test_tenants_take_turns_item_by_item(given: World, base_url: str) -> None:
 
 
 def test_a_tenant_has_so_many_jobs_at_work_and_no_more(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), sections={"jobs": {"running_per_tenant": 2}})
+    given = world(tmp_path, extensions=ON, sections={"jobs": {"running_per_tenant": 2}})
     with running(given.system) as url:
         sent = [call(url, given.reader, "POST", "/answers", **batch("wait")) for _ in range(3)]
         assert [one.status_code for one in sent] == [202, 202, 429]
@@ -483,7 +484,7 @@ def test_a_tenant_has_so_many_jobs_at_work_and_no_more(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_tenants_jobs_have_a_limit_and_old_ones_make_room(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), sections={"jobs": {"mb_per_tenant": 0.01}})
+    given = world(tmp_path, extensions=ON, sections={"jobs": {"mb_per_tenant": 0.01}})
     with running(given.system) as url:
         first = call(url, given.reader, "POST", "/answers", **batch(*["When? " + "x" * 1_500] * 2)).json()["job_id"]
         ended(url, given.reader, first)
@@ -591,7 +592,7 @@ async def test_a_turn_that_was_given_to_somebody_who_leaves_is_passed_on() -> No
 
 
 def test_an_item_fails_where_its_person_has_nothing_left_to_spend(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), serving={"quotas": {"tenant": {"tokens": {"day": 10}}}})
+    given = world(tmp_path, extensions=ON, serving={"quotas": {"tenant": {"tokens": {"day": 10}}}})
     system = given.system
     system.agent = QuotaAgent(system.agent, system.quotas)
     with running(system) as url:
@@ -602,7 +603,7 @@ def test_an_item_fails_where_its_person_has_nothing_left_to_spend(tmp_path: Path
 
 
 def test_off_there_are_no_jobs_and_those_of_a_person_are_still_erased(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",))
+    given = world(tmp_path, extensions=ON)
     reader = Principal("reader@north", "north")
     asyncio.run(begin_unasked(given.system.hooks.service(JobStore), "answers", reader))
     without = world(tmp_path)
@@ -624,7 +625,7 @@ def test_the_doctor_tells_of_jobs_that_stand_while_they_are_off(data_dir: Path) 
 
 
 async def test_a_job_has_its_turns_in_a_flood_of_another_tenants_requests(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs",), concurrent_answers=2)
+    given = world(tmp_path, extensions=ON, concurrent_answers=2)
     app = create_app(given.system)
     reader = {"Authorization": f"Bearer {given.reader}"}
     transport = httpx2.ASGITransport(app)

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from extensions.objects.objects import Objects
 from foundation.errors import Stopped
-from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from tests.doubles.orchestration import NORTH, World
 from tests.doubles.provider import metered
@@ -23,7 +22,6 @@ from tests.integration.test_bill_parity import ADA, FACT, Open, open_desk
 @pytest.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
     made = World(data_dir)
-    made.stops = Stops(data_dir / "stops.json", made.clock)
     yield made
     made.close()
 
@@ -57,9 +55,15 @@ async def test_an_object_that_a_model_writes_for_a_stopped_tenant_is_left_at_onc
         code: str = Field(pattern=r"^X-\d{9}$")
 
     world.chat = Waiting()
-    objects = Objects(world.parts(), world.stops, world.recorders)
+    stopped: list[str] = []
+
+    def demand(kind: str, name: str = "") -> None:
+        if name in stopped:
+            raise Stopped(f"{kind} {name} is stopped.")
+
+    objects = Objects(world.parts(), demand, world.recorders)
     asked = asyncio.create_task(objects.answer_as(Wanted, "Which code?", NORTH, text="None stands here."))
     await asyncio.wait_for(begun.wait(), 60)
-    world.stops.add("tenant", "north", by="ola", reason="")
+    stopped.append("north")
     with pytest.raises(Stopped):
         await asked

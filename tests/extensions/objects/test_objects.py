@@ -16,7 +16,6 @@ from extensions.objects import field_extraction, objects
 from extensions.objects.field_extraction import fields_of, fill_fields
 from extensions.objects.objects import Objects, model_of
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
-from foundation.kill_switches import Stops
 from foundation.text import patterns
 from models.chat.scripted import ScriptedChat
 from orchestration.language import text_values
@@ -54,7 +53,7 @@ def world(data_dir: Path) -> Iterator[World]:
 
 
 def making(world: World) -> Objects:
-    return Objects(world.parts(), Stops(world.folder / "stops.json", world.clock), world.recorders)
+    return Objects(world.parts(), lambda *_: None, world.recorders)
 
 
 async def test_what_the_text_states_is_read_and_no_model_is_asked(world: World) -> None:
@@ -122,12 +121,15 @@ async def test_documents_that_do_not_say_it_or_may_not_be_read_are_a_failure(wor
 
 
 async def test_every_object_is_in_the_audit_and_a_stopped_tenant_gets_none(world: World) -> None:
-    stops = Stops(world.folder / "stops.json", world.clock)
     given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
     assert [(record.run_id, record.act) for record in world.records] == [(given.answer_id, "answer")]
-    stops.add("tenant", "north", by="test", reason="a trial")
-    with pytest.raises(Stopped):
-        await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
+
+    def refuse(kind: str, name: str = "") -> None:
+        raise Stopped(f"{kind} {name} was stopped for a trial.")
+
+    stopped = Objects(world.parts(), refuse, world.recorders)
+    with pytest.raises(Stopped, match="tenant north"):
+        await stopped.answer_as(Order, QUESTION, NORTH, text=TEXT)
 
 
 @pytest.mark.parametrize("question", ["", "  \n"])

@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+pytest.importorskip("extensions.served", reason="not claimed: commands that ask a server were left out")
+
 from serving.access.identity import KeyStore
 from serving.cli.address import find_address
 from serving.settings import load
@@ -18,8 +20,8 @@ SHAPE = {"type": "object", "properties": {"quantity": COUNT}, "required": ["quan
 
 
 @pytest.fixture(autouse=True)
-def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["objects"]')
+def on(monkeypatch: pytest.MonkeyPatch, sixply: Run) -> None:
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["objects", "served"]')
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ from unittest.mock import Mock
 import pytest
 from pydantic import SecretStr
 
+from extensions.kill_switches import command as switches
+from extensions.kill_switches.stops import Stops
 from extensions.postgres.claiming import ClaimingAgent
 from extensions.postgres.plug import check_records
 from extensions.postgres.records import Options, SharedRecords, SharedTables
 from foundation.clock import SystemClock
 from foundation.errors import Conflict, Forbidden, Gone, NotFound, PersonErased, Stopped, StoreUnavailable
-from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings, Part
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.types import Principal
@@ -29,7 +30,7 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from serving.cli.govern import erasure, switches
+from serving.cli.govern import erasure
 from serving.settings import Settings
 from tests import services
 from tests.doubles.effects_child import CUSTOMER, QUESTION, replica

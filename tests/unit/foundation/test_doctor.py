@@ -185,8 +185,8 @@ def test_fallbacks_and_lists_of_parts_are_checked_too():
     ("behaviour", "profile", "found", "advice"),
     [
         (ok("Hello."), {"tool_calling": True}, "a-model answers; its agent is tool_calling", ""),
-        (ok("Hello."), {"tool_calling": False}, "a-model answers; its agent is graph", ""),
-        (ok("Hello."), None, "a-model answers; its agent is graph", "make model-check"),
+        (ok("Hello."), {"tool_calling": False}, "a-model answers; its agent is quoting", ""),
+        (ok("Hello."), None, "a-model answers; its agent is quoting", "make model-check"),
         (ok(""), None, "a-model gave an empty reply", "max_tokens"),
         (status(401), None, "401", "stack.toml"),
     ],

@@ -1,7 +1,6 @@
 """The command line as people meet it: help, errors, keys, and commands that need no model."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,17 +141,6 @@ def test_a_data_folder_that_cannot_be_made_is_named(
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
     assert "file/var cannot be made or written: Not a directory. Choose another" in said
-
-
-def test_the_kill_switch_works_for_a_user_without_a_name(
-    cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where a container runs under a number that no file of users knows."""
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
-    assert cli("stop", "all", "--reason", "x").returncode == 0
-    assert f"user-{os.getuid()}@terminal" in cli("stops").stdout
 
 
 def test_parts_of_your_own_are_found_in_the_current_folder(

@@ -15,9 +15,11 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from extensions.kill_switches import stopping
+from extensions.kill_switches.stopping import StoppableAgent, tend_records
+from extensions.kill_switches.stops import Stops
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
-from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity
 from models.resilience.resilient_chat import FALLBACK, resilient
@@ -27,8 +29,6 @@ from orchestration.effects.records import Record
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from serving.access import kill_switches
-from serving.access.kill_switches import StoppableAgent, tend_records
 from serving.app import create_app
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
@@ -177,7 +177,7 @@ async def test_a_model_is_stopped_in_the_middle_of_a_stream(world: World) -> Non
 
 @pytest.fixture
 async def given(tmp_path: Path) -> AsyncIterator[tuple[serving.World, httpx2.AsyncClient]]:
-    made = serving.world(tmp_path)
+    made = serving.world(tmp_path, extensions=("kill_switches",))
     transport = httpx2.ASGITransport(create_app(made.system))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield made, client
@@ -271,11 +271,11 @@ async def test_a_stop_that_no_other_process_can_be_told_of_is_no_success_holds_h
 async def test_who_stops_something_is_answered_while_a_frozen_database_is_silent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kill_switches, "TELLING_S", 0.01)
+    monkeypatch.setattr(stopping, "TELLING_S", 0.01)
     answers, write = threading.Event(), world.stops.write_pending
     monkeypatch.setattr(world.stops, "write_pending", lambda: answers.wait(60) and write())
     with pytest.raises(StoreUnavailable) as told:
-        await kill_switches.stop(world.stops, world.recorders, "effects", "", by="ola", reason="frozen")
+        await stopping.stop(world.stops, world.recorders, "effects", "", by="ola", reason="frozen")
     assert "in force in the process that answered" in told.value.public
     assert [stop.reason for stop in world.stops.list()] == ["frozen"]
     assert world.stops.pending

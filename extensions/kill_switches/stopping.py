@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
+from extensions.kill_switches.stops import Kind, Stop, Stops
 from foundation.components import Context
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
-from foundation.kill_switches import Kind, Stop, Stops, unless_stopped
+from foundation.machine.deadline import unless_refused
 from foundation.types import Principal
 from orchestration.contract import Agent
 from orchestration.events import Event
@@ -131,7 +132,7 @@ class StoppableAgent(AgentWrapper):
 
         async def watch(emit: Callable[[Event], None]) -> None:
             # also between two events: a model may think for a minute
-            await unless_stopped(emit_all(emit), demand)
+            await unless_refused(emit_all(emit), demand)
 
         demand()
         try:

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from foundation.kill_switches import Stop, parse
-from serving.access import kill_switches
+from extensions.kill_switches import stopping
+from extensions.kill_switches.stops import Stop, Stops, parse
 from serving.access.identity import Operator
 from serving.api.schemas import RequestBody, Text
 from serving.http.errors import responses
-from serving.runtime import Running
+from serving.runtime import Running, Runtime
 
 router = APIRouter(prefix="/v1/stops", tags=["oversight"])
 What = Annotated[str, Path(max_length=200, description="effects, all, tenant:NAME or model:NAME", examples=["effects"])]
@@ -29,7 +29,7 @@ class StopList(BaseModel):
 @router.get("", responses=responses())
 async def stopped(_: Operator, runtime: Running) -> StopList:
     """List what is stopped, by whom and why."""
-    return StopList(stops=list(runtime.system.stops.list()))
+    return StopList(stops=list(_stops(runtime).list()))
 
 
 @router.put("/{what}", responses=responses())
@@ -40,13 +40,17 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
     """
     kind, name = parse(what)
     system = runtime.system
-    notes = await kill_switches.stop(system.stops, system.recorders, kind, name, by=caller.subject, reason=body.reason)
-    return StopList(stops=list(system.stops.list()), notes=notes)
+    notes = await stopping.stop(_stops(runtime), system.recorders, kind, name, by=caller.subject, reason=body.reason)
+    return StopList(stops=list(_stops(runtime).list()), notes=notes)
 
 
 @router.delete("/{what}", responses=responses(404))
 async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
     """Lift a kill switch."""
     kind, name = parse(what)
-    await kill_switches.lift(runtime.system.stops, runtime.system.recorders, kind, name, by=caller.subject)
-    return StopList(stops=list(runtime.system.stops.list()))
+    await stopping.lift(_stops(runtime), runtime.system.recorders, kind, name, by=caller.subject)
+    return StopList(stops=list(_stops(runtime).list()))
+
+
+def _stops(runtime: Runtime) -> Stops:
+    return runtime.system.hooks.service(Stops)

@@ -4,14 +4,13 @@
 `all`: nothing is done for anybody.
 """
 
-import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, cast
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
@@ -71,7 +70,7 @@ class Stops:
         self.unwritten: StoreUnavailable | None = None
         """The error of the last attempt to write; `None`: it succeeded."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
-        """Stops that are in force and not recorded yet, with their authors; see serving/access/kill_switches.py."""
+        """Stops that are in force and not recorded yet, with their authors; see stopping.py."""
 
     def list(self) -> tuple[Stop, ...]:
         """Return the stops in force, oldest first. Raises Stopped: the file cannot be read."""
@@ -157,22 +156,3 @@ class Stops:
 
     def _write(self, stops: Sequence[Stop]) -> None:
         self._file.write([asdict(stop) for stop in stops], size=RESERVE)
-
-
-T = TypeVar("T")
-# Seconds between checks of the switches while work goes on
-LOOK_S = 0.25
-
-
-async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
-    """Run `work` and return its result; cancel it when `demand`, called every `LOOK_S` seconds, raises."""
-    task = asyncio.create_task(work)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=LOOK_S)
-            if not task.done():
-                demand()
-        return await task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

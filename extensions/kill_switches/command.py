@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from extensions.kill_switches.stops import Stops, parse
 from foundation.clock import SystemClock
 from foundation.errors import StoreUnavailable
-from foundation.kill_switches import Stops, parse
 from serving.cli import terminal
 from serving.cli.opening import open_recorders
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
@@ -25,7 +25,7 @@ def stop(
     stack: Stack = STACK,
 ) -> None:
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
-    from serving.access import kill_switches
+    from extensions.kill_switches import stopping
 
     (kind, name), by = parse(what), f"{user_name()}@terminal"
     try:
@@ -38,18 +38,18 @@ def stop(
         message = f"Nothing was stopped. {error} Meanwhile PUT /v1/stops/{what} stops the process that answers it."
         raise type(error)(message) from error
     with open_recorders(load_stack(stack).settings) as recorders:
-        for sentence in asyncio.run(kill_switches.stop(switches, recorders, kind, name, by=by, reason=reason)):
+        for sentence in asyncio.run(stopping.stop(switches, recorders, kind, name, by=by, reason=reason)):
             terminal.show_note(sentence)
     stops(stack=stack)
 
 
 def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack: Stack = STACK) -> None:
     """Let work again what was stopped."""
-    from serving.access import kill_switches
+    from extensions.kill_switches import stopping
 
     switches, named = _open(stack), parse(what)
     with open_recorders(load_stack(stack).settings) as recorders:
-        asyncio.run(kill_switches.lift(switches, recorders, *named, by=f"{user_name()}@terminal"))
+        asyncio.run(stopping.lift(switches, recorders, *named, by=f"{user_name()}@terminal"))
     stops(stack=stack)
 
 
