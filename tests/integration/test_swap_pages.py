@@ -208,10 +208,6 @@ def _refuses_the_word(system: System) -> None:
         asyncio.run(trial.ask(system, "Will you win the lawsuit?", PERSON))
 
 
-def _gives_it_again(system: System) -> None:
-    assert asyncio.run(trial.ask(system, f"{QUESTION} ", PERSON)).cached
-
-
 def _counts_layers(system: System) -> None:
     system.telemetry.flush()
     assert {"retrieval", "orchestration"} <= set(sys.modules["layer_counter"].COUNTED)
@@ -230,7 +226,6 @@ EFFECTS: Mapping[str, Callable[[System], None]] = {
     "Tools of your own": _has_one_tool,
     "Prompts: a persona for one tenant": _gives_one_tenant_a_persona,
     "A rule before the agent": _refuses_the_word,
-    "Answers that were given before": _gives_it_again,
     "An exporter of your own": _counts_layers,
 }
 """What else a swap does, by its title."""
