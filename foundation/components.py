@@ -126,27 +126,6 @@ class Assembly:
         return self.keep(load(section, chosen, context or self.context, expected=expected))
 
 
-def is_there(module: str) -> bool:
-    """Whether a removable module exists in this tree, whatever else is installed."""
-    place = Path(__file__).parents[1].joinpath(*module.split("."))
-    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
-
-
-def load_removable(module: str, *, asking: str = "stack.toml") -> ModuleType:
-    """Import a module that may have been deleted. Raises MissingDependency: it was; the text names what is `asking`."""
-    if is_there(module):
-        return import_module(module)
-    raise MissingDependency(
-        f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that "
-        "file. Leave that out, or bring the file back: from git, or from the template that pyproject.toml names."
-    )
-
-
-def load_if_there(module: str) -> Any:
-    """Import a removable module; return `None` where it was deleted."""
-    return load_removable(module) if is_there(module) else None
-
-
 def options_of(section: str, use: str) -> type[BaseModel] | None:
     """Return the adapter's `Options`; `None` for a class of the ecosystem, which checks its own keywords."""
     module, attribute = _find(section, use)

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from foundation.components import Assembly, load_removable
+from foundation.components import Assembly
 from foundation.errors import InvalidSetting, did_you_mean
 from foundation.settings import Part
 from models.contract import BaseChatModel
@@ -116,7 +116,8 @@ def open_agent(
     agents = {tenant: open_with(chat) for tenant, chat in chats.items()}
     if cheaper:
         by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
-        cascade = load_removable("orchestration.flow.cascade", asking="[[models.cheaper]]")
+        from orchestration.flow import cascade
+
         trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
         for tenant, chat in chats.items():
             agents[tenant] = cascade.CascadeAgent(trying, identity(chat)[1], agents[tenant], settings)

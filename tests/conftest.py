@@ -21,12 +21,12 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from foundation.components import is_there
 from foundation.machine import process
 from foundation.machine.process import STOP
 from tests import services
 from tests.contracts.under_test import NAMED
 from tests.doubles import opened
+from tests.there import is_there
 
 COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITHUB_ACTIONS")
 """Each of them has terminals painted that are none."""

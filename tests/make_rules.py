@@ -10,9 +10,9 @@ from typing import Any
 
 import typer
 
-from foundation.components import is_there
 from serving.cli import main as product
 from serving.cli import make
+from tests.there import is_there
 
 ROOT = Path(__file__).parents[1]
 LAB = ROOT / "lab" / "lab.mk"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from foundation.components import load_if_there
+from tests.there import load_if_there
 
 KEY = "of the one server that all of them ask"
 

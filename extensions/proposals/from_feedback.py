@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from extensions.proposals.review import Proposal
-from foundation.components import load_removable
 from foundation.types import Principal
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import REFUSALS, GoldenCase
 from observability.stores.outcomes import Outcome
+from observability.telemetry.personal_data import redact
 from orchestration.events import Turn
 
 
@@ -24,7 +24,6 @@ def proposals(
     outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
     """Return a proposal for each outcome whose conversation is kept and whose question is no case yet."""
-    redact = load_removable("observability.telemetry.personal_data", asking="make cases-from-feedback").redact
     questions = {case.question.strip().casefold() for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from foundation.components import load_if_there
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
@@ -85,18 +84,15 @@ class OutcomeStore:
     def record(self, outcome: Outcome, *, scope: Scope | None = None) -> Outcome:
         """Store an outcome and return it as stored. It replaces an earlier one of the same answer. `scope`: what whoever wrote
         the note may see, so whoever else reads it must see as much; without it nobody else does.
-        Raises InvalidRequest: unknown verdict, negative or infinite minutes, or a note where nothing redacts it.
+        Raises InvalidRequest: unknown verdict, or negative or infinite minutes.
         """
+        from observability.telemetry.personal_data import redact
+
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
-        personal_data = load_if_there("observability.telemetry.personal_data")
-        if outcome.note and not personal_data:
-            raise InvalidRequest(
-                "No note or edit is kept here: this project goes without redaction. Send the verdict alone."
-            )
-        stored = replace(outcome, note=personal_data.redact(outcome.note) if outcome.note else "")
+        stored = replace(outcome, note=redact(outcome.note) if outcome.note else "")
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
         insert = f"INSERT INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         replaced = ", ".join(f"{name} = excluded.{name}" for name in row)

@@ -13,7 +13,7 @@ from typing import IO, Any
 from foundation.output.credentials import mask_text
 from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
-from observability.telemetry.span_content import redact
+from observability.telemetry.personal_data import redact
 
 OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions")
 # Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`

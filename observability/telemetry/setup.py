@@ -23,12 +23,10 @@ from opentelemetry.trace import Span, Tracer
 from opentelemetry.util.types import Attributes
 
 from foundation import names
-from foundation.components import load_removable
 from foundation.errors import InvalidSetting
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics, process
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
-from observability.telemetry.span_content import PERSONAL_DATA
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
@@ -39,10 +37,8 @@ _open: list[Telemetry] = []
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
     """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
-    Raises InvalidSetting: another OpenTelemetry set-up has claimed this process. MissingDependency: nothing redacts content here.
+    Raises InvalidSetting: another OpenTelemetry set-up has claimed this process.
     """
-    if settings.capture_content:
-        load_removable(PERSONAL_DATA, asking="[observability] capture_content")
     attributes = {
         names.SERVICE_NAME: settings.service_name,
         names.SERVICE_VERSION: process.version(),

@@ -9,11 +9,8 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
 from foundation import names
-from foundation.components import load_if_there
 from foundation.output.rendering import encodable
-
-PERSONAL_DATA = "observability.telemetry.personal_data"
-_personal_data = load_if_there(PERSONAL_DATA)
+from observability.telemetry.personal_data import redact
 
 
 def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
@@ -40,11 +37,6 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
-
-
-def redact(text: str) -> str:
-    """Take personal data out of a text. Without `personal_data.py` it stays as it is, and `capture_content` is refused."""
-    return str(_personal_data.redact(text)) if _personal_data else text
 
 
 def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:

@@ -15,13 +15,12 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
-from foundation.components import load_if_there
 from foundation.errors import InvalidSetting
 from foundation.settings import Section
 from models.pricing import identity
 from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
-from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
@@ -59,16 +58,14 @@ class ToolCallingAgent(MessageAgent):
         profile = parts.chat.profile or {}
         window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
-        client = load_if_there("orchestration.middleware.client")
-        check = client.FormatMiddleware if client else CitationMiddleware
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
-            *([client.ClientToolsMiddleware()] if client else []),
+            ClientToolsMiddleware(),
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=window),
-            check(),
+            FormatMiddleware(),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

@@ -6,7 +6,6 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from foundation.components import is_there
 from foundation.errors import NotFound
 from foundation.types import Principal
 from observability.stores.outcomes import Outcome, Verdict
@@ -19,7 +18,6 @@ router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admit("reads")
 
 
 # Without redaction the store refuses all texts, so that a verdict must not need one
-TAKES_TEXT = is_there("observability.telemetry.personal_data")
 AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
 
 Minutes = Annotated[float, Field(ge=0, le=100_000, description="That a person spent on the case.", examples=[4])]
@@ -48,9 +46,9 @@ class Feedback(RequestBody):
 
     @model_validator(mode="after")
     def _check_text(self) -> Self:
-        wanted = {"edited": {"edit"}, "rejected": {"reason"}}.get(self.verdict, set()) if TAKES_TEXT else set()
+        wanted = {"edited": {"edit"}, "rejected": {"reason"}}.get(self.verdict, set())
         sent = {name for name in ("edit", "reason") if getattr(self, name) is not None}
-        if sent != wanted and TAKES_TEXT and (self.verdict, sent) != ("escalated", {"reason"}):
+        if sent != wanted and (self.verdict, sent) != ("escalated", {"reason"}):
             needs = "".join(wanted)
             raise ValueError(
                 f'"{self.verdict}" ' + (f'needs "{needs}", and no other text' if needs else "takes no such text")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import is_there
 from observability.stores.costs import CostLedger
 from serving.cli.main import COMMANDS
+from tests.there import is_there
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {

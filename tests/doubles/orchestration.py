@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from foundation.components import Context, load, load_if_there
+from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import Principal, Scope, Usage
@@ -43,6 +43,7 @@ from orchestration.settings import (
 from retrieval.documents import Chunk, Entry, Hit, Parsed, Source
 from retrieval.settings import GroundingSettings
 from tests.doubles.strong import calls, clerk, strong
+from tests.there import load_if_there
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
 READER = Principal(subject="rui", tenant="north", roles=frozenset({"reader"}))

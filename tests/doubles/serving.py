@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from foundation.clock import SystemClock
-from foundation.components import Assembly, Context, load_if_there
+from foundation.components import Assembly, Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.settings import FoundationSettings
 from foundation.stores.erasures import Erasures
@@ -40,6 +40,7 @@ from serving.build import open_serving
 from serving.hooks import plug_in
 from serving.settings import HttpSettings, ServingSettings, Settings, with_sections
 from tests.doubles.opened import CLOSE
+from tests.there import load_if_there
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."

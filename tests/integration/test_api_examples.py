@@ -81,7 +81,6 @@ def test_errors_are_declared_in_the_status_and_the_media_type_that_callers_get(
             assert media == {"application/json" if vendor else MEDIA_TYPE}, f"{method} {path}"
 
 
-@pytest.mark.needs("observability.telemetry.personal_data")
 async def test_every_example_works(given: World, document: dict[str, Any]) -> None:
     transport = httpx2.ASGITransport(create_app(given.system))
     headers = {"Authorization": f"Bearer {given.all_roles}"}

@@ -9,10 +9,9 @@ import pytest
 
 from extensions.value.outcome_contract import load_contract
 from extensions.value.roi import value_report
-from observability.stores import history, outcomes
+from observability.stores import history
 from orchestration.events import Event
 from retrieval.documents import Citation
-from serving.api import feedback
 from serving.app import create_app
 from tests.doubles.serving import World, answer, charge, world
 
@@ -85,17 +84,6 @@ async def test_the_last_word_counts_and_personal_data_is_not_kept(given: World, 
     (kept,) = given.system.outcomes.all()
     assert (kept.verdict, kept.recorded_by) == ("rejected", "operator@north")
     assert "ada@example.org" not in kept.note
-
-
-async def test_without_redaction_a_verdict_needs_no_text_and_takes_none(
-    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feedback, "TAKES_TEXT", False)
-    monkeypatch.setattr(outcomes, "load_if_there", lambda _: None)
-    refused = await say(api, given.reader, verdict="rejected", reason="Wrong for ada@example.org.")
-    assert (refused.status_code, "Send the verdict alone" in refused.text) == (422, True)
-    assert (await say(api, given.reader, verdict="rejected")).status_code == 200
-    assert [(kept.verdict, kept.note) for kept in given.system.outcomes.all()] == [("rejected", "")]
 
 
 async def test_another_tenants_answer_does_not_exist(given: World, api: httpx2.AsyncClient) -> None:

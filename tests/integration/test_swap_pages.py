@@ -79,7 +79,6 @@ def swaps() -> Iterator[Swap]:
 SWAPS = list(swaps())
 OPTIONAL = {
     ".team.": pytest.mark.needs("examples.team"),
-    '"webhook"': pytest.mark.needs("orchestration.effects.announcing"),
 }
 """What stands in the lines of a section that goes with an optional part."""
 

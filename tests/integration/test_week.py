@@ -53,7 +53,7 @@ def stack(tmp_path: Path) -> Path:
                 "edited",
                 datetime.now(UTC),
                 recorded_by="ada",
-                note="30 days after delivery" if components.is_there("observability.telemetry.personal_data") else "",
+                note="30 days after delivery",
                 tenant="north",
             )
         )
@@ -110,7 +110,6 @@ def test_drift_names_the_setting_that_was_changed_since(stack: Path, tmp_path: P
     assert "settings.retrieval.ranking.top_k: 4, was 10" in " ".join(run("drift", "--stack", stack).split())
 
 
-@pytest.mark.needs("observability.telemetry.personal_data")
 def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:
     golden, file = tmp_path / "golden.jsonl", tmp_path / "cases.jsonl"
     for where, into in (([], tmp_path / "var/reports/cases.jsonl"), (["--to", file], file)):
@@ -143,7 +142,6 @@ def said_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes())
 
 
-@pytest.mark.needs("observability.telemetry.personal_data")
 def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, tmp_path: Path) -> None:
     data = tmp_path / "var"
     keys = KeyStore.of(load(stack).settings, SystemClock())

@@ -52,7 +52,7 @@ class FeedbackBar:
             html.h3(CHOICES[verdict][0])
             name, label = TEXTS.get(verdict, ("", ""))
             text = None
-            if name and feedback.TAKES_TEXT:
+            if name:
                 draft = self._text if verdict == "edited" else ""
                 text = ui.textarea(label, value=draft).props("outlined dense autogrow autofocus")
             with html.div().classes("acts"):

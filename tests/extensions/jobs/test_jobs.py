@@ -21,7 +21,6 @@ from extensions.jobs import store as jobs
 from extensions.jobs.queue import ATTEMPTS, LOOK_S
 from extensions.jobs.store import JobStore
 from foundation import extensions
-from foundation.components import is_there
 from foundation.errors import Overloaded, Stopped, StorageFull
 from foundation.settings import FoundationSettings
 from foundation.stores.registry import Person
@@ -35,6 +34,7 @@ from serving.server import running
 from serving.settings import Settings
 from tests.doubles.serving import TEXT, FakeSystem, World, world
 from tests.forks import fork, preload
+from tests.there import is_there
 
 PATIENCE_S = 60
 stoppable = pytest.mark.skipif(

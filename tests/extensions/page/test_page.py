@@ -29,7 +29,6 @@ from websockets.sync.client import connect
 
 from foundation.clock import SystemClock
 from serving.access.identity import KeyStore
-from serving.api import feedback
 from serving.settings import load
 from tests.doubles import stacks
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
@@ -301,8 +300,7 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     first = "How long does the moon lamp run?"
     turn = ask(page, first)
     turn.get_by_role("button", name="No", exact=True).click()
-    if feedback.TAKES_TEXT:
-        turn.get_by_label("What was wrong with it?").fill("Another lamp.")
+    turn.get_by_label("What was wrong with it?").fill("Another lamp.")
     turn.get_by_role("button", name="Save").click()
     expect(turn.get_by_text("Saved: no")).to_be_visible()
     turn.get_by_text("How it was made").click()
@@ -326,7 +324,7 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     turn = page.get_by_role("article")
     expect(turn).to_have_count(1)
     expect(turn.get_by_role("status").first).to_have_text("Answered")
-    expect(turn.get_by_text("Another lamp." if feedback.TAKES_TEXT else "Saved: no")).to_be_visible()
+    expect(turn.get_by_text("Another lamp.")).to_be_visible()
     turn.get_by_text("How it was made").click()
     expect(turn.locator("code")).to_have_text(trace)
     turn.get_by_role("button", name="Source 1").first.click()
@@ -772,7 +770,6 @@ def test_who_may_not_write_sees_why_and_reads(page: Page, served: Served) -> Non
     expect(page.locator("input[type=file]")).to_have_count(0)
 
 
-@pytest.mark.needs("observability.telemetry.personal_data")
 def test_what_became_of_an_answer_is_kept_as_it_was_said(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     turn = ask(page, "How long does the moon lamp run?")

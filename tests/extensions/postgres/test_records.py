@@ -187,7 +187,6 @@ def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -
     assert {one.subject for one in other.all()} == {""}
 
 
-@pytest.mark.needs("observability.telemetry.personal_data")
 def test_the_latest_outcome_of_an_answer_stands(open_: Opening, records: Open, tmp_path: Path) -> None:
     store, other = (open_(OutcomeStore) for _ in range(2))
     first = Outcome("a-1", "rejected", NOW, recorded_by=NORTH.subject, note="too long", tenant="north")
