@@ -1,4 +1,4 @@
-"""`sixply demo`: the command of the demo."""
+"""`make demo`: the command of the demo."""
 
 from serving.cli.options import STACK, Stack, exit_unless, load_stack
 from serving.cli.terminal import console

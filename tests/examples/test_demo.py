@@ -41,7 +41,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     data = tmp_path_factory.mktemp("var")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SIXPLY_")}
     environment |= {"SIXPLY__FOUNDATION__DATA_DIR": str(data), "HOME": str(data), "COLUMNS": "120"}
-    command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "serving.cli", "demo"]
+    command = ["unshare", "-rn", sys.executable, "-c", OFFLINE, "-m", "examples.cli", "demo"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False)
     return done, data / "demo"
 
@@ -69,7 +69,7 @@ def test_its_report_has_six_parts_and_each_did_its_job(demo: tuple[subprocess.Co
 def test_its_refunds_are_on_the_desk_afterwards(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, data = demo
     with closing(sqlite3.connect(data / "desk.sqlite")) as desk:
-        assert desk.execute("SELECT order_id FROM refunds ORDER BY 1").fetchall() == [("QM-10017",), ("QM-10035",)]
+        assert desk.execute("SELECT order_id FROM refunds ORDER BY 1").fetchall() == [("QM-10013",), ("QM-10017",), ("QM-10035",)]
 
 
 @pytest.mark.real_model

@@ -183,7 +183,7 @@ def test_an_extension_moves_serving_to_the_cluster(
     )  # it would take the log of the test run over
     serve.serve_api(Loaded(settings, {}))
     assert served == [settings]
-    assert "http://127.0.0.1:1/v1" in capsys.readouterr().out
+    assert "http://127.0.0.1:1" in capsys.readouterr().out
 
 
 def test_a_port_that_nobody_knows_is_refused(tmp_path: Path) -> None:
