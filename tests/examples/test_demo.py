@@ -69,7 +69,11 @@ def test_its_report_has_six_parts_and_each_did_its_job(demo: tuple[subprocess.Co
 def test_its_refunds_are_on_the_desk_afterwards(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, data = demo
     with closing(sqlite3.connect(data / "desk.sqlite")) as desk:
-        assert desk.execute("SELECT order_id FROM refunds ORDER BY 1").fetchall() == [("QM-10013",), ("QM-10017",), ("QM-10035",)]
+        assert desk.execute("SELECT order_id FROM refunds ORDER BY 1").fetchall() == [
+            ("QM-10013",),
+            ("QM-10017",),
+            ("QM-10035",),
+        ]
 
 
 @pytest.mark.real_model
