@@ -1,4 +1,4 @@
-"""reStructuredText as docutils reads it: directives and roles of Sphinx keep their words, and nothing is included or run."""
+"""Reading of reStructuredText by docutils: directives and roles of Sphinx keep their words, and nothing is included or run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""reStructuredText: what a reader sees of it, and none of its marks."""
+"""What a reader sees of reStructuredText, and none of its marks."""
 
 from __future__ import annotations
 
