@@ -48,6 +48,9 @@ use = "memory"
 min_evidence = 0.0
 [orchestration]
 policy_file = "{root}/policy.toml"
+[orchestration.agent]
+use = "auto"
+without_tools = "graph"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 [[orchestration.tools]]
