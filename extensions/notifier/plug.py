@@ -1,5 +1,6 @@
 """Where the notifier plugs in: it is told of each approval that waits, and counts those of which nobody could be told."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,16 +14,20 @@ from observability.telemetry import metrics
 from serving.hooks import Hooks
 from serving.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
 
 def plug(hooks: Hooks) -> None:
-    """Raises InvalidSetting: there is no address or no secret."""
+    """Raises InvalidSetting: there is an address and no secret."""
     settings = hooks.section(NotifierSettings)
-    for key in ("url", "secret"):
-        if not getattr(settings, key):
-            raise InvalidSetting(
-                f"[notifier] has no {key}, so nobody can be told of an approval. Set url in stack.toml, the secret by "
-                "SIXPLY__NOTIFIER__SECRET, or turn it off: make remove NAME=notifier"
-            )
+    if not settings.url:
+        log.warning("[notifier] has no url, so nobody is told of an approval that waits, but for the line in the log")
+        return
+    if not settings.secret:
+        raise InvalidSetting(
+            "[notifier] has no secret, so its posts could not be signed. Set it by SIXPLY__NOTIFIER__SECRET, or turn it off: "
+            "make remove NAME=notifier"
+        )
     webhook = hooks.keep(open_webhook(settings, hooks.context.clock))
     announcer = hooks.keep(Announcer(webhook.announce, link=settings.link))
     hooks.announcers.append(announcer.announce)

@@ -131,7 +131,7 @@ def test_a_prompt_longer_than_the_context_is_an_error(chat: Any) -> None:
     from models.resilience.resilient_chat import resilient
     from models.settings import ResilienceSettings
 
-    with pytest.raises(UpstreamRejected, match="length of the prompt"):
+    with pytest.raises(UpstreamRejected, match="takes no prompt that long"):
         resilient(chat, (), ResilienceSettings(), SystemClock()).invoke("lemon " * 6000)
 
 
