@@ -54,7 +54,7 @@ def write_documents(folder: Path) -> Path:
     documents.mkdir()
     for name, fact in FACTS.items():
         (documents / f"{name}.md").write_text(f"# The {name} lamp\n\n{fact}\n")
-    (documents / "broken.docx").write_bytes(b"no archive")
+    (documents / "broken.pdf").write_bytes(b"no document")
     lines: dict[str, list[dict[str, Any]]] = {
         "corpus.jsonl": [{"_id": name, "title": name, "text": fact} for name, fact in FACTS.items()],
         "queries.jsonl": [{"_id": f"q-{name}", "text": f"{name} lamp"} for name in FACTS],

@@ -31,10 +31,10 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
     sixply: Callable[..., Any], folder: Path
 ) -> None:
     report = sixply("ingest", str(folder / "documents"), status=1)
-    assert (report["added"], [one["uri"] for one in report["refused"]]) == (2, ["broken.docx"])
+    assert (report["added"], [one["uri"] for one in report["refused"]]) == (2, ["broken.pdf"])
     listed = sixply("documents")
     assert [one["uri"] for one in listed["documents"]] == ["moon.md", "sun.md"]
-    assert [one["uri"] for one in listed["refusals"]] == ["broken.docx"]
+    assert [one["uri"] for one in listed["refusals"]] == ["broken.pdf"]
     assert sixply("documents", "--tenant", "other")["documents"] == []
 
     answer = sixply("ask", "How long does the moon lamp run?")
@@ -74,7 +74,7 @@ def test_a_folder_that_is_read_again_tells_what_changed_was_renamed_and_is_gone(
     sixply: Callable[..., Any], folder: Path
 ) -> None:
     documents = folder / "documents"
-    (documents / "broken.docx").unlink()
+    (documents / "broken.pdf").unlink()
     (documents / "star.md").write_text("# Star\n\nThe star lamp is blue.\n")
     assert sixply("ingest", str(documents))["added"] == 3
     (documents / "moon.md").rename(documents / "luna.md")
@@ -137,7 +137,7 @@ def test_what_must_not_or_cannot_be_read_is_listed_stops_none_of_the_others_and_
     sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = folder / "documents"
-    (documents / "broken.docx").unlink()
+    (documents / "broken.pdf").unlink()
     (documents / "below").mkdir()
     (documents / "below" / "star.md").write_text("# Star\n\nThe star lamp is blue.\n")
     assert sixply("ingest", str(documents))["added"] == 3
@@ -197,11 +197,11 @@ def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callab
     stack = folder / "stack.toml"
     stack.write_text(stack.read_text() + "[retrieval.parsing]\nmax_pages = 1\n")
     sixply("ingest", str(folder / "documents"), status=1)
-    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx", "long.md"]
+    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.pdf", "long.md"]
     stack.write_text(stack.read_text().replace("max_pages = 1", "max_pages = 2"))
     report = sixply("ingest", "--retry", status=1)
     assert (report["added"], [one["reason"] for one in report["refused"]]) == (1, ["malformed"])
-    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx"]
+    assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.pdf"]
 
 
 def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any]) -> None:

@@ -34,7 +34,7 @@ def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     folder = command_line.write_documents(tmp_path) / "documents"
-    (folder / "broken.docx").unlink()
+    (folder / "broken.pdf").unlink()
     return folder
 
 

@@ -161,9 +161,9 @@ async def test_where_the_model_cannot_plan_the_classifier_does_and_the_answer_sa
     assert given.degraded == (f"ModelPlanner could not plan: {code}",)
 
 
-async def test_a_tool_that_does_not_exist_is_refused_by_the_executor(ask: Ask) -> None:
+async def test_a_tool_that_does_not_exist_is_not_called_and_nothing_is_claimed(ask: Ask) -> None:
     given, _ = await ask(plan({"kind": "tool", "tool": "format_disk", "arguments": {}, "after": []}))
-    assert (given.status, given.stop_reason, planned(given).route) == ("refused", "policy", "refuse")
+    assert (given.status, given.stop_reason, planned(given).route) == ("abstained", "insufficient_evidence", "refuse")
 
 
 @pytest.mark.parametrize(("decision", "told"), [("hand_over", "escalated"), ("refuse", "refused")])
