@@ -35,7 +35,7 @@ def approve_own(victim: Victim) -> Tried:
                 held=reply.status_code == httpx.codes.FORBIDDEN, otherwise=f"approved with {how}: {reply.text[:200]}"
             )
     tried.check(held=_refunded(victim, order) == [], otherwise="money left on one person's word")
-    colleague = victim.person("edges-lead", "approver", tenant=DESK)
+    colleague = victim.person("edges-lead", "approver", "desk_manager", tenant=DESK)
     reply = colleague.post(f"/v1/approvals/{approval['approval_id']}", json={"approve": True})
     honest = (reply.status_code, [by for by, _ in _refunded(victim, order)])
     tried.check(held=honest == (httpx.codes.OK, ["edges-lead"]), otherwise=f"a colleague could not approve: {honest}")
@@ -47,7 +47,7 @@ def approve_dust(victim: Victim) -> Tried:
     tried = Tried()
     order = "QM-10027"
     asking = victim.person("edges-dust", "agent", tenant=DESK)
-    colleague = victim.person("edges-dust-lead", "approver", tenant=DESK)
+    colleague = victim.person("edges-dust-lead", "approver", "desk_manager", tenant=DESK)
     approval = _ask_refund(victim, asking, order)
     for amount in (1e-9, 1e-300, 0.001, 0.004999, 0.0149, 12.345, 0, -0.0, -5, 1e300):
         arguments = {**approval["arguments"], "amount_usd": amount}
@@ -70,7 +70,7 @@ def ask_without_end(victim: Victim) -> Tried:
     tried.check(held=same, otherwise=f"the same request made a second approval: {again['text'][:200]}")
     for number in range(30):
         victim.ask(asking, f"Please refund {number + 1}.00 USD of order QM-10027")
-    lead = victim.person("edges-many-lead", "approver", tenant=DESK)
+    lead = victim.person("edges-many-lead", "approver", "desk_manager", tenant=DESK)
     listed = lead.get("/v1/approvals", params={"limit": 200}).json()["approvals"]
     theirs = [approval for approval in listed if approval["requested_by"] == "edges-many"]
     tried.check(held=1 < len(theirs) <= 20, otherwise=f"{len(theirs)} approvals of one person wait")

@@ -94,7 +94,7 @@ def slip_in_a_refund(victim: Victim) -> Tried:
     person = victim.person("plan-ada", "agent", tenant=DESK)
     answer = person.post("/v1/answers", json={"question": "hello there friend"}).json()
     approval = answer.get("approval")
-    colleague = victim.person("plan-lena", "approver", tenant=DESK)
+    colleague = victim.person("plan-lena", "approver", "desk_manager", tenant=DESK)
     waiting = [
         one for one in colleague.get("/v1/approvals").json()["approvals"] if one["asked"] == "hello there friend"
     ]
