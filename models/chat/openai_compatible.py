@@ -113,6 +113,19 @@ class OpenAICompatibleChat(ChatOpenAI):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": self.provider}
 
+    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+        # DeepSeek's kind refuses a call of a tool without the thoughts that led to it, and others think worse without; LangChain
+        # leaves them out. OpenAI's own API gives none, and refuses those that a fallback had
+        if self.openai_api_base != OPENAI:
+            for message, sent in zip(
+                self._convert_input(input_).to_messages(), payload.get("messages", ()), strict=False
+            ):
+                thoughts = message.additional_kwargs.get("reasoning_content")
+                if thoughts and getattr(message, "tool_calls", ()):
+                    sent["reasoning_content"] = thoughts
+        return payload
+
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:

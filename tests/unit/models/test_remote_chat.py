@@ -14,7 +14,7 @@ import anthropic
 import httpx2
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from foundation.clock import SystemClock
@@ -243,3 +243,23 @@ async def test_a_stream_of_openais_responses_without_its_last_event_is_cut_off(t
     kept = _changed(says("It weighs nothing."), lambda body: body.partition(b'data: {"type": "response.completed"')[0])
     with pytest.raises(UpstreamMalformed, match="ended in the middle"):
         await _told(tmp_path, "openai_compatible", kept, extra={"use_responses_api": True})
+
+
+async def test_thoughts_that_led_to_a_call_go_back_with_it(tmp_path: Path) -> None:
+    """DeepSeek's kind answers 400 to a call of a tool without them."""
+    call = {"name": "find", "args": {}, "id": "c1", "type": "tool_call"}
+    thoughts = {"reasoning_content": "Let me look."}
+    messages = [
+        HumanMessage("Where is it?"),
+        AIMessage("", tool_calls=[call], additional_kwargs=thoughts),
+        ToolMessage("At the counter.", tool_call_id="c1"),
+        AIMessage("At the counter.", additional_kwargs=thoughts),
+        HumanMessage("Thanks."),
+    ]
+    with FaultyProvider(ok("Fine.")) as provider:
+        chat = _load(tmp_path, "openai_compatible", model="m", base_url=f"{provider.url}/v1")
+        _ = [chunk async for chunk in chat.astream(messages)]
+    sent = provider.requests[0][2]["messages"]
+    assert [message.get("reasoning_content") for message in sent] == [None, "Let me look.", None, None, None]
+    own = _load(tmp_path, "openai_compatible", model="m", base_url="https://api.openai.com/v1", api_key="k")
+    assert not any("reasoning_content" in message for message in own._get_request_payload(messages)["messages"])
