@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "observability"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 STACK = """
-extensions = ["audit"]
+extensions = ["audit", "governance", "kill_switches"]
 [foundation]
 data_dir = "{data}"
 [models.chat]
@@ -38,6 +38,9 @@ use = "scripted"
 use = "memory"
 [orchestration]
 policy_file = "policy.toml"
+[orchestration.agent]
+use = "auto"
+without_tools = "graph"
 [orchestration.answers]
 evidence_documents = 200
 [[orchestration.tools]]

@@ -77,7 +77,7 @@ def test_a_worker_with_other_parsers_refuses_and_names_them(tmp_path: Path, monk
     context = Context(data_dir=tmp_path)
     embedder = load("models.embedder", Part(use="hashing"), context)
     ours = workers(fingerprint_of("hashing", embedder, load("retrieval.chunker", Part(use="structure"), context)))
-    monkeypatch.setattr(ray_workers, "parser_versions", lambda: parser_versions() | {"ferry 1"})
+    monkeypatch.setattr(ray_workers, "parser_versions", lambda limits: parser_versions(limits) | {"ferry 1"})
     ray_workers.preparation_of.cache_clear()
     with pytest.raises(FingerprintMismatch, match="only one of them has the parsers ferry 1"):
         ray_workers.preparation_of(ours.parts)
