@@ -57,11 +57,13 @@ use = "examples.support_desk.tools:build"
 use = "memory"
 [serving.http]
 port = 0
+[[observability.exporters]]
+use = "sqlite"
+"""
+NOTIFIER = """
 [notifier]
 url = "http://127.0.0.1:9/nobody"
 secret = "a secret of these attacks alone"
-[[observability.exporters]]
-use = "sqlite"
 """
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(?=\n)")
 _ORDERING = threading.Lock()
@@ -191,9 +193,8 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
     data = folder / "var"
     data.mkdir(parents=True, exist_ok=True)
     path = folder / "stack.toml"
-    path.write_text(
-        _merge(STACK.format(data=data, root=ROOT, extensions=json.dumps(installed())), stack), encoding="utf-8"
-    )
+    base = STACK.format(data=data, root=ROOT, extensions=json.dumps(installed())) + NOTIFIER
+    path.write_text(_merge(base, stack), encoding="utf-8")
     keys = KeyStore.of(load(path).settings, SystemClock())
     keys.create(subject="nobody", tenant="nowhere", roles=["reader"])  # a server without a key refuses to start
     victim = Victim(folder, "", psutil.Process(_fork(folder, reopen)), keys)
