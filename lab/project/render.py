@@ -36,9 +36,12 @@ OF_THE_TEMPLATE = (
     ".ci",
     ".github/workflows",
     "docs/learn.md",  # the small programs in examples/
+    "docs/observability/governance-question.md",  # a story of the example company
     "docs/your-own.md",  # how to begin beside the example company
 )
 """What proves the template, shows it at work or is about it alone."""
+OF_IT_ALONE = re.compile(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", re.MULTILINE | re.DOTALL)
+"""What a page says of the template, or shows with the example company."""
 EXTRAS_OF_THE_LAB = ("finetune",)
 
 
@@ -48,7 +51,10 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     names = with_required(choices.extensions, declared)
     left_out = declared.keys() - names
     shutil.copytree(tree, folder, symlinks=True)
-    for path in (*OF_THE_TEMPLATE, *places_of(left_out)):
+    pages = [
+        file.relative_to(tree).as_posix() for file in tree.glob("tests/docs/test_*.py")
+    ]  # they test the template's pages
+    for path in (*OF_THE_TEMPLATE, *pages, *places_of(left_out)):
         _remove(folder / path)
     _write_start(tree / START, folder, choices, origin)
     used = {declared[name].extra for name in names}
@@ -86,7 +92,7 @@ def _edit_texts(folder: Path, choices: Choices, names: Sequence[str]) -> None:
     for page in (folder / "llms.txt", folder / "mkdocs.yml"):
         _edit(page, lambda text: _without_lost_pages(text, folder))
     for page in folder.rglob("*.md"):
-        _edit(page, lambda text, page=page: unlink_dead(text, page.parent))  # type: ignore[misc]
+        _edit(page, lambda text, page=page: unlink_dead(OF_IT_ALONE.sub("", text), page.parent))  # type: ignore[misc]
 
 
 def unlink_dead(text: str, folder: Path) -> str:
@@ -143,7 +149,7 @@ def _without_lost_controls(text: str, folder: Path) -> str:
 
 def _without_template(text: str, folder: Path) -> str:
     """A guide without what it says of the template alone, and of folders and files that are gone."""
-    text = re.sub(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = OF_IT_ALONE.sub("", text)
 
     def is_gone(line: str) -> bool:
         of_row = line.rpartition(" | ")[2] if line.startswith("| ") else ""

@@ -232,7 +232,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
     """
     cases: list[GoldenCase] = []
     seen: dict[object, str] = {}
-    for number, row in lines(path, "docs/your-own.md describes a golden set."):
+    for number, row in lines(path, "docs/measuring.md describes a golden set."):
         try:
             case = GoldenCase(**row)
         except (ValidationError, TypeError) as error:
@@ -241,7 +241,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
             raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
         cases.append(case)
     if not cases:
-        raise InvalidRequest(f"{path} has no case, so there is nothing to ask. docs/your-own.md has some.")
+        raise InvalidRequest(f"{path} has no case, so there is nothing to ask. docs/measuring.md says what one is.")
     return cases
 
 

@@ -31,17 +31,13 @@ def test_what_is_installed_and_guarded_are_the_layers_and_the_examples():
     """And the lab, which guards itself. A package of your own beside them is guarded by rules of your own."""
     described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     tools = described["tool"]
-    own = (
-        described["project"]["name"].replace("-", "_") if "sixply" in tools else "lab"
-    )  # of a project that make new wrote
+    made = "sixply" in tools  # by make new: a project has a folder of its own, and neither examples nor the lab
+    own = described["project"]["name"].replace("-", "_") if made else "lab"
+    beside = {"extensions"} if made else {"extensions", "examples"}
     installed = {name.rstrip("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
-    assert installed - {own} == {*LAYERS, "examples", "extensions"}
-    assert (
-        set(tools["mypy"]["packages"])
-        == set(tools["importlinter"]["root_packages"])
-        == {*LAYERS, "examples", "extensions"}
-    )
-    assert {*LAYERS, "extensions", "examples", "lab", "tests"} == set(
+    assert installed - {own} == {*LAYERS, *beside}
+    assert set(tools["mypy"]["packages"]) == set(tools["importlinter"]["root_packages"]) == {*LAYERS, *beside}
+    assert {*LAYERS, *beside, "tests", *(() if made else ("lab",))} == set(
         tools["ruff"]["include"][0].split("}")[0].lstrip("{").split(",")
     )
 

@@ -84,6 +84,8 @@ policy_file = "policy.toml"
 use = "examples.support_desk.tools:build"
 [[orchestration.tools]]
 use = "memory"
+[serving.http]
+port = 0
 """
 COMMAND = re.compile(r"(?:\w+=\S+ )*(?:make|docker|(?:\.venv/bin/)?sixply|python -m|curl|sqlite3|mkdir|export) ?")
 
