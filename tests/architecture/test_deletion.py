@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,10 @@ from serving.parts.ports import CONTRACTS
 from tests.tree import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions", "examples")
+INSTALLED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"][
+    "find"
+]
+PACKAGES = [name for listed in INSTALLED["include"] if (name := listed.rstrip("*")) != "lab"]
 PARSERS = "retrieval.parsers"
 FILES = {
     package: sorted(

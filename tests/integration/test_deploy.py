@@ -95,7 +95,7 @@ def test_the_development_container_has_a_python_that_set_up_takes_and_runs_a_rul
 def test_what_the_image_copies_holds_everything_that_set_up_and_serving_read() -> None:
     left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     for needed in ("pyproject.toml", "requirements.lock", "requirements-dev.lock", "README.md", "LICENSE", "stack.toml", "policy.toml",
-                   "outcomes.toml", "examples", "serving"):  # fmt: skip
+                   "outcomes.toml", "serving"):  # fmt: skip
         assert (ROOT / needed).exists()
         assert needed not in left_out
     assert {".git", ".venv*", "var", "weights", ".env"} <= set(left_out)
