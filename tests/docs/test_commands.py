@@ -45,7 +45,7 @@ RUN_BY = {
     "make doctor": "tests/unit/foundation/test_doctor.py",
     "make new": "tests/lab/test_new_project.py",
     "make update": "tests/lab/test_new_project.py",
-    "make gate": "tests/integration/test_gate.py",
+    "make gate": "tests/examples/test_gate.py",
     "make swap-report": "tests/integration/test_swap_report.py",
     "make torture": "tests/lab/test_torture.py",
     "make leaks": "tests/lab/test_leaks.py",
