@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from foundation.errors import Forbidden, StoreUnavailable
 from foundation.machine.probes import Probes
 from foundation.types import Principal
-from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
+from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work, answers_at_once
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.http.lifecycle import Lifecycle, turned_away
 from serving.http.middleware import UNWATCHED
@@ -79,7 +79,7 @@ class Runtime:
         settings = system.settings
         callers = open_callers(settings, system.context.clock, system.hooks.services)
         lifecycle = Lifecycle()
-        answers = settings.serving.http.concurrent_answers
+        answers = answers_at_once(settings.serving.http.concurrent_answers, system.chat)
         most: Mapping[Work, tuple[int, int]] = {"answers": (answers, math.ceil(QUEUED_SHARE * answers)), **PLACES}
         admission = {
             work: Admission(concurrent=concurrent, queued=queued, work=work)

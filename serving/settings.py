@@ -43,8 +43,9 @@ class HttpSettings(Section):
     """Maximum size of an upload."""
     max_json_bytes: int = Field(default=1_000_000, gt=0)
     """Maximum size of every other request body."""
-    concurrent_answers: int = Field(default=4, ge=1)
-    """Answers at once, in each worker; half as many more may wait, others get 503 at once."""
+    concurrent_answers: int | None = Field(default=None, ge=1)
+    """Answers at once, in each worker; half as many more may wait, others get 503 at once. Unset: 4 with a model that runs on this
+    machine, 64 with one behind an address."""
     grace_s: float = Field(default=15, gt=0)
     """Seconds that running answers have to finish when the server is told to stop."""
 

@@ -1,8 +1,8 @@
 """The time to the first word of a streamed answer, behind the provider's own, while 1, 10 and 50 people listen.
 
 The provider is the double of this folder, which says its first word after a known time and then goes on word by word. The same callers
-ask it directly, through the server, which has a place for each of them and takes none away (otherwise most of fifty are told to come back
-as soon as answers take longer together than alone), and through a peer: a route of FastAPI that passes LangChain's stream on and does nothing else.
+ask it directly, through the server with its default places, and through a peer: a route of FastAPI that passes LangChain's stream on and
+does nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lab.load.server_process import QUESTIONS
 from serving.cli import terminal
 
 STREAMS = (1, 10, 50)
-FIRST_S, WORD_S = 0.5, 0.05
+FIRST_S, WORD_S = 2.0, 0.05
 WORDS = ["This", "double", "of", "a", "provider", "says", "some", "words."] * 8
 """Some three seconds of words, at 20 a second."""
 LEAST = 10
@@ -60,12 +60,9 @@ async def measure(order: Order, rounds: int, progress: Progress) -> dict[str, An
     order.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="first-token-", dir=order.data_dir) as folder:
         homes = replace(order, data_dir=Path(folder))
-        places = {"concurrent_answers": max(STREAMS)}
         async with Telling(lambda: FIRST_S) as provider:
             chat = {"use": "openai_compatible", "model": "a double", "base_url": provider.url, "profile": PROFILE}
-            async with server_on(
-                homes, "server", provider, admit_all=True, http=places, models={"chat": chat}
-            ) as server:
+            async with server_on(homes, "server", provider, models={"chat": chat}) as server:
                 report = {}
                 for number, streams in enumerate(STREAMS):
                     progress(f"{streams} streams", number, len(STREAMS))

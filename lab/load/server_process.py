@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import sys
 import threading
@@ -44,7 +43,6 @@ QUESTIONS = (
 
 def main() -> None:
     from foundation.machine import process
-    from serving.access import admission
     from serving.access.identity import KeyStore
     from serving.server import base_url, bind, serve
     from serving.settings import load
@@ -52,8 +50,6 @@ def main() -> None:
 
     process.keep_what_is_imported()  # as any command does
     order = json.loads(sys.argv[1])
-    if order["admit_all"]:
-        admission.SLOWER = math.inf  # no place is taken away while answers take longer together than alone
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints goes to standard error
     loaded = load(Path(order["stack"]), overrides=order["overrides"])

@@ -13,9 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
+from langchain_core.language_models import BaseChatModel
+
 from foundation import names
 from foundation.errors import Overloaded
 from foundation.types import Principal
+from models.pricing import is_local
 from observability.telemetry import metrics
 
 Work = Literal["answers", "searches", "writes", "reads"]
@@ -24,11 +27,17 @@ Work = Literal["answers", "searches", "writes", "reads"]
 PLACES: Mapping[Work, tuple[int, int]] = {"searches": (4, 32), "writes": (2, 8), "reads": (8, 64)}
 # Answers that may wait for each one at work: with half, nobody waits longer than half an answer
 QUEUED_SHARE = 0.5
+ANSWERS_OF_THIS_MACHINE, ANSWERS_OF_AN_ADDRESS = 4, 64
 NEWEST = 0.1
 # places are removed while work takes more than this many times its duration alone
 SLOWER = 1.4
 FEWER = 0.7
 FEWEST = 2
+
+
+def answers_at_once(configured: int | None, model: BaseChatModel) -> int:
+    """Return the places for answers. A model on this machine uses its cores; one behind an address makes the server wait."""
+    return configured or (ANSWERS_OF_THIS_MACHINE if is_local(model) else ANSWERS_OF_AN_ADDRESS)
 
 
 class FairTurns:

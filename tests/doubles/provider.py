@@ -25,7 +25,7 @@ SIGNATURE = "signed-by-the-double"
 class FaultyProvider:
     """Each request gets the next behaviour, the last one for ever. `requests` holds (path, headers, body) of each."""
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, keeps_connections: bool = False) -> None:
         self.behaviours = list(behaviours)
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.billed: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ class FaultyProvider:
         """Lets `halves` send its second half."""
         self.left = threading.Event()
         """Set when a caller has closed the connection of a request that `hang` or `stall` holds."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _KeepingHandler if keeps_connections else _Handler)
         self._server.provider = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -98,6 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
         self.close_connection = True
         self.wfile = self.rfile = _Nowhere()  # type: ignore[assignment]  # the base class flushes what is gone
+
+
+class _KeepingHandler(_Handler):
+    protocol_version = "HTTP/1.1"
 
 
 class _Nowhere:

@@ -16,6 +16,7 @@ from observability.evaluation import trials
 from serving.cli import main
 from serving.cli.judge import swap_report
 from tests.doubles import stacks
+from tests.doubles.provider import FaultyProvider, ok
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {
@@ -107,6 +108,32 @@ def test_a_model_whose_drafts_all_end_in_the_same_quotes_is_not_called_equal(dat
     assert "9 of the 9 texts that the chat model of b.toml wrote were not shown" in " ".join(found["notes"])
     assert "<td>discarded, quotes shown instead</td><td>0</td><td>9</td>" in page.read_text()
     assert found["runs"]["b"]["stack"]["orchestration.agent.writes"] == "True"
+
+
+KEPT_OPEN = """
+[models.chat]
+use = "langchain_openai:ChatOpenAI"
+model = "a double"
+base_url = "{url}/v1"
+api_key = "a key of this test"
+max_retries = 0
+stream_usage = true
+[models.resilience]
+attempts = 1
+[models.chat.profile]
+tool_calling = true
+"""
+
+
+def test_a_class_whose_connections_belong_to_a_loop_answers_every_question(data: Path, tmp_path: Path) -> None:
+    stack = stacks.stack(tmp_path, "[orchestration.policy.roles]\nreader = []\n")
+    swap, out = tmp_path / "b.toml", tmp_path / "out.json"
+    with FaultyProvider(ok("Within 30 days."), keeps_connections=True) as provider:
+        swap.write_text(KEPT_OPEN.format(url=provider.url))
+        sixply(stack, swap, "--data", data, "--repeats", 1, "--json", out)
+    rows = json.loads(out.read_text())["runs"]["b"]["rows"]
+    assert len(rows) == len(provider.requests) == 9
+    assert not {row["status"] for row in rows} & {"failed", "error"}
 
 
 def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(

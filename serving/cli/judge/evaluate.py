@@ -16,7 +16,7 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
-    from observability.evaluation.golden_set import GoldenCase
+    from observability.evaluation.golden_set import GoldenCase, Report
     from retrieval.ingest.preparation import Item
     from serving.wiring import System
 
@@ -43,8 +43,12 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
                 f"Not in the ledger, so that search cannot find what their cases name: {', '.join(lost[:5])}"
                 f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
             )
-        report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
-        report, judge = asyncio.run(add_marks(system, report, lambda done: progress("judge", done, len(cases))))
+
+        async def score() -> tuple[Report, dict[str, Any]]:
+            report = await golden_report(system, cases, lambda done: progress("ask", done, len(cases)))
+            return await add_marks(system, report, lambda done: progress("judge", done, len(cases)))
+
+        report, judge = asyncio.run(score())
     figures = report.as_dict() | ({"judge": judge} if judge else {})
     terminal.write_json(evaluation_file(loaded.settings), figures)
     if judge:

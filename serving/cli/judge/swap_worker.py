@@ -37,6 +37,8 @@ def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int 
 
     material = trials.material(data, limit)
     loaded = load(stack, overrides=dict(overrides))
+    # one loop for all trials: the clients of many models keep connections that end with the loop in which they were opened
+    loop = _opened.enter_context(asyncio.Runner())
     started_s = time.perf_counter()
     system = _opened.enter_context(open_system(loaded))
     opened_s = time.perf_counter()
@@ -51,7 +53,7 @@ def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int 
         hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)
         return [hit.source.uri for hit in hits]
 
-    _trials.append(lambda number: asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks)))
+    _trials.append(lambda number: loop.run(trials.row_of(material.trials[number], answer, retrieve, leaks)))
     # the parts by port, the settings of what writes answers, and the prompts
     described = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
     described |= {f"prompts.{name}": label for name, label in system.parts.prompts.labels().items()}

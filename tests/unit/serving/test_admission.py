@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 
 from foundation.errors import Overloaded, ShuttingDown
 from foundation.types import Principal
-from serving.access.admission import Admission, FairTurns
+from serving.access.admission import Admission, FairTurns, answers_at_once
 
 ANN = Principal("ann", "good")
 BEN, EVE, MAL = Principal("ben", "good"), Principal("eve", "evil"), Principal("mal", "evil")
@@ -209,3 +210,12 @@ async def test_a_free_turn_goes_to_whoever_has_the_fewest_at_work_by_tenant_and_
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (turns.running, turns.waiting) == (0, 0)
+
+
+def test_a_model_behind_an_address_gets_more_places_than_one_that_uses_this_machine() -> None:
+    class Local(FakeListChatModel):
+        local: bool = True
+
+    behind, local = FakeListChatModel(responses=["Hello"]), Local(responses=["Hello"])
+    assert answers_at_once(None, local) < 50 <= answers_at_once(None, behind)
+    assert answers_at_once(3, local) == answers_at_once(3, behind) == 3
