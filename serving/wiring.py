@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation import extensions
 from foundation.components import Assembly, Context
 from foundation.stores.erasures import Erasures
 from serving.settings import Loaded, Settings, context_of
@@ -102,7 +103,8 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
     (context.data_dir / "reports").mkdir(exist_ok=True)
     with ExitStack() as opened:
-        prompts = open_prompts(settings.orchestration.prompts)
+        brought = extensions.find_modules("orchestration.prompts", settings.extensions)
+        prompts = open_prompts(settings.orchestration.prompts, brought)
         run = manifest.describe(settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels())
         yield _open_layers(settings, Assembly(context, opened), run, prompts)
 

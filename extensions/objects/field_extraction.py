@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.machine.deadline import check
-from foundation.text.lexical import denies, terms
-from orchestration.language.stated_arguments import by_pattern, has_word
-from orchestration.language.text_values import (
+from extensions.objects.text_values import (
     Found,
     Reading,
     mark,
@@ -26,6 +23,9 @@ from orchestration.language.text_values import (
     read_sentences,
     read_times,
 )
+from foundation.machine.deadline import check
+from foundation.text.lexical import denies, terms
+from foundation.text.patterns import first_spelling, in_time
 
 # A string field of this `maxLength` or more, or described as free text, takes a sentence; a shorter one a phrase
 FREE_TEXT = 100
@@ -114,7 +114,7 @@ def _read_stated(field: Field, reading: Reading) -> Any:
     if "const" in schema:
         return schema["const"]
     if "pattern" in schema:
-        return by_pattern(text, schema["pattern"])
+        return in_time(schema["pattern"], partial(first_spelling, text, schema["pattern"]))
     if schema.get("type") == "array" and "enum" in schema.get("items", {}):
         return _named_choices(schema["items"]["enum"], text) or None
     if "enum" in schema:
@@ -129,7 +129,7 @@ def _named_choices(choices: Sequence[Any], text: str) -> list[Any]:
     named = []
     for choice in choices:
         check()
-        if has_word(text, str(choice).replace("_", " ")):
+        if re.search(rf"(?<!\w){re.escape(str(choice).replace('_', ' '))}(?!\w)", text, re.IGNORECASE):
             named.append(choice)
     return named
 

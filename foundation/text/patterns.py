@@ -56,6 +56,22 @@ def of_a_tool(pattern: str, search: Callable[..., T], otherwise: T) -> T:
         return otherwise
 
 
+def as_word(pattern: str) -> str:
+    """Return a schema's pattern of a whole value as one of a word within a text."""
+    return rf"(?<!\w){_bare(pattern)}(?!\w)"
+
+
+def first_spelling(text: str, pattern: str, timeout: float) -> str | None:
+    """Return the first word that fits a schema's pattern, as it stands, in capitals or in small letters; `None` where none does."""
+    match = regex.search(as_word(pattern), text, regex.IGNORECASE, timeout=timeout)
+    spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
+    return next((word for word in spellings if regex.fullmatch(_bare(pattern), word, timeout=timeout)), None)
+
+
+def _bare(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$")
+
+
 def check_schema(schema: Mapping[str, Any], demand: Callable[[Any], object] = lambda _: None) -> None:
     """Check a caller's schema. Called off the event loop. `demand` may refuse it before its references are followed.
     Raises InvalidRequest: it is no JSON schema of an object, is too long, or refers to something outside of it or

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from orchestration.language.intent import LONG_TEXT
+# Characters from which a text is prose, and no name or id
+LONG_TEXT = 120
 
 
 def trusted_records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, list[str]]]:

@@ -40,8 +40,8 @@ from orchestration.flow.plans import (
 from orchestration.language.as_of import parse_as_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.language.stated_arguments import arguments_in, describe
-from orchestration.memory.facts import Fact, with_facts
-from orchestration.memory.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client
+from orchestration.memory.facts import Fact
+from orchestration.memory.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client, with_facts
 from orchestration.requests import AnswerRequest, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, abstain, as_result, result_of

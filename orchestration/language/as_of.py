@@ -4,11 +4,15 @@ import calendar
 import re
 from datetime import date
 
-from foundation.text.lexical import MONTHS
-from orchestration.language.text_values import read_dates
+from foundation.text.lexical import MONTHS, SHORT_MONTHS
 
 _ASKED = re.compile(
     r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?",
+    re.IGNORECASE,
+)
+_MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
+_DATE = re.compile(
+    rf"\d{{4}}-\d\d-\d\d\b|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? \d{{4}}\b|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b",
     re.IGNORECASE,
 )
 _MONTH_OR_YEAR = re.compile(rf"(?:({'|'.join(MONTHS)})\s+)?([1-9]\d{{3}})\b(?!-)", re.IGNORECASE)
@@ -26,10 +30,20 @@ def parse_as_of(question: str) -> date | None:
     """
     for asked in _ASKED.finditer(question):
         said = question[asked.end() : asked.end() + 40]
-        day = next(read_dates(said, with_time=False), None)
-        if day and day.start == 0:
-            return date.fromisoformat(day.value)
+        if (written := _DATE.match(said)) and (day := _date_of(written[0])):
+            return day
         if match := _MONTH_OR_YEAR.match(said):
             month = MONTHS.index((match[1] or "december").lower()) + 1
             return date(int(match[2]), month, calendar.monthrange(int(match[2]), month)[1])
     return None
+
+
+def _date_of(text: str) -> date | None:
+    try:
+        if re.match(r"\d{4}-", text):
+            return date.fromisoformat(text)
+        day, year = re.findall(r"\d+", text)
+        month = re.search("|".join(SHORT_MONTHS), text, re.IGNORECASE)
+        return date(int(year), SHORT_MONTHS.index(month[0].lower()) + 1 if month else 0, int(day))
+    except ValueError:
+        return None

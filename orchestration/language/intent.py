@@ -18,11 +18,10 @@ The lists are English. In other languages a negation and a question mark are see
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from foundation.text.sentences import sentence_spans
-from orchestration.language.guard import visible
 
 _SUBJECT = r"(?:i|you|he|she|it|we|they|the|an?|my|our|your|his|her|its|their|this|these|those|there|some\w*|any(?:one|body)|every\w*)"
 _FINITE = r"(?:is|are|was|were|has|had|did|does|been|isnt|wasnt|hasnt|doesnt|didnt)"
@@ -59,13 +58,6 @@ _PLEASE_DO = re.compile(
     r"\W*(?:please|pls|plz|kindly)\s+do(?:\s+(?:it|so|all|everything|the|this|that|these|those|my|our|your)\b[^?]*)?\s*$",
     re.IGNORECASE,
 )
-# "Pay the bill for me?": no question begins with a verb and its object
-_FOR_ME = re.compile(r"\W*(\w+?)e?(?: up| back)? (?:an?|the|this|that|it|them|my|our|\W?\d[^ ]*)\b.* for (?:me|us)\b")
-# The full stop of a sentence that the next one follows without a space
-_UNSPACED = re.compile(r"\b[a-z]{3,}\.(?=[A-Z][a-z]+\s)")
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-# Characters from which a text is prose, and no name or request
-LONG_TEXT = 120
 _SPREADS = re.compile(r"(?:who|did|do|does|has|have|had|is|are|was|were)\b", re.IGNORECASE)
 _DOUBLE = re.compile(
     r"\b(?:do\s+not|don['’]?t|never)\s+(?:forget|hesitate|wait|delay)\b|\bnot\s+only\b|\bno\s+(?:later|matter|problem)\b",
@@ -77,7 +69,6 @@ _NEGATION = re.compile(
     r"|nicht|nie|niemals|kein\w*|pas|jamais|nunca|jamás|não|non|niet|nooit|geen|inte|ikke)\b",
     re.IGNORECASE,
 )
-NEGATES = re.compile(f"{_NEGATION.pattern}|stop|avoid")
 _TOLD = re.compile(rf"{_SUBJECT}\b|\w*[^\We]ed\b|[^,]*?\b{_FINITE}\b", re.IGNORECASE)
 _REPORTS = re.compile(
     r"\b(?:said|says|told|tells|asked|asks|wrote|writes|claim(?:s|ed)|demand(?:s|ed)|requested|promised|heard|thought"
@@ -182,27 +173,6 @@ def verbs(examples: Iterable[str]) -> frozenset[str]:
     frozenset({'write'})
     """
     return frozenset(words[0].casefold() for example in examples if (words := re.findall(r"[\w'’-]+", _body(example))))
-
-
-def requests_to(verbs: Sequence[str], text: str, own: Collection[str]) -> Iterator[str]:
-    """Yield sentences from a verb on whose clause is no question; "not forget" must be negated there, "forget" must not."""
-    text = _UNSPACED.sub(_part_sentence, text)
-    for clause in classify_clauses(text, own):
-        folded = visible(text[clause.start : clause.end]).lower()
-        words, for_me = WORD.findall(folded), _FOR_ME.match(folded)
-        question, negated = clause.question and not (for_me and for_me[1] in verbs), False
-        for position, word in enumerate(words):
-            wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
-            if any(word.startswith(verb) for verb in wanted) and (negated or not question):
-                after = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + LONG_TEXT])[0][1:]
-                yield " ".join([*words[position : position + LONG_TEXT], *WORD.findall(visible(after).lower())])
-            negated = negated or NEGATES.fullmatch(word) is not None
-
-
-def _part_sentence(stop: re.Match[str]) -> str:
-    # after a denial there is no space missing: "don't use tools.Pay"
-    words = WORD.findall(visible(re.split(r"[.!?]\s", stop.string[: stop.start()])[-1]).lower())
-    return stop[0] if any(map(NEGATES.fullmatch, words)) else f"{stop[0]} "
 
 
 def reverses(text: str, own: Collection[str]) -> bool:

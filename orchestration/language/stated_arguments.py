@@ -9,7 +9,7 @@ import regex
 from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import NUMERALS
-from foundation.text.patterns import in_time, of_a_tool
+from foundation.text.patterns import as_word, first_spelling, of_a_tool
 from orchestration.calls import schema_of
 
 
@@ -63,27 +63,8 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
     return None
 
 
-def by_pattern(question: str, pattern: str) -> str | None:
-    """Return what fits in its first spelling that does; `None` where nothing does. Raises InvalidRequest: it took too long."""
-    return in_time(pattern, partial(_first_spelling, question, pattern))
-
-
 def _by_pattern_of_tool(question: str, pattern: str) -> str | None:
-    return of_a_tool(pattern, partial(_first_spelling, question, pattern), None)
-
-
-def _first_spelling(question: str, pattern: str, timeout: float) -> str | None:
-    match = regex.search(_as_word(pattern), question, regex.IGNORECASE, timeout=timeout)
-    spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
-    return next((text for text in spellings if regex.fullmatch(_bare(pattern), text, timeout=timeout)), None)
-
-
-def _bare(pattern: str) -> str:
-    return pattern.removeprefix("^").removesuffix("$")
-
-
-def _as_word(pattern: str) -> str:
-    return rf"(?<!\w){_bare(pattern)}(?!\w)"
+    return of_a_tool(pattern, partial(first_spelling, question, pattern), None)
 
 
 def has_word(question: str, word: str) -> bool:
@@ -126,7 +107,7 @@ def _count_in(question: str, name: str) -> int | None:
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
     """Replace identifiers by one constant, since an embedder sees them as noise and two of them as alike."""
     for pattern in {pattern for tool in tools for pattern in _patterns(tool)}:
-        text = of_a_tool(pattern, partial(regex.sub, _as_word(pattern), "12345", text, flags=regex.IGNORECASE), text)
+        text = of_a_tool(pattern, partial(regex.sub, as_word(pattern), "12345", text, flags=regex.IGNORECASE), text)
     return text
 
 
@@ -134,7 +115,7 @@ def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
     """Return every value in `text` that fits a pattern of the tool's schema, in upper case and order of appearance."""
 
     def search(pattern: str, timeout: float) -> list[tuple[int, int]]:
-        matches = regex.finditer(_as_word(pattern), text, regex.IGNORECASE, timeout=timeout)
+        matches = regex.finditer(as_word(pattern), text, regex.IGNORECASE, timeout=timeout)
         return [match.span() for match in matches]
 
     nowhere: list[tuple[int, int]] = []

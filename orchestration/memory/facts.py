@@ -4,9 +4,8 @@ The tool `remember` writes a fact through the executor, in the person's own word
 they do not count as the person's words, so they cannot steer an effect.
 """
 
-import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -15,9 +14,7 @@ from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
-from foundation.text.lexical import terms
 from foundation.types import Principal
-from orchestration.memory.follow_ups import entity_names
 from orchestration.requests import Noun
 
 # The file, in the data folder
@@ -25,7 +22,6 @@ FILE = "facts.sqlite"
 CHARACTERS = 300
 # Most facts of one person
 MOST = 100
-_MINE = re.compile(r"\b(?:i|we|my|our|ours|mine|us|me)\b", re.IGNORECASE)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (
@@ -110,22 +106,6 @@ class SqliteFacts:
 
     def close(self) -> None:
         self._file.close()
-
-
-def with_facts(query: str, facts: Sequence[Fact]) -> str:
-    """Add to the query the names in the facts that share a word with it, where it says "my" or the like and has no name
-    itself.
-
-    >>> from datetime import datetime
-    >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))
-    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
-    ('How do I reset my printer? QL-20W', 'How is a printer reset?')
-    """
-    if not _MINE.search(query) or entity_names(query):
-        return query
-    about = terms(query)
-    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in entity_names(fact.text))
-    return " ".join([query, *names])
 
 
 def _of(connection: sqlite3.Connection, principal: Principal) -> list[Fact]:

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import names, terms
 from orchestration.language.stated_arguments import identifiers
+from orchestration.memory.facts import Fact
 
 # Number of last turns that are kept whole
 TURNS = 6
@@ -40,6 +41,7 @@ _REPLACES = re.compile(
     r"[\w'’-]++\s*+){1,4}\W*",
     re.IGNORECASE | re.DOTALL,
 )
+_MINE = re.compile(r"\b(?:i|we|my|our|ours|mine|us|me)\b", re.IGNORECASE)
 _IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
 _PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
 
@@ -84,6 +86,22 @@ def entity_names(text: str) -> list[str]:
     proper_names = names(text)
     words = re.findall(r"[\w-]+", text)
     return [word for word in dict.fromkeys(words) if word in proper_names or _PRODUCT.fullmatch(word)]
+
+
+def with_facts(query: str, facts: Sequence[Fact]) -> str:
+    """Add to the query the names in the facts that share a word with it, where it says "my" or the like and has no name
+    itself.
+
+    >>> from datetime import datetime
+    >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))
+    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
+    ('How do I reset my printer? QL-20W', 'How is a printer reset?')
+    """
+    if not _MINE.search(query) or entity_names(query):
+        return query
+    about = terms(query)
+    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in entity_names(fact.text))
+    return " ".join([query, *names])
 
 
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:

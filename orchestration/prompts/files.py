@@ -5,9 +5,10 @@ A file begins with `name`, `version` and `measured_on` between lines of `---`. P
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from foundation.errors import InvalidSetting, did_you_mean
@@ -62,9 +63,17 @@ class Prompts:
         return labels
 
 
-def open_prompts(settings: PromptSettings) -> Prompts:
-    """Read all prompts. Raises InvalidSetting: a folder is missing, or a file replaces no prompt or has other places."""
-    bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
+def open_prompts(settings: PromptSettings, brought: Iterable[str] = ()) -> Prompts:
+    """Read all prompts: ours, those in the packages that extensions bring, and your replacements.
+
+    Raises InvalidSetting: a folder is missing, a file replaces no prompt or has other places, or two that are brought have one name.
+    """
+    bundled: dict[str, Prompt] = {}
+    for folder in (FOLDER, *(Path(import_module(package).__path__[0]) for package in brought)):
+        for path in sorted(folder.glob("*.md")):
+            if path.stem in bundled:
+                raise InvalidSetting(f"{path} has the name of another prompt. Rename it.")
+            bundled[path.stem] = read_prompt(path.stem, folder)
     everybody = bundled | _replacements(settings.folder, bundled, "folder")
     tenants = {
         tenant: everybody | _replacements(section.folder, bundled, f"tenants.{tenant}.folder")

@@ -13,7 +13,7 @@ from foundation.text.prose import blank_code
 from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
 from orchestration.language.guard import instructs_reader, without_foreign_urls
-from orchestration.language.intent import classify_clauses, requests_to
+from orchestration.language.intent import classify_clauses
 from retrieval.grounding.worked_figures import NUMBER, Figures
 from tests.architecture.worst_texts import COMMON, GROWTH, growth
 
@@ -30,7 +30,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "a person's words, for the values of an effect": lambda text: foreign_values(
         send, {"to": "ana@example.org", "text": text, "usd": 5}, Origin(words=text), {"send": send}
     ),
-    "what is asked for": lambda text: [*requests_to(("remember", "note"), text, frozenset())],
     "clauses": classify_clauses,
     "orders to a model": instructs_reader,
     "code in an answer": blank_code,

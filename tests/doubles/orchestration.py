@@ -19,6 +19,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.components import Context, load
+from foundation.extensions import find_modules, installed
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import Principal, Scope, Usage
@@ -238,6 +239,8 @@ class Till:
         self.charges.append(charge)
 
 
+PROMPTS = find_modules("orchestration.prompts", installed())
+"""The packages of prompts of every extension that is here."""
 PROMPTING = SimpleNamespace(prompt=read_prompt, note=lambda _: None)
 """What a planner that asks no model needs of a run."""
 
@@ -258,7 +261,7 @@ class World:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     policy: PolicySettings = POLICY
     tools: Sequence[BaseTool] | None = None
-    prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings()))
+    prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings(), PROMPTS))
     checkpoints: str = "sqlite"
     shared: Any = None
     """Records and checkpoints in PostgreSQL, as a second replica has them too: `SharedRecords`, and the options of the latter."""

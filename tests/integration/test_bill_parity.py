@@ -67,7 +67,7 @@ USD = {
     "claude-3-5-haiku-latest": {"read": "0.80", "cached": "0.08", "kept": "1.00", "wrote": "4.00"},
 }
 FACT = "The moon lamp runs for nine hours."
-CACHE = ["answer_cache"] if "answer_cache" in installed() else []
+ON = [name for name in ("answer_cache", "objects") if name in installed()]
 QUESTIONS = [
     f"How long does the moon lamp run, asked for the {word} time?" for word in ("first", "second", "third", "fourth")
 ]
@@ -130,7 +130,7 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             more = FALLBACK.format(url=second.url) if second else ""
             stack = tmp_path / "stack.toml"
             values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent, "planner": planner}
-            stack.write_text(STACK.format(extensions=json.dumps(CACHE), data=tmp_path / "var", **values))
+            stack.write_text(STACK.format(extensions=json.dumps(ON), data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
             system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
             return Desk(system, provider, second)

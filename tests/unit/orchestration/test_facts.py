@@ -13,7 +13,8 @@ from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.actions import Decision, Origin, ToolOutcome
-from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
+from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts
+from orchestration.memory.follow_ups import with_facts
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import PolicySettings

@@ -9,11 +9,10 @@ import sys
 
 READ = """
 from orchestration.answers.compose import _MARKER
-from orchestration.language.text_values import _CODE
 from orchestration.planners.classifier import _BREAK
 from orchestration.language.stated_arguments import _AMOUNT
 
-for expression in (_MARKER, _CODE, _BREAK, _AMOUNT):
+for expression in (_MARKER, _BREAK, _AMOUNT):
     for filler in (" ", "\\n", "7", "7-"):
         expression.findall("Where is " + filler * 200_000 + "?")
 """

@@ -49,7 +49,7 @@ def test_two_questions_over_the_same_passages_differ_only_at_the_end() -> None:
 
 
 def test_every_prompt_begins_with_words_that_never_change_and_ends_with_the_question() -> None:
-    answering, planning, filling = (read_prompt(name) for name in ("graph_answer", "plan", "object"))
+    answering, planning, filling = (read_prompt(name) for name in ("graph_answer", "plan", "json"))
     tools = [("find_parcel", "Finds a parcel.")]
     for one, other in (
         (answer_from(answering, "q?", ["a"]), answer_from(answering, "r?", ["b", "c"])),
@@ -94,6 +94,18 @@ def test_other_braces_than_those_of_a_prompt_stay_as_they_are(tmp_path: Path) ->
     folder = write(tmp_path / "prompts", "json", 'As {"json": 1}:\n{shape}')
     prompt = open_prompts(PromptSettings(folder=folder)).of("north")["json"]
     assert prompt.fill(shape="- {wrong}") == 'As {"json": 1}:\n- {wrong}'
+
+
+def test_an_extension_brings_prompts_of_its_own_and_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "brought_one", "moon", "Speak of the moon.")
+    write(tmp_path / "brought_two", "persona", "I am another.")
+    monkeypatch.syspath_prepend(tmp_path)
+    prompts = open_prompts(PromptSettings(folder=write(tmp_path / "own", "moon", "Speak of the sun.")), ["brought_one"])
+    assert prompts.of("north")["moon"].text == "Speak of the sun."
+    with pytest.raises(InvalidSetting, match=r"persona\.md has the name of another prompt"):
+        open_prompts(PromptSettings(), ["brought_two"])
 
 
 def test_every_bundled_prompt_has_a_head_and_says_what_it_was_measured_on() -> None:

@@ -1,0 +1,1 @@
+"""What a chat model that writes a field is told."""
