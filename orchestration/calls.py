@@ -327,7 +327,8 @@ def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
         return deny(call, "mismatch", "The approval was given for something else.")
     if stored.status == "rejected":
         reason = f": {stored.decision_reason}" if stored.decision_reason else "."
-        return deny(call, "rejected", f"{stored.decided_by} did not approve it{reason}")
+        own = stored.decided_by == stored.requested_by
+        return deny(call, "rejected", f"{stored.decided_by} {'withdrew it' if own else 'did not approve it'}{reason}")
     if stored.status == "expired":
         return deny(call, "expired", "The approval has expired. Ask for it again.")
     return None if stored.status == "approved" else deny(call, "approval", "It has not been approved yet.")

@@ -134,7 +134,7 @@ class MessagesRequest(VendorRequest):
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
     choice = body.tool_choice or {}
-    wanted = request_of(
+    wanted = await request_of(
         body,
         [message for turn in body.messages for message in turn.as_messages],
         caller,

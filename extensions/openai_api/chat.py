@@ -113,7 +113,7 @@ class ChatRequest(VendorRequest):
 @router.post("/chat/completions", **route_arguments("The completion, or with `stream` its chunks, ending with [DONE]."))
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    wanted = request_of(
+    wanted = await request_of(
         body,
         [message.as_message for message in body.messages],
         caller,

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Path, Request, Response
 
 from extensions.jobs.queue import Jobs
 from extensions.jobs.store import Job, JobItem
+from extensions.openai_api.approvals import answer_in, item_of, own_approval
 from extensions.openai_api.conversation import FunctionDefinition
 from extensions.openai_api.errors import UnsupportedParameter, openai_problem
-from extensions.openai_api.responses_input import ResponsesRequest
+from extensions.openai_api.responses_input import ApprovalResponse, ResponsesRequest
 from extensions.openai_api.streaming import (
     Shape,
     answer_yet_to_come,
@@ -21,14 +22,17 @@ from extensions.openai_api.streaming import (
     missing_json,
     reply,
     route_arguments,
+    send,
     sse,
 )
-from extensions.openai_api.vendors import extra_of, footnotes, request_of, with_footnotes
+from extensions.openai_api.vendors import MODELS, extra_of, footnotes, request_of, with_footnotes
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.types import Principal
+from orchestration.actions import Decision
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
+from serving.api.conversations import require_conversations
 from serving.api.schemas import Identifier
 from serving.http.errors import responses
 from serving.http.streams import text_for_clients
@@ -56,6 +60,9 @@ CONSTANT: dict[str, Any] = {
 @router.post("/responses", **route_arguments("The response, or with `stream` the events of its making."))
 async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the input: a text, or the last user message of a list."""
+    if isinstance(decided := body.messages[-1], ApprovalResponse):
+        at_work = runtime.system.agent.resume(await _decision_of(decided, caller, runtime), caller)
+        return await send(body, at_work, ResponseShape(body, runtime), request, runtime)
     wanted = await _request_of(body, caller, runtime)
     if body.background:
         return as_json(await _begin(body, wanted, caller, runtime))
@@ -64,11 +71,13 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
 
 @router.get("/responses/{response_id}", responses=responses(404, vendor=True), dependencies=[admit("reads")])
 async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> dict[str, Any]:
-    """Return the status of a `background` response, and its output once it is completed."""
+    """Return a response as it is now: of one that waited for an approval, what came of it; of a `background` one, its status."""
     if stream:
         raise UnsupportedParameter(
             "A response is not streamed later. Ask for it again until it has ended.", param="stream"
         )
+    if not response_id.startswith(IN_BACKGROUND):
+        return await _stored(response_id, caller, runtime)
     return await _state_of(await _find_job(response_id, caller, runtime), runtime)
 
 
@@ -77,6 +86,23 @@ async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> di
     """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)
     return await _state_of(await runtime.part(Jobs).cancel(job.job_id, caller), runtime)
+
+
+async def _stored(response_id: str, caller: Principal, runtime: Runtime) -> dict[str, Any]:
+    thread_id, _, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
+    turns = await require_conversations(runtime).turns(thread_id, caller)
+    answer = await answer_in(turns, answer_id, caller, runtime)
+    if answer is None:
+        raise NotFound(f'No response "{response_id}" of yours.')
+    body = ResponsesRequest(model=next(iter(MODELS)), input=answer.question)
+    return ResponseShape(body, runtime).whole(answer) | {"id": response_id}
+
+
+async def _decision_of(decided: ApprovalResponse, caller: Principal, runtime: Runtime) -> Decision:
+    approval = await own_approval(decided.approval_request_id, caller, runtime)
+    if approval is None:
+        raise NotFound(f'Nothing that you asked for waits as "{decided.approval_request_id}".')
+    return Decision(approval_id=approval.approval_id, approve=decided.approve, reason=decided.reason or "")
 
 
 async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> dict[str, Any]:
@@ -151,7 +177,7 @@ async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtim
     threads = {name: thread for name, thread in named.items() if thread is not None}
     if len(set(threads.values())) > 1:
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
-    return request_of(
+    return await request_of(
         body,
         [item.as_message for item in body.messages],
         caller,
@@ -210,7 +236,7 @@ class ResponseShape(Shape):
             "incomplete_details": {"reason": "max_output_tokens"} if answer.stop_reason == "length" else None,
             "model": body.model,
             "store": body.store is not False,
-            "output": [*messages, *_calls(answer)],
+            "output": [*messages, *_calls(answer), *item_of(answer)],
             "usage": _usage(answer),
             "instructions": body.instructions,
             "parallel_tool_calls": body.parallel_tool_calls is not False,
@@ -244,7 +270,12 @@ class ResponseShape(Shape):
         messages, calls = [self._message] if self._message else [], list(_calls(answer))
         for index, call in enumerate(calls, start=len(messages)):
             yield from self._call(index, call)
-        yield self._sse(f"response.{_status(answer)}", response=self.whole(answer) | {"output": [*messages, *calls]})
+        items = [*messages, *calls]
+        for item in item_of(answer):
+            yield self._sse("response.output_item.added", output_index=len(items), item=item)
+            yield self._sse("response.output_item.done", output_index=len(items), item=item)
+            items.append(item)
+        yield self._sse(f"response.{_status(answer)}", response=self.whole(answer) | {"output": items})
 
     def error_event(self, error: SixplyError) -> bytes:
         problem = openai_problem(error)  # OpenAI's client raises because of the member "error"

@@ -73,14 +73,27 @@ class FunctionCallOutput(BaseModel):
 class InputItem(BaseModel):
     """Items of earlier responses, sent back by clients and ignored."""
 
-    type: Literal["item_reference", "reasoning"]
+    type: Literal["item_reference", "mcp_approval_request", "reasoning"]
 
     @property
     def as_message(self) -> AnyMessage:
         return AIMessage("")
 
 
-Item = InputMessage | FunctionCall | FunctionCallOutput | InputItem
+class ApprovalResponse(BaseModel):
+    """The decision of whoever asked on what waits: to withdraw it or, where the policy lets one person do both, to approve it."""
+
+    type: Literal["mcp_approval_response"]
+    approval_request_id: Identifier
+    approve: bool
+    reason: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+
+    @property
+    def as_message(self) -> AnyMessage:
+        return AIMessage("")
+
+
+Item = InputMessage | FunctionCall | FunctionCallOutput | ApprovalResponse | InputItem
 
 
 class TextOptions(BaseModel):

@@ -124,6 +124,13 @@ async def reply(
     await check_request(wanted, runtime)
     wanted = wanted.model_copy(update={"forget": body.store is False})
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
+    return await send(body, at_work, shape, request, runtime)
+
+
+async def send(
+    body: VendorRequest, at_work: AsyncIterator[Event], shape: Shape, request: Request, runtime: Runtime
+) -> Response:
+    """Return the answer of these events in the vendor's format. Raises as `collect`."""
     if body.stream:
         return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.error_event)
     return as_json(shape.whole(await collect(at_work, runtime.lifecycle, request)))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
+from extensions.openai_api.approvals import WAITING, tell_outcomes
 from extensions.openai_api.conversation import (
     FunctionDefinition,
     ResponseFormat,
@@ -131,7 +132,7 @@ def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def request_of(
+async def request_of(
     body: VendorRequest,
     messages: Sequence[AnyMessage],
     caller: Principal,
@@ -162,7 +163,8 @@ def request_of(
         refuse_unsupported(wanted | {format_name: response_format and response_format.as_chat()}, planned=True)
         tools = ()
     client = options_of(messages, tools=tools, response_format=response_format, settings=_settings_of(sent), **options)
-    return request_from(body.model, messages, thread_id, client, agent)
+    request = request_from(body.model, messages, thread_id, client, agent)
+    return request if planned else await tell_outcomes(request, caller, runtime)
 
 
 def request_from(
@@ -238,7 +240,7 @@ def footnotes(answer: Answer) -> str:
     if nearest := [f"{markdown_label(near.title)} ({markdown_label(near.uri)})" for near in answer.nearest]:
         notes.append(f"Nearest: {', '.join(nearest)}")
     if answer.approval is not None and answer.status == "waiting":
-        notes.append(f"Waiting for approval {answer.approval.approval_id}.")
+        notes.append(WAITING.format(answer.approval.approval_id))
     notes += [
         f"[?] {markdown_label(claim.text)} ({markdown_label(claim.detail or claim.reason)})"
         for claim in answer.unsupported

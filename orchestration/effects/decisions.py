@@ -37,7 +37,7 @@ class Decisions:
         approve what they asked for themselves), Gone (expired), Conflict (decided already), InvalidRequest (the tool does not
         take the edited arguments), Stopped (effects are stopped; it still waits).
         """
-        approval = await self.may_decide(decision.approval_id, principal)
+        approval = await self.may_decide(decision.approval_id, principal, approve=decision.approve)
         if decision.approve:
             self._demand("effects")
         edited = await self._check_edited(decision, approval)
@@ -90,7 +90,7 @@ class Decisions:
     async def _demand_may_approve(self, decision: Decision, approval: Approval, principal: Principal) -> None:
         """Raises Forbidden: who asked for it approves it alone, none of the caller's roles may, or nobody."""
         needs, own = approval.needs, self.is_own(approval, principal.subject)
-        if not (own and not decision.approve):
+        if decision.approve or not is_same_person(approval.requested_by, principal.subject):
             await self._demand_role(approval, principal)
         if not decision.approve:
             return
@@ -127,12 +127,13 @@ class Decisions:
         entry = {"reason": reason, "rule": rule, "arguments_hash": approval.arguments_hash}
         await self._record(approval, subject=principal.subject, outcome="denied", **entry)
 
-    async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
-        """Return the approval, if the caller may decide it. Raises NotFound, Forbidden: as `decide`."""
+    async def may_decide(self, approval_id: str, principal: Principal, *, approve: bool = True) -> Approval:
+        """Return the approval, if the caller may decide it; who asked for it may reject it. Raises NotFound, Forbidden: as `decide`."""
         approval = await self.approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
-        if not principal.roles & self.approver_roles:
+        withdraws = not approve and is_same_person(approval.requested_by, principal.subject)
+        if not withdraws and not principal.roles & self.approver_roles:
             await self._demand_approver(approval, principal)
         return approval
 

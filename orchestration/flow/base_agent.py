@@ -28,8 +28,8 @@ from orchestration.run.state import BEGUN_BY, Result, State, StoredThread, as_re
 
 # key in a checkpoint's metadata: the agent that wrote it
 MADE_BY = "agent"
-# How a run begins: new, after a decision, with the results of a client, or after its process was cut off
-Begin = Literal["new", "decided", "results", "cut off"]
+# How a run begins: new, after a decision, after one on a call beside which the conversation went on, with the results of a client, or after its process was cut off
+Begin = Literal["new", "decided", "beside", "results", "cut off"]
 
 
 class DurableAgent(ABC):
@@ -39,13 +39,15 @@ class DurableAgent(ABC):
     own_tools: frozenset[str] | None = None
     """Names of the tools that its model is offered; `None`: it takes no tools and no JSON format of a client."""
     takes_images = False
+    goes_on_beside = False
+    """Whether a conversation goes on while an approval of it waits."""
 
     def __init__(self, parts: AgentParts) -> None:
         self._parts = parts
         self._settings = parts.settings.answers
         self._busy: set[str] = set()
         self._erasures = Erasures(parts.data_dir)
-        self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
+        self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._withdraw_all)
 
     @abstractmethod
     async def _load_thread(self, thread_id: str) -> StoredThread:
@@ -81,17 +83,26 @@ class DurableAgent(ABC):
                 yield last
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
-        approval = await self._parts.executor.may_decide(decision.approval_id, principal)
+        may_decide = self._parts.executor.may_decide
+        approval = await may_decide(decision.approval_id, principal, approve=decision.approve)
         with self._claim_thread(approval.thread_id):
             thread = await self._load_thread(approval.thread_id)
             # after the conversation: another worker may have carried it out by now
-            approval = await self._parts.executor.may_decide(decision.approval_id, principal)
+            approval = await may_decide(decision.approval_id, principal, approve=decision.approve)
             await self._take_decision(decision, approval, thread, principal)
-            begin: Begin = "decided" if thread.waits else "cut off"
+            owner = owner_of(thread.state)
+            begin, state = self._begin_decided(approval, thread, owner)
             # the run goes on under the rights of its owner: the approver only decides
-            async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
+            async with aclosing(self._events(begin, state, owner, None)) as events:
                 async for event in events:
                     yield event
+
+    def _begin_decided(self, approval: Approval, thread: StoredThread, owner: Principal) -> tuple[Begin, State]:
+        if beside := thread.beside.get(approval.approval_id):
+            compose = thread.state.get("compose", self._settings.compose)
+            state = fresh(beside["question"], compose, approval.thread_id, owner, None)
+            return "beside", {**state, "approval_id": approval.approval_id}
+        return "decided" if thread.waits else "cut off", thread.state
 
     def _thread_of(self, request: AnswerRequest) -> str | None:
         return request.thread_id
@@ -140,17 +151,31 @@ class DurableAgent(ABC):
             if approval and approval.status == "pending":
                 if again:  # its reply may have been lost
                     return thread.state
+                if self.goes_on_beside:
+                    continue
                 raise Conflict(
                     f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected '
                     "that, ask in another conversation."
                 )
         return thread.state if again and not thread.waits else None
 
+    async def _withdraw_all(self, thread_id: str, principal: Principal) -> None:
+        """Withdraw what waits in a conversation that is to be deleted. Raises NotFound: it is somebody else's."""
+        thread, executor = await self._load_thread(thread_id), self._parts.executor
+        if not thread.belongs_to(principal):
+            raise NotFound(f"There is no conversation {thread_id}.")
+        for approval_id in thread.waits_for | thread.beside.keys():
+            approval = await executor.approvals.get(approval_id, principal.tenant)
+            if approval and approval.status == "pending":
+                gone = Decision(approval_id=approval_id, approve=False, reason="the conversation was deleted")
+                await executor.decide(gone, principal)
+
     async def _take_decision(
         self, decision: Decision, approval: Approval, thread: StoredThread, principal: Principal
     ) -> None:
         """Take the decision, or record the same one again where its run was cut off; raise otherwise."""
-        waits = thread.unfinished and approval.approval_id in thread.waits_for
+        beside = approval.approval_id in thread.beside
+        waits = beside or (thread.unfinished and approval.approval_id in thread.waits_for)
         unchanged = not decision.approve or decision.arguments in (None, approval.granted_arguments)
         if approval.status == "expired":
             raise expired_error(approval)

@@ -5,33 +5,34 @@ shown as it is, and the answer says that it was not checked, unless the graph ha
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.types import Principal
+from orchestration.actions import Approval
 from orchestration.contract import AgentParts
+from orchestration.effects.executor import WAITS
 from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
+from orchestration.flow.beside import calls_beside, end_calls, tell_outcome
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, stop_reason_of
-from orchestration.middleware.policy import approvals_of, as_person
+from orchestration.middleware.policy import approvals_of, as_message, as_person, call_executor
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
-NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it or sent its result."
 _CALL_ID = re.compile(r"call_([0-9a-f]{32})\d{1,8}")
 GREETED = "[The assistant spoke first.]"
 UNCHECKED = "the statements of this answer were not checked"
@@ -47,6 +48,7 @@ class MessageAgent(DurableAgent):
     """Runs a compiled graph of messages. One that writes no checkpoints, or others than ours, becomes a node of one that does."""
 
     name: ClassVar[str] = "messages"
+    goes_on_beside = True
 
     def __init__(self, graph: Graph, parts: AgentParts, *, checked: bool = False, most_steps: int = 200) -> None:
         """`checked`: whether words are emitted only once the answer is complete; `most_steps`: LangGraph's recursion limit."""
@@ -71,6 +73,7 @@ class MessageAgent(DurableAgent):
             waits_for=waits_for or approvals_of(snapshot.values.get("messages", [])),
             unfinished=bool(snapshot.next),
             calls=frozenset(call.call_id for call in _client_calls(paused)),
+            beside=calls_beside(snapshot.values.get("messages", [])),
         )
 
     def _thread_of(self, request: AnswerRequest) -> str | None:
@@ -101,8 +104,11 @@ class MessageAgent(DurableAgent):
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         config["recursion_limit"] = self._most_steps
         start: Any
-        if begin == "new":
-            start = {**state, "messages": await self._new_messages(state, run, config), "repairs": 0, "findings": ""}
+        if begin == "beside" and (pending := await self._still_pending(state, run)):
+            return {**state, "result": as_result("waiting", "approval", f"{pending.reason} {WAITS}", "tool")}
+        if begin in ("new", "beside"):
+            new = self._new_messages if begin == "new" else self._outcome_beside
+            start = {**state, "messages": await new(state, run, config), "repairs": 0, "findings": ""}
         else:
             start = await self._decisions(run, config)
         every = self._graph.stream_channels_asis
@@ -138,7 +144,8 @@ class MessageAgent(DurableAgent):
         """Return what this request adds: to a new conversation the client's earlier messages; errors for given-up calls; the question."""
         request = run.request or AnswerRequest(question=state["question"])
         # nothing is stored of a conversation that begins now, and looking would cost time before the first word
-        values = (await self._graph.aget_state(config)).values if request.thread_id or not run.request else {}
+        snapshot = await self._graph.aget_state(config) if request.thread_id or not run.request else None
+        values: dict[str, Any] = snapshot.values if snapshot else {}
         stored: list[AnyMessage] = values.get("messages", [])
         earlier = () if request.thread_id else request.messages
         opening: list[AnyMessage] = []
@@ -146,13 +153,36 @@ class MessageAgent(DurableAgent):
             # some providers refuse a conversation that begins with the assistant
             greeting = [HumanMessage(GREETED)] if earlier and isinstance(earlier[0], AIMessage) else []
             opening = [*greeting, *map(as_person, earlier)] or _told_before(cast("State", values))
-        given_up = [
-            ToolMessage(NOBODY_DECIDED, name=call["name"], tool_call_id=call["id"], status="error")
-            for call in _unanswered_calls(stored)
-        ]
+        ended = await self._end_calls(snapshot, run) if snapshot else []
         text = [{"type": "text", "text": state["question"]}] if state["question"] else []
         question = HumanMessage(cast("Any", [*text, *request.images]) if request.images else state["question"])
-        return [*opening, *given_up, *map(as_person, [question, *request.since])]
+        return [*opening, *ended, *map(as_person, [question, *request.since])]
+
+    async def _end_calls(self, snapshot: StateSnapshot, run: Run) -> list[ToolMessage]:
+        """Return a result for each call of the run before that has none. What waits for an approval then waits beside."""
+        waiting: dict[str, dict[str, str]] = {}
+        for item in _ours(snapshot.interrupts):
+            approval = await self._approval(item.value["approval_id"], run)
+            if approval and approval.status in ("pending", "approved"):
+                waiting[item.value["call_id"]] = item.value
+        return end_calls(snapshot.values, waiting)
+
+    async def _still_pending(self, state: State, run: Run) -> Approval | None:
+        approval = await self._approval(state["approval_id"], run)
+        return approval if approval and approval.status == "pending" else None
+
+    async def _outcome_beside(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
+        """Carry out what was decided beside the conversation, and return what tells the model of it."""
+        snapshot, executor = await self._graph.aget_state(config), self._parts.executor
+        stored: list[AnyMessage] = snapshot.values.get("messages", [])
+        approval_id = state["approval_id"]
+        beside, approval = calls_beside(stored)[approval_id], await self._approval(approval_id, run)
+        call = beside["call"]
+        with run.watch(call["name"]) as watch:
+            outcome = await call_executor(executor, call, stored, run, approval, run_id=beside["run_id"])
+            watch.detail = watch.outcome = "done" if outcome.status == "done" else "failed"
+        told = tell_outcome(call, as_message(executor, call, outcome, approval), approval_id)
+        return [*await self._end_calls(snapshot, run), told]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any] | None:
         snapshot = await self._graph.aget_state(config)
@@ -168,7 +198,9 @@ class MessageAgent(DurableAgent):
                 run.waiting[item.value["call_id"]] = approval
                 if approval.status != "pending":
                     decided[item.id] = True
-        return Command(resume=decided) if decided else None
+        # by it the turn is known to be what came of the approval
+        latest = next((it.approval_id for it in run.waiting.values() if it.status != "pending"), "")
+        return Command(resume=decided, update={"approval_id": latest}) if decided else None
 
     def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
         return self._checked or not run.calls or answer.is_json
@@ -180,14 +212,6 @@ def _ours(interrupts: Iterable[Interrupt]) -> list[Interrupt]:
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
     return [ToolCall(**item.value["client_call"]) for item in interrupts if item.value.get("client_call")]
-
-
-def _unanswered_calls(messages: Sequence[AnyMessage]) -> list[ToolCallDict]:
-    # only the model's last message can have some; servers use an id twice
-    last = max((place for place, message in enumerate(messages) if isinstance(message, AIMessage)), default=0)
-    answered = {message.tool_call_id for message in messages[last:] if isinstance(message, ToolMessage)}
-    made = (call for message in messages[last : last + 1] for call in getattr(message, "tool_calls", ()))
-    return [call for call in made if call["id"] not in answered]
 
 
 def _unchecked_result(values: State, run: Run) -> Result:

@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 BEFORE_THE_FIRST_NODE = -1
 # LangGraph's channel for the values of interrupts
 INTERRUPT = "__interrupt__"
+# And for the input of a turn
+INPUT = "__start__"
 
 
 @dataclass(frozen=True)
 class Conversations:
-    """A person's conversations, with an agent's lock of a thread and its check of who owns it. Raises NotFound for somebody else's."""
+    """A person's conversations, with an agent's lock of a thread and how it withdraws what waits there. Raises NotFound for somebody else's."""
 
     checkpoints: BaseCheckpointSaver[Any]
     claim: Callable[[str], AbstractContextManager[None]]
-    demand_own: Callable[[str, str, Principal], Awaitable[Any]]
+    withdraw: Callable[[str, Principal], Awaitable[None]]
 
     async def all(self, principal: Principal) -> list[Conversation]:
         """Newest first."""
@@ -51,9 +53,9 @@ class Conversations:
         return turns
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
-        """Delete the conversation for good. Raises Conflict: it is busy, or waits for an approval."""
+        """Delete the conversation for good, and withdraw what waits in it. Raises Conflict: it is busy."""
         with self.claim(thread_id):
-            await self.demand_own(thread_id, "", principal)
+            await self.withdraw(thread_id, principal)
             await self.checkpoints.adelete_thread(thread_id)
 
 
@@ -76,7 +78,9 @@ async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: st
     """Return the owner and the turns of a conversation; no turns where it does not exist. For operators: nothing is checked."""
     newest: dict[str, CheckpointTuple] = {}
     async for entry in checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
-        if answer_id := entry.checkpoint["channel_values"].get("answer_id"):
+        values = entry.checkpoint["channel_values"]
+        # with the input of the next turn there, what the last one waited for is not
+        if (answer_id := values.get("answer_id")) and INPUT not in values:
             newest.setdefault(answer_id, entry)
     if not newest:
         return Principal("", "", frozenset()), []
@@ -92,7 +96,7 @@ def _conversation(entry: CheckpointTuple) -> Conversation:
     values = entry.checkpoint["channel_values"]
     return Conversation(
         thread_id=entry.config["configurable"]["thread_id"],
-        question=values.get("__start__", values)["question"],  # a graph keeps its input there
+        question=values.get(INPUT, values)["question"],  # a graph keeps its input there
         begun_at=datetime.fromisoformat(entry.checkpoint["ts"]),
     )
 

@@ -23,7 +23,7 @@ from models.pricing import usage_of
 from orchestration.middleware.base import ModelHandler, reading_tool
 from orchestration.middleware.policy import artifact_of
 from orchestration.middleware.window import find_boundary, leave_out_before, read_on, shorten_unread
-from orchestration.run.metered_chat import REPLY_TOKENS, MeteredChatModel
+from orchestration.run.metered_chat import REPLY_TOKENS, MeteredChatModel, is_note
 from orchestration.run.run import current_run
 from orchestration.run.tokens import count_tokens, cut_at
 
@@ -209,5 +209,7 @@ def _lay_out(messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMes
 def _line_of(message: AnyMessage) -> str:
     if isinstance(message, ToolMessage):
         return f"Done by {message.name}: {message.text}" if artifact_of(message).get("effect") else ""
+    if is_note(message):
+        return message.text
     speaker = "Person" if isinstance(message, HumanMessage) else "Assistant"
     return f"{speaker}: {message.text}" if message.text else ""

@@ -22,7 +22,7 @@ from orchestration.calls import metadata_of
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
-from orchestration.run.metered_chat import PERSON, is_from_person
+from orchestration.run.metered_chat import PERSON, is_from_person, is_note
 from orchestration.run.run import Run, current_run
 
 WRITTEN = (
@@ -81,11 +81,11 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     # one that is still pending waits on: another call of the same turn was decided
     text = f"{approval.reason} {WAITS}" if approval else ""
     if approval is None or approval.status != "pending":
-        outcome = await _call_executor(executor, call, messages, run, approval)
+        outcome = await call_executor(executor, call, messages, run, approval)
         if outcome.status != "waiting" or outcome.approval is None:
             run.waiting.pop(call_id, None)  # some servers give the id to a later call of the same run again
             _tell(run, call, outcome.status, outcome.content)
-            return _as_message(call, outcome, approval, is_effect=_is_effect(executor, call["name"]))
+            return as_message(executor, call, outcome, approval)
         approval, text = outcome.approval, outcome.content
         _tell(run, call, "waiting", outcome.content)
         run.tell("approval", approval=approval)
@@ -94,16 +94,23 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     raise AssertionError("A call that waits goes on only once its approval was decided.")
 
 
-async def _call_executor(
-    executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
+async def call_executor(
+    executor: Executor,
+    call: ToolCallDict,
+    messages: Sequence[AnyMessage],
+    run: Run,
+    approval: Approval | None,
+    *,
+    run_id: str = "",
 ) -> ToolOutcome:
+    """Make a call for the run, or for an earlier one, `run_id`, to which its approval and its effect belong."""
     words: list[str] = [m.text for m in messages if is_from_person(m)]
     words = words or [run.state.get("question", "")]
     return await executor.call(
         call["name"],
         call["args"],
         principal=run.principal,
-        run_id=run.answer_id,
+        run_id=run_id or run.answer_id,
         thread_id=run.state.get("thread_id", ""),
         step=0,
         call_id=call["id"] or "",
@@ -139,14 +146,19 @@ def governed_tools(executor: Executor) -> list[BaseTool]:
 def as_person(message: AnyMessage) -> AnyMessage:
     """Return a message; a human one counts as the person's own words, which others, such as summaries, do not."""
     id_of_person = f"{PERSON}{uuid4().hex}"
-    return message.model_copy(update={"id": id_of_person}) if isinstance(message, HumanMessage) else message
+    theirs = isinstance(message, HumanMessage) and not is_note(message)
+    return message.model_copy(update={"id": id_of_person}) if theirs else message
 
 
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
     """Return the executor's outcomes in these messages."""
-    artifacts = [(message.name, artifact_of(message).get("outcome")) for message in messages]
+    artifacts = [(message, artifact_of(message).get("outcome")) for message in messages]
     # by the message's own tool: one that bypasses the executor must not forge the outcome of another
-    outcomes = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
+    outcomes = (
+        outcome
+        for message, outcome in artifacts
+        if isinstance(outcome, dict) and (is_note(message) or outcome.get("tool") == message.name)
+    )
     return tuple(ToolOutcome(**outcome) for outcome in outcomes)
 
 
@@ -197,7 +209,7 @@ def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(encodable(json.dumps(arguments, ensure_ascii=False))))
 
 
-def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None, *, is_effect: bool) -> ToolMessage:
+def as_message(executor: Executor, call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """Return the outcome for the model: its text, and its data where the text does not contain it."""
     content, data, data_is_shown = outcome.content, "", False
     if outcome.status == "done" and outcome.artifact is not None:
@@ -221,7 +233,7 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         artifact={
             "outcome": stored,
             "approval_id": approval.approval_id if approval else "",
-            "effect": is_effect and outcome.status == "done",
+            "effect": _is_effect(executor, call["name"]) and outcome.status == "done",
         },
     )
 

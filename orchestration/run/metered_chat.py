@@ -29,6 +29,8 @@ REPLY_TOKENS = 4096
 JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 # Prefix of the ids of messages that the person wrote. No model chooses an id
 PERSON = "person-"
+# And of those that the system wrote
+NOTE = "note-"
 # Names of models whose chat templates begin the thoughts, so that only their end would tell
 THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
 # And how thoughts begin and end in the text
@@ -218,7 +220,7 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
             read |= addresses_in(texts[seen:]).keys()
             own.update(called.keys() - read)
             seen = len(texts)
-        if isinstance(message, ToolMessage):
+        if isinstance(message, ToolMessage) or is_note(message):
             repeats = cache(lambda word: any(address in comparable(word) for address in own))
             texts.append(" ".join(word for word in message.text.split() if not repeats(word)))
     return texts
@@ -227,6 +229,11 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
 def is_from_person(message: BaseMessage) -> bool:
     """Whether it is in the person's own words, which other human messages, such as summaries, are not."""
     return isinstance(message, HumanMessage) and str(message.id).startswith(PERSON)
+
+
+def is_note(message: BaseMessage) -> bool:
+    """Whether the system wrote it, about something that came of an earlier call."""
+    return isinstance(message, HumanMessage) and str(message.id).startswith(NOTE)
 
 
 def calls_tools(chat: BaseChatModel) -> bool:

@@ -1,8 +1,8 @@
 """The state of a run and its result, as plain data that any checkpointer can store; it holds no passages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Annotated, Any, NotRequired, cast
 from uuid import uuid4
@@ -96,6 +96,8 @@ class StoredThread:
     unfinished: bool = False
     """Whether the last run has not ended: it waits, or was cut off."""
     calls: frozenset[str] = frozenset()
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Calls that wait while the conversation goes on, by the ids of their approvals."""
 
     def belongs_to(self, principal: Principal) -> bool:
         owner = self.state.get("owner", {})

@@ -10,7 +10,7 @@ from foundation.types import Principal, Scope
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import find_duplicates, sum_up_waiting
 from orchestration.events import Answer
-from serving.access.identity import Decider
+from serving.access.identity import Asker, Decider
 from serving.api.answers import as_json
 from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
@@ -98,6 +98,12 @@ async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider
     """
     decision = Decision(approval_id=approval_id, approve=body.approve, reason=body.reason, arguments=body.arguments)
     return as_json(await carry_out(decision, caller, runtime))
+
+
+@router.delete("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
+async def withdraw(approval_id: ApprovalId, caller: Asker, runtime: Running) -> Response:
+    """Withdraw a request of your own that waits; then return the answer that was waiting."""
+    return as_json(await carry_out(Decision(approval_id=approval_id, approve=False), caller, runtime))
 
 
 async def carry_out(decision: Decision, caller: Principal, runtime: Runtime) -> Answer:

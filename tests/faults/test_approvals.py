@@ -54,8 +54,9 @@ async def test_who_lost_the_reply_that_an_effect_waits_asks_the_same_again_and_g
         assert (repeated.answer_id, repeated.text) == (first.answer_id, first.text)
     assert await world.approvals.pending("north") == announced
     assert len(announced) == 1
-    with pytest.raises(Conflict, match="waits for a decision"):
-        await answer(agent, again.model_copy(update={"question": "Please send parcel P-111 now"}), NORTH)
+    if world.agents == "graph":  # the others go on beside it
+        with pytest.raises(Conflict, match="waits for a decision"):
+            await answer(agent, again.model_copy(update={"question": "Please send parcel P-111 now"}), NORTH)
     done = await resume(agent, decision_on(first), LEAD)
     assert (done.status, len(world.depot.sent)) == ("answered", 1)
     with pytest.raises(Conflict):
@@ -159,13 +160,19 @@ async def test_an_approval_in_its_last_second_counts_and_one_after_it_does_not(w
     assert len(world.depot.sent) == 1
 
 
-async def test_a_conversation_that_waits_takes_no_question_until_it_is_decided_or_expired(world: World) -> None:
+async def test_a_conversation_that_waits_goes_on_beside_it_and_one_with_a_plan_once_it_is_decided_or_expired(
+    world: World,
+) -> None:
     agent = world.agent()
     waiting = await answer(agent, SEND, NORTH)
     more = AnswerRequest(question="Where is parcel P-123?", thread_id=waiting.thread_id)
+    assert waiting.approval is not None
+    if world.agents != "graph":
+        assert (await answer(agent, more, NORTH)).status == "answered"
+        assert (await resume(agent, decision_on(waiting), LEAD)).approval.status == "approved"  # type: ignore[union-attr]
+        return
     with pytest.raises(Conflict) as refused:
         await answer(agent, more, NORTH)
-    assert waiting.approval is not None
     assert waiting.approval.reason in str(refused.value)
     assert not re.search(r"[0-9a-f]{8}", str(refused.value)), "a person reads it"
     world.clock.forward(hours=24)

@@ -97,6 +97,7 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
                     httpx2.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
                 ):
                     client.lead = keys.create(subject="lena", tenant=TENANT, roles=["approver"])  # type: ignore[attr-defined]
+                    client.other = keys.create(subject="ben", tenant=TENANT, roles=["agent"])  # type: ignore[attr-defined]
                     yield client, provider
 
     return serving

@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 from nicegui import html, ui
 
-from extensions.page.session import WORDS, Visitor, act, every, refill, say
+from extensions.page.session import WORDS, Visitor, act, every, refill, say, show_errors
 from extensions.page.views.feedback import FeedbackBar
 from extensions.page.views.how_it_was_made import Making
 from extensions.page.views.markdown import Draft, show_markdown
 from extensions.page.views.source import SourcePanel
 from observability.stores.outcomes import Outcome
+from orchestration.actions import Decision
 from orchestration.events import Answer, Event, Step, Turn
 from retrieval.documents import Citation
+from serving.api.approvals import carry_out
 from serving.api.conversations import require_conversations
 from serving.cli.terminal import near_titles
 
@@ -169,6 +171,8 @@ class Exchange:
             if turn.status == "waiting"
             else "It is still at work, or was cut off. The same question, asked here again, goes on with it."
         ).classes("dim")
+        if turn.status == "waiting" and (approval_id := turn.approval_id):
+            act("Withdraw", lambda: self._withdraw(approval_id), icon="undo")
 
         async def look() -> None:
             caller = await self._visitor.caller()
@@ -182,7 +186,9 @@ class Exchange:
                     self._status.text = "Nobody decided in time; nothing was done"
                     return
             turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
-            now = next(turn_now for turn_now in turns if turn_now.answer_id == turn.answer_id)
+            # where the conversation went on meanwhile, a later turn says what came of it
+            outcomes = [it for it in turns if it.approval_id and it.approval_id == turn.approval_id]
+            now = (outcomes or [it for it in turns if it.answer_id == turn.answer_id])[-1]
             if now.status in ("waiting", "unfinished"):
                 return  # the decision is being carried out
             again.cancel()
@@ -191,6 +197,11 @@ class Exchange:
                 self._status.text = f"{approval.status.capitalize()} by {approval.decided_by}"
 
         again = every(LOOK_AGAIN_S, look)
+
+    async def _withdraw(self, approval_id: str) -> None:
+        with show_errors():
+            caller = await self._visitor.caller()
+            await carry_out(Decision(approval_id=approval_id, approve=False), caller, self._visitor.runtime)
 
     def _show_markers(self, text: str, turn: Turn) -> None:
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}

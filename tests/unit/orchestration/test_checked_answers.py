@@ -7,7 +7,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, HumanMessage
 
 from orchestration.contract import WrittenAnswer
-from orchestration.middleware.policy import _call_executor, as_person
+from orchestration.middleware.policy import as_person, call_executor
 from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
@@ -129,7 +129,7 @@ async def test_a_summary_in_the_name_of_the_person_is_not_their_words(world: Wor
         state=cast("Any", {"question": "Hello.", "thread_id": "t"}),
     )
     said = [written_by_a_model, as_person(HumanMessage("Hello.")), AIMessage("", tool_calls=cast("Any", [send]))]
-    outcome = await _call_executor(parts.executor, cast("Any", send), said, run_at_work, None)
+    outcome = await call_executor(parts.executor, cast("Any", send), said, run_at_work, None)
     assert (outcome.status, world.depot.sent) == ("waiting", [])
     assert outcome.approval is not None
     assert (outcome.approval.asked, "did not state parcel_id" in outcome.approval.reason) == ("Hello.", True)

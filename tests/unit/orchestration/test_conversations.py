@@ -107,7 +107,7 @@ async def test_a_deleted_conversation_is_gone_and_cannot_be_continued(world: Wor
         await answer(agent, AnswerRequest(question=HOURS, thread_id=first.thread_id), NORTH)
 
 
-async def test_a_conversation_that_waits_for_a_person_says_so_and_stays(world: World) -> None:
+async def test_a_conversation_that_waits_for_a_person_says_so_and_deleted_withdraws_it(world: World) -> None:
     agent = world.agent()
     waiting: Answer = await answer(agent, AnswerRequest(question="Please send parcel P-111 now"), NORTH)
     assert waiting.status == "waiting"
@@ -115,8 +115,9 @@ async def test_a_conversation_that_waits_for_a_person_says_so_and_stays(world: W
     assert turn.status == "waiting"
     assert waiting.approval is not None
     assert turn.approval_id == waiting.approval.approval_id
-    with pytest.raises(Conflict, match="waits for a decision"):
-        await kept(agent).delete(waiting.thread_id, NORTH)
+    await kept(agent).delete(waiting.thread_id, NORTH)
+    assert await world.approvals.pending("north") == []
+    assert await kept(agent).all(NORTH) == []
 
 
 async def test_what_is_to_be_forgotten_is_gone_with_its_answer_or_its_caller_unless_it_waits(world: World) -> None:
