@@ -8,11 +8,15 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
+from orchestration.settings import AnswerSettings
+from tests.contracts.test_agent import CHECKS, Check
 from tests.docs.test_links import missing
+from tests.doubles.orchestration import World
 from tests.make_rules import to_arguments
 from tests.tree import copy_of_tree
 
@@ -97,3 +101,25 @@ def test_the_page_describes_each_middleware_and_no_other() -> None:
     listed = page.partition("`orchestration/middleware/`")[2].partition("Set options under")[0]
     there = {path.stem for path in (ROOT / "orchestration" / "middleware").glob("*.py")} - {"__init__", "base"}
     assert set(re.findall(r"^- `(\w+)`:", listed, re.MULTILINE)) == there
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page's graph of one's own as a module that can be imported; what `use` names."""
+    page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"## A graph of your own.*?```python\n(.*?)```", page, re.DOTALL)
+    module = ModuleType("agents_of_the_page")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(code, "docs/agents.md", "exec", dont_inherit=True), vars(module))
+    return f"{module.__name__}:build"
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_graph_of_ones_own_on_the_page_keeps_what_an_agent_promises(
+    check: Check, written: str, tmp_path: Path
+) -> None:
+    world = World(tmp_path, answers=AnswerSettings(compose="extractive"))
+    try:
+        await check(world, lambda world: world.agent(written))
+    finally:
+        world.close()

@@ -33,6 +33,7 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.effects.records import Record, Recorders
 from orchestration.events import Charge
+from orchestration.flow.message_agent import MessageAgent
 from orchestration.prompts.files import Prompts, open_prompts, read_prompt
 from orchestration.settings import (
     AnswerSettings,
@@ -335,8 +336,13 @@ class World:
 
     def agent(self, use: str | None = None, *, planner: str = "", **options: Any) -> Agent:
         use, self.planner = use or self.agents, planner or self.planner
-        parts = replace(self.parts(), chat=as_strong(self.chat)) if use == "tool_calling" else self.parts()
-        agent: Agent = load("orchestration.agent", Part(use=use, **options), parts, expected=Agent)
+        part = Part(use=use, **options)
+        if use == "tool_calling" or (":" in use and use not in IN_EXAMPLES):
+            able = replace(self.parts(), chat=as_strong(self.chat))
+            agent: Agent = load("orchestration.agent", part, able, expected=Agent)
+            if isinstance(agent, MessageAgent):  # its model is the one that calls tools
+                return self.wrap(agent)
+        agent = load("orchestration.agent", part, self.parts(), expected=Agent)
         return self.wrap(agent)
 
     def close(self) -> None:
