@@ -26,15 +26,25 @@ from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_o
 from orchestration.flow.beside import calls_beside, end_calls, tell_outcome
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, stop_reason_of
-from orchestration.middleware.policy import approvals_of, as_message, as_person, call_executor
+from orchestration.middleware.policy import (
+    approvals_of,
+    artifact_of,
+    as_message,
+    as_person,
+    call_executor,
+    this_turn,
+)
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result
+from retrieval.grounding.citing import cite_span
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 _CALL_ID = re.compile(r"call_([0-9a-f]{32})\d{1,8}")
 GREETED = "[The assistant spoke first.]"
+# Passages that are shown where a budget ended before there was an answer
+PASSAGES_SHOWN = 5
 UNCHECKED = "the statements of this answer were not checked"
 
 
@@ -111,6 +121,7 @@ class MessageAgent(DurableAgent):
             start = {**state, "messages": await new(state, run, config), "repairs": 0, "findings": ""}
         else:
             start = await self._decisions(run, config)
+        decided = next((it.approval_id for it in run.waiting.values() if it.status != "pending"), "")
         every = self._graph.stream_channels_asis
         try:
             done = await self._graph.ainvoke(start, config, durability="sync", output_keys=every, version="v2")
@@ -138,7 +149,7 @@ class MessageAgent(DurableAgent):
             result = _unchecked_result(values, run)
             await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
             values = cast("State", {**values, "result": result})
-        return values
+        return cast("State", {**values, "approval_id": values.get("approval_id") or decided})
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """Return what this request adds: to a new conversation the client's earlier messages; errors for given-up calls; the question."""
@@ -198,9 +209,23 @@ class MessageAgent(DurableAgent):
                 run.waiting[item.value["call_id"]] = approval
                 if approval.status != "pending":
                     decided[item.id] = True
-        # by it the turn is known to be what came of the approval
-        latest = next((it.approval_id for it in run.waiting.values() if it.status != "pending"), "")
-        return Command(resume=decided, update={"approval_id": latest}) if decided else None
+        return Command(resume=decided) if decided else None
+
+    async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
+        """Return what was done and read in this turn; the answer says that the budget was used up."""
+        failed = await super()._answer_within_budget(run, error)
+        snapshot = await self._graph.aget_state(config_of(run.state["thread_id"]))
+        messages: list[AnyMessage] = snapshot.values.get("messages", [])
+        acted = (artifact_of(message) for message in this_turn(messages))
+        done = [artifact["outcome"]["content"] for artifact in acted if artifact.get("effect")]
+        numbered = sorted((number, run.passages.get(chunk_id)) for chunk_id, number in run.numbers.items())
+        read = [(number, hit) for number, hit in numbered if hit][-PASSAGES_SHOWN:]
+        found = [*done, *(f"{hit.chunk.text} [{number}]" for number, hit in read)]
+        if not found:
+            return failed
+        text = "\n\n".join([f"{error} No answer was written before that. This was done and read:", *found])
+        cited = tuple(cite_span(hit, number, hit.chunk.start, hit.chunk.text) for number, hit in read)
+        return as_result("failed", "budget", without_foreign_urls(text, texts_read(messages, run)), "extractive", cited)
 
     def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
         return self._checked or not run.calls or answer.is_json

@@ -18,6 +18,7 @@ from foundation.stores.erasures import mark_of
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
 from orchestration.events import Conversation, Turn
+from orchestration.middleware.policy import approvals_of
 from orchestration.run.state import BEGUN_BY, State, day_of, owner_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _turn(stored: CheckpointTuple) -> Turn:
         for item in several
         if isinstance(item.value, dict) and "text" in item.value
     ]
+    decided = iter(sorted(approvals_of(values.get("messages") or [])))
     unfinished = {"status": "waiting" if paused else "unfinished", "text": "\n\n".join(item["text"] for item in paused)}
     return Turn(
         **(values.get("result") or unfinished),
@@ -118,5 +120,5 @@ def _turn(stored: CheckpointTuple) -> Turn:
         at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),
-        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or None,
+        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or next(decided, None),
     )

@@ -53,8 +53,16 @@ class Budget:
         self.tokens += tokens
         self.usd += usd
 
-    def fits(self, *, tokens: int) -> bool:
-        return self.tokens + self._reserved_tokens + tokens <= self._limits.tokens and self.usd < self._usd_limit
+    def fits(self, *, tokens: int, usd: Decimal, calls: int = 1, seconds: float = 0) -> bool:
+        """Whether so much is left."""
+        used = self.usd + self._reserved_usd
+        return (
+            self.tokens + self._reserved_tokens + tokens <= self._limits.tokens
+            and used < self._usd_limit
+            and used + usd <= self._usd_limit
+            and self.steps + calls <= self._limits.steps
+            and seconds < self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
+        )
 
     def remaining_s(self) -> float:
         """Return the seconds left, more than 0. Raises BudgetExceeded: none are left."""

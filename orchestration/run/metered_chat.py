@@ -90,7 +90,13 @@ class MeteredChatModel(ChatWrapper):
                     message.response_metadata = metadata_of(generation)
                     yield message
 
-        message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=teller.tell)
+        message = await run.pay_for(
+            messages,
+            open_stream,
+            max_tokens=self.longest_reply(kwargs),
+            tools=kwargs.get("tools") or (),
+            seen=teller.tell,
+        )
         teller.end()
         if isinstance(message.content, str):
             message.content = encodable(message.content)
@@ -106,7 +112,7 @@ class MeteredChatModel(ChatWrapper):
             return wanted
         return {"extra_body": {**(getattr(self.primary, "extra_body", None) or {}), **wanted}} if wanted else {}
 
-    def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
+    def longest_reply(self, kwargs: Mapping[str, Any]) -> int:
         """Return the tokens to reserve for a reply: its stated limit, else `REPLY_TOKENS` or the model's maximum, whichever is lower."""
         most = (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS
         return self.stated_reply(kwargs) or min(REPLY_TOKENS, most)

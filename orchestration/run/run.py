@@ -43,6 +43,7 @@ from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
 from orchestration.run.state import abstain, charges_of_all, day_of
+from orchestration.run.tokens import count_tokens
 from retrieval.documents import Citation, Hit
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class Run:
     """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """The event loop on which calls are charged; `None` once the run is closed."""
+    slowest_s: float = 0.0
+    """Seconds of the longest call of the chat model so far."""
     calls: int = 0
     """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None
@@ -210,14 +213,15 @@ class Run:
         open_stream: Callable[[], Chunks],
         *,
         max_tokens: int,
+        tools: Sequence[Any] = (),
         seen: Callable[[AIMessageChunk], None] = lambda _: None,
     ) -> AIMessage:
         """Make a call of the chat model by `open_stream` and charge it; `seen` gets each chunk. Raises as `generate`."""
-        expected = self._expected_call(messages, max_tokens)
+        expected = self._expected_call(count_tokens(messages, tools), max_tokens)
         heard: list[AIMessageChunk] = []
         requests_made.set(lost := list[Call]())
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
-            self.partial, begun_s = "", time.perf_counter()
+            self.partial, begun_s, begun_at_s = "", time.perf_counter(), self.parts.clock.monotonic_s()
             try:
                 with on_behalf_of(self.principal.tenant):
                     await self._listen(open_stream, heard, seen)
@@ -230,6 +234,7 @@ class Run:
             finally:
                 for call in lost:  # replies that broke off before their first word, and were tried again
                     await self._charge(call, spent)
+            self.slowest_s = max(self.slowest_s, self.parts.clock.monotonic_s() - begun_at_s)
             message = join_chunks(heard)
             await self._charge(self._priced_call(message, expected, begun_s), spent)
             # where the provider did not say, an estimate, or the run would have no limit
@@ -297,8 +302,11 @@ class Run:
         usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
         await self.record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
 
-    def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
-        tokens = count_tokens_approximately(messages)
+    def expect(self, tokens: int, reply: int) -> tuple[int, Decimal]:
+        """Return the tokens and US dollars of a call that reads and writes so many tokens; 0 dollars where it has no price."""
+        return tokens + reply, self.parts.prices.price(self._expected_call(tokens, reply)).usd or Decimal(0)
+
+    def _expected_call(self, tokens: int, max_tokens: int) -> Call:
         usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
         message = AIMessage(content="", usage_metadata=usage)
         return call_of(self.parts.chat, message, seconds=0.0, at=self.parts.clock.now())

@@ -204,7 +204,7 @@ async def test_thoughts_are_not_cut_off_where_the_clients_limit_was_left_out() -
     thinker = ThinksLong(model="claude-of-a-test", api_key="k", max_tokens=16000, thinking=thinking)
     model = resilient(thinker, [], ResilienceSettings(), SystemClock())
     assert [chunk.text async for chunk in model.astream([HumanMessage("hello")], max_tokens=50)][200] == MILD
-    assert MeteredChatModel(inner=model)._longest_reply({"max_tokens": 50}) == 16000, "as much is reserved"
+    assert MeteredChatModel(inner=model).longest_reply({"max_tokens": 50}) == 16000, "as much is reserved"
 
 
 @pytest.fixture
