@@ -14,16 +14,18 @@ from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
 from orchestration.actions import Approval
-from orchestration.contract import Agent, AgentParts, Approver, Demand
+from orchestration.contract import Agent, AgentParts, Approver, Demand, ToolParts
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
 from orchestration.memory import facts
 from orchestration.memory.facts import SqliteFacts
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings, PolicySettings
+from retrieval.contract import DocumentLedger, Retriever
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +50,17 @@ def open_orchestration(
     recorders: Recorders,
     announcers: Sequence[Callable[[Approval], None]] = (),
     demand: Demand = lambda *_: None,
+    ledger: DocumentLedger,
+    retriever: Retriever,
 ) -> Orchestration:
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened."""
     data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
-    tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
+    reading = ToolParts(
+        **vars(assembly.context), ledger=ledger, retriever=retriever, scope_of=Policy(settings.policy).scope
+    )
+    tools = tuple(
+        tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen, context=reading)
+    )
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock, records))
 
     def announce(approval: Approval) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from foundation.components import Context
-from foundation.types import Principal
+from foundation.types import Principal, Scope
 from orchestration.actions import Decision, ProposedEffect, Requirement
 from orchestration.events import Answer, Charge, Event, Path
 from orchestration.requests import AnswerRequest, Plan
@@ -112,6 +112,16 @@ class Approver(Protocol):
         Called when the effect is asked for and when somebody decides, off the event loop. What it raises stops the effect.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolParts(Context):
+    """What a source of tools gets in an open system: `build(options, context: ToolParts)`."""
+
+    ledger: DocumentLedger
+    retriever: Retriever
+    scope_of: Callable[[Principal], Scope]
+    """The documents that a caller may read."""
 
 
 class Demand(Protocol):

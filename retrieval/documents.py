@@ -54,6 +54,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """The columns of consecutive rows, which are blocks, so that each cell is a span of the text. `row_text` joins them."""
+
+    first: int
+    """Place of its first row among the blocks."""
+    names: tuple[str, ...]
+    """Names of the columns; none: the table says none."""
+    widths: tuple[tuple[int, ...], ...]
+    """Characters of each cell, row by row; 0: the cell is empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A document as plain text with its structure. All offsets refer to `text`."""
 
@@ -63,6 +75,7 @@ class Parsed:
     pages: int | None = None
     parsers: tuple[str, ...] = ()
     """Versions of the parsers that read it, with those of a mail's attachments. Set by the caller of a parser."""
+    tables: tuple[Table, ...] = ()
 
 
 # The reason why a person's documents are not erased with them

@@ -140,7 +140,13 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     )
     recorders = Recorders(hooks.recorders, model=chat_name, manifest_id=manifest_id, tenant_models=names_of_tenants)
     acting = open_orchestration(
-        settings.orchestration, assembly, demand=hooks.demand, recorders=recorders, announcers=hooks.announcers
+        settings.orchestration,
+        assembly,
+        demand=hooks.demand,
+        recorders=recorders,
+        announcers=hooks.announcers,
+        ledger=retrieval.ledger,
+        retriever=retrieval.retriever,
     )
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}

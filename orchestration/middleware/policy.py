@@ -212,6 +212,8 @@ def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
 def as_message(executor: Executor, call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """Return the outcome for the model: its text, and its data where the text does not contain it."""
     content, data, data_is_shown = outcome.content, "", False
+    named = outcome.artifact.get("passages") if isinstance(outcome.artifact, dict) else None
+    passages = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     if outcome.status == "done" and outcome.artifact is not None:
         data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)
         with suppress(ValueError):
@@ -234,7 +236,8 @@ def as_message(executor: Executor, call: ToolCallDict, outcome: ToolOutcome, app
             "outcome": stored,
             "approval_id": approval.approval_id if approval else "",
             "effect": _is_effect(executor, call["name"]) and outcome.status == "done",
-        },
+        }
+        | ({"chunks": passages} if passages else {}),
     )
 
 

@@ -30,8 +30,8 @@ def add_sheet(draft: Draft, rows: Iterable[Sequence[str]], *, page: int | None =
         elif table:
             _add_captioned(draft, table, page)
             table = []
-        if len(table) > draft.limits.blocks:
-            break  # `add` counts them, and refuses
+        if len(table) > draft.limits.blocks + 1:
+            break  # `add` counts them, without the head, and refuses
     _add_captioned(draft, table, page)
 
 

@@ -8,15 +8,15 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from foundation.errors import DocumentRefused
-from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits
+from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits, Table
 from retrieval.text.encodings import decode_latin, decode_shifts, decode_unmarked
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
-TEXT_VERSION = 0
+TEXT_VERSION = 1
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
@@ -107,6 +107,7 @@ class Draft:
         self.limits = limits
         self._parts: list[str] = []
         self._blocks: list[Block] = []
+        self._tables: list[Table] = []
         self._parsers: set[str] = set()
         self._end = 0
 
@@ -143,17 +144,22 @@ class Draft:
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool, page: int | None = None) -> None:
         """Append each row with its column names, `header` if the first row has them: "Plan: Basic; Price: 9 EUR"."""
-        filled = filled_rows(rows)
+        filled = [[clean(cell) for cell in row] for row in filled_rows(rows)]
         names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
         kind = "row" if max(map(len, filled), default=0) > 1 else "paragraph"  # a single column is page layout
+        first = len(self._blocks)
         for row in body:
             self.add(kind, row_text(row, names), page=page)
+        if kind == "row" and len(self._blocks) - first == len(body):
+            self._tables.append(Table(first, tuple(names), tuple(tuple(map(len, row)) for row in body)))
 
     def include(self, parsed: Parsed, *, below: int) -> None:
         """Append another document, such as an attachment, under a heading of level `below`."""
+        first = len(self._blocks)
         for block in parsed.blocks:
             level = min(block.level + below, 6) if block.level else 0
             self.add(block.kind, parsed.text[block.start : block.end], level=level, page=block.page)
+        self._tables += [replace(table, first=first + table.first) for table in parsed.tables]
         self._parsers.update(parsed.parsers)
 
     def has_heading(self, *, level: int) -> bool:
@@ -169,7 +175,7 @@ class Draft:
         text, heading = "".join(self._parts), " ".join(clean(title or "").split())
         first = next((text[block.start : block.end] for block in self._blocks if block.level == 1), None)
         parsers = tuple(sorted(self._parsers))
-        return Parsed(text, tuple(self._blocks), title=heading or first, pages=pages, parsers=parsers)
+        return Parsed(text, tuple(self._blocks), heading or first, pages, parsers, tuple(self._tables))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.documents import DATA_CLASS, Block, Chunk, Document, Fingerprint, Parsed, Source
+from retrieval.documents import DATA_CLASS, Block, Chunk, Document, Fingerprint, Parsed, Source, Table
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 # Prefix of the content hash of an earlier version, so that it equals the hash of no offer
@@ -36,13 +36,20 @@ def insert_statement(table: str, columns: Collection[str]) -> str:
 def outline(parsed: Parsed) -> str:
     """Return a document's structure, without its text, as JSON."""
     blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
-    return json.dumps({"title": parsed.title, "pages": parsed.pages, "blocks": blocks}, separators=(",", ":"))
+    tables = [(table.first, table.names, table.widths) for table in parsed.tables]
+    structure = {"title": parsed.title, "pages": parsed.pages, "blocks": blocks} | (
+        {"tables": tables} if tables else {}
+    )
+    return json.dumps(structure, separators=(",", ":"))
 
 
 def read_parsed(text: str, outline: str, parsers: Sequence[str]) -> Parsed:
     header = json.loads(outline)
     blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in header["blocks"])
-    return Parsed(text, blocks, title=header["title"], pages=header["pages"], parsers=tuple(parsers))
+    tables = tuple(
+        Table(first, tuple(names), tuple(map(tuple, widths))) for first, names, widths in header.get("tables", ())
+    )
+    return Parsed(text, blocks, header["title"], header["pages"], tuple(parsers), tables)
 
 
 def read_chunk(row: Sequence[Any]) -> Chunk:

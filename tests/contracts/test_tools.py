@@ -23,8 +23,8 @@ from tests.contracts.broken import tools as broken
 
 ROOT = Path(__file__).parents[2]
 SECTION = "orchestration.tools"
-FOREIGN = {"mcp", "openapi"}
-"""They make tools of what somebody else serves: tests/extensions/outside_tools/test_outside_tools.py plays those others."""
+FOREIGN = {"mcp", "openapi", "tables"}
+"""They make tools of what somebody else serves, or of documents that were added: their own tests in tests/extensions play those."""
 OWN = [part.use for part in read(ROOT / "stack.toml").settings.orchestration.tools if ":" in part.use]
 PARTS = sorted({*under_test.adapters(SECTION, *OWN)} - FOREIGN)
 

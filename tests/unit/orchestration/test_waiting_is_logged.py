@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +14,7 @@ from orchestration.actions import Approval
 from orchestration.build import open_orchestration
 from orchestration.effects.records import Recorders
 from orchestration.settings import OrchestrationSettings, PolicySettings
+from retrieval.contract import DocumentLedger, Retriever
 from tests.doubles.orchestration import NORTH, Depot
 
 
@@ -26,7 +28,12 @@ async def test_an_approval_that_waits_is_one_line_of_the_log_that_no_name_can_br
         assembly = Assembly(Context(data_dir=data_dir), opened)
         told: list[Approval] = []
         acting = open_orchestration(
-            OrchestrationSettings(policy=policy), assembly, recorders=Recorders(), announcers=[told.append]
+            OrchestrationSettings(policy=policy),
+            assembly,
+            recorders=Recorders(),
+            announcers=[told.append],
+            ledger=Mock(DocumentLedger),
+            retriever=Mock(Retriever),
         )
         executor = acting.executor.__class__(
             tools=Depot().tools(),

@@ -1,0 +1,201 @@
+# ruff: noqa: S608 - statements are put together from quoted names and constants; every value is bound
+"""Tables of documents: what a caller may read of them now, loaded into a database in memory and forgotten with the document.
+
+The ledger alone keeps them, so that a deletion, an erasure and a change of rights reach them without a copy to follow.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from extensions.tables.figures import NOTHING
+from extensions.tables.reading import Sheet, read_sheets
+from extensions.tables.relations import Relation, SqlColumn, quote
+from foundation.errors import InvalidRequest, NotFound
+from foundation.types import EVERY_TENANT, Scope
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Chunk, Document, Entry
+
+# Documents whose tables are in memory, at most, and figures of one table
+KEPT, CELLS = 16, 2_000_000
+# Instructions of SQLite between two looks at the clock
+_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class KeptTable:
+    """A table of a document, with its rows in a database of its own."""
+
+    table_id: str
+    document: Document
+    sheet: Sheet
+    chunks: Sequence[Chunk]
+    relation: Relation
+    database: sqlite3.Connection
+    lock: threading.Lock
+
+    def passages(self, rows: Sequence[int], most: int) -> list[str]:
+        """Return the ids of the passages in which these rows stand, by their numbers from 1."""
+        starts = [self.sheet.rows[row - 1].start for row in rows]
+        found = (
+            chunk.chunk_id
+            for start in starts
+            for chunk in self.chunks
+            if chunk.start <= start < max(chunk.end, chunk.start + 1)
+        )
+        return [*dict.fromkeys(found)][:most]
+
+
+class DocumentTables:
+    def __init__(self, ledger: DocumentLedger, *, mark: str, timeout_s: float) -> None:
+        self._ledger, self._mark, self._timeout_s = ledger, mark, timeout_s
+        self._kept: OrderedDict[str, tuple[str, list[KeptTable]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, document_ids: Sequence[str], scope: Scope) -> list[KeptTable]:
+        """Return the tables of these documents as far as `scope` may read them, in their order."""
+        found: list[KeptTable] = []
+        for document_id in document_ids:
+            document = self._ledger.find(document_id)
+            if document is not None and _is_open(document, scope):
+                found += self._read(document)
+        return found
+
+    def find(self, table_id: str, scope: Scope) -> KeptTable:
+        """Raises NotFound: there is no such table that `scope` may read."""
+        uri = table_id.rpartition("#")[0] or table_id
+        documents = [
+            document
+            for tenant in (scope.tenant, EVERY_TENANT)
+            for document in self._ledger.documents_where(tenant, uri=uri)
+            if _is_open(document, scope)
+        ]
+        tables = [table for document in documents for table in self._read(document)]
+        if (
+            len(named := [table for table in tables if table_id in (table.table_id, uri if len(tables) == 1 else "")])
+            == 1
+        ):
+            return named[0]
+        if tables:
+            ids = ", ".join(table.table_id for table in tables[:20])
+            raise NotFound(f'"{table_id}" does not say which table: {uri} has {len(tables)}. Name one of them: {ids}.')
+        raise NotFound(f'There is no table "{table_id}" that the person may read. find_tables tells which there are.')
+
+    def run(self, table: KeptTable, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Raises InvalidRequest: it took longer than it may."""
+        until = time.monotonic() + self._timeout_s
+        with table.lock:
+            table.database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+            try:
+                return table.database.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "interrupted" in str(error):
+                    raise InvalidRequest(too_slow(table.relation.label, self._timeout_s)) from error
+                raise
+
+    def close(self) -> None:
+        for _, tables in self._kept.values():
+            for table in tables:
+                table.database.close()
+        self._kept.clear()
+
+    def _read(self, document: Document) -> list[KeptTable]:
+        with self._lock:
+            held = self._kept.pop(document.document_id, None)
+            state = f"{document.content_hash} {document.ingested_at} {document.parsers}"
+            if held is None or held[0] != state:
+                entry = self._ledger.entry(document.document_id)
+                held = (state, self._load(document, entry) if entry else [])
+            self._kept[document.document_id] = held
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return held[1]
+
+    def _load(self, document: Document, entry: Entry) -> list[KeptTable]:
+        sheets = read_sheets(entry.parsed, mark=self._mark)
+        return [_keep(document, entry, sheet, number) for number, sheet in enumerate(sheets, 1)]
+
+
+def too_slow(label: str, timeout_s: float) -> str:
+    return (
+        f"The query of {label} took longer than {timeout_s:g} s and was given up. Ask for fewer rows, by a condition."
+    )
+
+
+def _is_open(document: Document, scope: Scope) -> bool:
+    return document.source.is_readable(scope) and not document.superseded and document.source.version_of is None
+
+
+def _keep(document: Document, entry: Entry, sheet: Sheet, number: int) -> KeptTable:
+    table_id = f"{document.source.uri}#{number}"
+    cells, trouble = len(sheet.rows) * len(sheet.names), sheet.trouble
+    if cells > CELLS:
+        trouble = f"it has {cells:,} cells, more than {CELLS:,}"
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database.create_function("fold", 1, _fold, deterministic=True)
+    database.create_function("blank", 1, lambda text: text in NOTHING, deterministic=True)
+    names = _unique(sheet.names)
+    source = quote(table_id)
+    database.execute(f"CREATE TABLE {source} (row_number INTEGER PRIMARY KEY, {', '.join(map(_three, names))})")
+    if cells <= CELLS:
+        marks = ", ".join("?" * (1 + 3 * len(names)))
+        database.executemany(f"INSERT INTO {source} VALUES ({marks})", _values(sheet))
+    database.execute("PRAGMA query_only = ON")
+    columns = [
+        SqlColumn(
+            name=column.name,
+            text=quote(name),
+            number=quote(f"{name}, figure") if column.is_numeric else "",
+            unit=column.unit,
+            unit_sql=quote(f"{name}, unit"),
+            unclear=column.unclear,
+        )
+        for name, column in zip(names, sheet.columns, strict=True)
+    ]
+    relation = Relation(
+        label=table_id,
+        origin=document.source.uri,
+        fields=columns,
+        source=source,
+        row="row_number",
+        totals=sheet.totals,
+        trouble=trouble,
+    )
+    return KeptTable(table_id, document, sheet, entry.chunks, relation, database, threading.Lock())
+
+
+def _values(sheet: Sheet) -> list[list[Any]]:
+    columns = sheet.columns
+    return [
+        [
+            place + 1,
+            *(
+                value
+                for at, column in enumerate(columns)
+                for value in (
+                    row.cells[at],
+                    None if column.numbers[place] is None else float(column.numbers[place] or 0),
+                    column.units[place],
+                )
+            ),
+        ]
+        for place, row in enumerate(sheet.rows)
+    ]
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    # SQLite tells columns apart without regard to case; a table with two of one name is not calculated with anyway
+    folded = [name.casefold() for name in names]
+    return [name if folded.count(name.casefold()) == 1 else f"{name}, column {at}" for at, name in enumerate(names, 1)]
+
+
+def _three(name: str) -> str:
+    return f"{quote(name)} TEXT, {quote(f'{name}, figure')} REAL, {quote(f'{name}, unit')} TEXT"
+
+
+def _fold(text: str | None) -> str:
+    return " ".join((text or "").casefold().split())
