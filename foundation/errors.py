@@ -74,6 +74,8 @@ class SixplyError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     retry_after_s: float | None = None
+    thread_id: str | None = None
+    """The conversation in which it came, whose work so far is kept: the same question asked there goes on with it."""
 
     def __init_subclass__(cls) -> None:
         """Set `code` to the class's name in snake case, unless the class defines it."""

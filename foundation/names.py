@@ -63,6 +63,7 @@ CONTENT: Final = (
     "db.operation.parameter.",
     "db.statement",
     "exception.message",
+    "sixply.provider.said",
     "exception.stacktrace",
     "graphql.document",
     "http.request.header.",
@@ -88,6 +89,8 @@ TENANT: Final = "sixply.tenant"
 BODY_WAIT_SECONDS: Final = "sixply.body.wait_seconds"
 PROMPTS: Final = "sixply.prompts"
 """Name, version and digest of each prompt that the run used."""
+PROVIDER_SAID: Final = "sixply.provider.said"
+"""What a provider said of a call that it refused; it may quote the prompt."""
 WENT_UP: Final = "sixply.cascade.went_up"
 """Cheaper models whose answers were not taken, with the reasons."""
 MANIFEST_ID: Final = "sixply.manifest.id"

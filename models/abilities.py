@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from foundation.errors import SixplyError, UpstreamDown, UpstreamTimeout
 from models.pricing import identity
 from models.resilience.streams import THINKING, end_of_thoughts
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import explain, translate
 
 WORD = "BLUE"
 THOUGHTS_APART = "keeps thoughts apart"
@@ -81,7 +81,7 @@ async def _try(
         can, reaction = False, str(error) or "not offered by its client"
     except Exception as error:  # every vendor has exceptions of its own
         failure = translate(error, model=identity(model)[1])
-        can, reaction, consequence = False, str(failure), if_not[-1]
+        can, reaction, consequence = False, explain(error, model=identity(model)[1]), if_not[-1]
     return Ability(name, can, " ".join(reaction.split()), if_so if can else consequence), failure
 
 

@@ -46,6 +46,8 @@ class AnswerRequest(Noun):
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
     as_of: date | None = None
+    watched: bool = True
+    """Whether somebody reads the words as they come; else a reply that breaks off in the middle is tried again."""
     forget: bool = False
     """Whether the conversation is deleted when the request ends, unless it waits for somebody."""
 

@@ -20,6 +20,7 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
     """Return Anthropic's error object for `error`."""
     kind = KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
     message: dict[str, Any] = {"message": shorten(error.public, DETAIL_SHOWN), "code": error.code}
+    message |= {"thread_id": error.thread_id} if error.thread_id else {}
     if getattr(error, "param", None) == "thread":  # Anthropic's tool runners then send the whole conversation
         message["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
     return {"type": "error", "error": {"type": kind} | message}

@@ -146,6 +146,7 @@ async def message(body: MessagesRequest, request: Request, caller: Asker, runtim
         response_format=body.output_config.format if body.output_config else None,
         format_name="output_config",
         instructions=text_of(body.system),
+        effort=body.output_config.effort if body.output_config else None,
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,
     )

@@ -237,7 +237,8 @@ class Jobs:
             self._items.pop(job.job_id, None)
 
     async def _answer(self, item: JobItem, caller: Principal) -> Mapping[str, Any]:
-        request = AnswerRequest.model_validate(item.given.get("request", item.given))
+        given = item.given.get("request", item.given)
+        request = AnswerRequest.model_validate({**given, "watched": False})
         answer = await collect(self._system.agent.stream(request, caller), self._lifecycle)
         return answer.model_dump(mode="json")
 

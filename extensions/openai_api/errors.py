@@ -34,4 +34,5 @@ def openai_problem(error: SixplyError, param: str | None = None) -> dict[str, An
     if isinstance(error, UnknownModel | QuestionTooLong):
         code = "model_not_found" if isinstance(error, UnknownModel) else "context_length_exceeded"
     message = {"message": shorten(error.public, DETAIL_SHOWN), "param": getattr(error, "param", param), "code": code}
-    return {"error": {"type": "invalid_request_error" if error.status < 500 else "server_error"} | message}
+    kept = {"thread_id": error.thread_id} if error.thread_id else {}
+    return {"error": {"type": "invalid_request_error" if error.status < 500 else "server_error"} | message | kept}

@@ -122,7 +122,7 @@ async def reply(
 ) -> Response:
     """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
-    wanted = wanted.model_copy(update={"forget": body.store is False})
+    wanted = wanted.model_copy(update={"forget": body.store is False, "watched": body.stream})
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     return await send(body, at_work, shape, request, runtime)
 

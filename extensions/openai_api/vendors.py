@@ -37,7 +37,7 @@ MODELS: dict[str, Compose | None] = {
 
 # What clients send by default, and the configuration decides: accepted without effect
 IGNORED = frozenset({
-    "cache_control", "prompt_cache_key", "prompt_cache_retention", "reasoning", "reasoning_effort", "safety_identifier",
+    "cache_control", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
     "service_tier", "thinking", "user", "verbosity",
 })  # fmt: skip
 # Values that change nothing. Other values of these parameters, and unlisted parameters, are refused.
@@ -59,7 +59,10 @@ NUMBERS = {
 }  # fmt: skip
 COUNTS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens") | {"top_k": "top_k"}
 STOPS = dict.fromkeys(("stop", "stop_sequences"), "stop")
-SETTINGS = NUMBERS.keys() | COUNTS.keys() | STOPS.keys()
+# How long a model thinks, of those that do
+EFFORT = "reasoning_effort"
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+SETTINGS = NUMBERS.keys() | COUNTS.keys() | STOPS.keys() | {EFFORT, "reasoning"}
 # What an agent that plans refuses: the configured model calls no tools
 FOR_TOOLS = TOOLS | STOPS.keys() | {"output_config", "response_format", "text"}
 # Values of `tool_choice` with which the client's tools are not to be called
@@ -118,6 +121,10 @@ def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
             low, high = NUMBERS[name]
             fits, wanted = is_number and low <= value <= high, f"a number from {low} to {high}"
             settings[name] = value
+        elif name in (EFFORT, "reasoning"):
+            effort = value.get("effort") if name == "reasoning" and isinstance(value, dict) else value
+            fits, wanted = effort in (None, *EFFORTS), f"one of {', '.join(EFFORTS)}"
+            settings |= {EFFORT: effort} if effort else {}
         elif name in COUNTS:
             ours, wanted, least = COUNTS[name], "a whole number above 0", 0 if name == "top_k" else 1
             fits = is_number and value % 1 == 0 and (value >= least or value == -1)
@@ -142,6 +149,7 @@ async def request_of(
     response_format: ResponseFormat | None,
     format_name: str,
     thread_id: str | None = None,
+    effort: str | None = None,
     **options: Any,
 ) -> AnswerRequest:
     """Convert a vendor's body to a request for the caller's agent. `format_name` is the vendor's name of the format
@@ -162,7 +170,13 @@ async def request_of(
         wanted = {"tool_choice": body.tool_choice, "tools": [tool.name for tool in tools]}
         refuse_unsupported(wanted | {format_name: response_format and response_format.as_chat()}, planned=True)
         tools = ()
-    client = options_of(messages, tools=tools, response_format=response_format, settings=_settings_of(sent), **options)
+    client = options_of(
+        messages,
+        tools=tools,
+        response_format=response_format,
+        settings=_settings_of(sent | {EFFORT: effort} if effort else sent),
+        **options,
+    )
     request = request_from(body.model, messages, thread_id, client, agent)
     return request if planned else await tell_outcomes(request, caller, runtime)
 

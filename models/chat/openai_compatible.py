@@ -3,13 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from inspect import signature
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from openai import AsyncStream
+from openai import APIStatusError, AsyncOpenAI, AsyncStream, BadRequestError, UnprocessableEntityError
 from openai._base_client import make_request_options
 from openai._streaming import ServerSentEvent
 from openai.resources.chat import AsyncCompletions
@@ -29,9 +29,12 @@ class Options(RemoteChatOptions):
     provider: str | None = None
     """Name of the provider in traces and for prices; `None`: "openai" at OpenAI's own address, elsewhere the host's name."""
     seed: int | None = None
+    limit_name: Literal["auto", "max_completion_tokens", "max_tokens"] = "auto"
+    """The request's name for the most tokens of a reply; `auto`: the first, unless the server refuses that and takes the second."""
 
 
 # the rest says how to send, or is unknown, which the client's own method refuses
+LIMITS = ["max_completion_tokens", "max_tokens"]
 SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extra_headers", "extra_query", "timeout"}
 
 Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
@@ -89,7 +92,28 @@ class PlainStream(AsyncStream[object]):
 class PlainCompletions(AsyncCompletions):
     """OpenAI's chat completions, streamed as they stand on the wire."""
 
+    def __init__(self, client: AsyncOpenAI, limit_name: str) -> None:
+        super().__init__(client)
+        self._names = LIMITS if limit_name == "auto" else [limit_name]
+
     async def create(self, **asked: Any) -> Any:
+        limit = next((asked.pop(name) for name in LIMITS if name in asked), None)
+        if limit is None:
+            return await self._create(**asked)
+        name, *others = self._names
+        try:
+            return await self._create(**asked, **{name: limit})
+        except (BadRequestError, UnprocessableEntityError) as refused:
+            if not others or name not in str(refused):
+                raise
+            try:
+                made = await self._create(**asked, **{others[0]: limit})
+            except APIStatusError:
+                raise refused from None
+            self._names = [others[0]]
+            return made
+
+    async def _create(self, **asked: Any) -> Any:
         # LangChain writes and reads plain dictionaries. OpenAI's client holds each message, each tool and each word of the
         # answer against its types, which is half of what a stream computes
         if not asked.get("stream") or not asked.keys() <= SENT_AS_THEY_ARE:
@@ -198,5 +222,5 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         http_async_client=async_client,
         http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
     )
-    model.async_client = PlainCompletions(model.root_async_client)
+    model.async_client = PlainCompletions(model.root_async_client, options.limit_name)
     return model

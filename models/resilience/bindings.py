@@ -25,8 +25,8 @@ NO_CALLS: Mapping[str, Any] = {
 }
 # A warning about a model whose profile does not say whether it calls tools
 UNKNOWN_PROFILE = (
-    "Nothing is known of what %s can do, so it gets the agent for models without tools, `without_tools` of [orchestration.agent]. Write what it can below "
-    "[models.chat], such as profile = { tool_calling = true }: make model-check gives the line."
+    "Nothing is known of what %s can do, so it is asked as one that calls tools. Write what it can below [models.chat], such as "
+    "profile = { tool_calling = true }: make model-check gives the line."
 )
 
 
@@ -124,6 +124,7 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
     """
     fields, thinking = type(model).model_fields, getattr(model, "thinking", None) or {}
     responses, taken = getattr(model, "use_responses_api", False), SAMPLING & fields.keys()
+    effort = arguments.pop("reasoning_effort", None)
     sampling = {name: arguments.pop(name) for name in SAMPLING & arguments.keys()}
     if thinking or (model.profile or {}).get("temperature") is False:
         taken = frozenset()
@@ -133,6 +134,8 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
         # one of the two; none above 1, without which a fallback answers
         taken -= {"top_p", *(["temperature"] if (sampling.get("temperature") or 0) > 1 else [])}
     own = {name: value for name, value in sampling.items() if name in taken}
+    if effort and (model.profile or {}).get("reasoning_output") is not False:
+        own |= _effort_of(model, effort)
     # below the tokens that are set apart for thinking, a limit would be refused
     if (limit := arguments.pop("max_tokens", 0)) > thinking.get("budget_tokens", 0):
         limit = longest_reply(model, limit)
@@ -142,6 +145,16 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
         else:
             own[field] = limit
     return model.model_copy(update=own) if own else model, arguments
+
+
+def _effort_of(model: BaseChatModel, effort: str) -> dict[str, Any]:
+    """Return the field by which a class sets how long its model thinks. Anthropic's older models refuse it, so that there it takes
+    the place of what the operator has set.
+    """
+    if "reasoning_effort" in type(model).model_fields:
+        return {"reasoning_effort": effort}
+    set_there: Mapping[str, Any] = getattr(model, "output_config", None) or {}
+    return {"output_config": {**set_there, "effort": effort}} if "effort" in set_there else {}
 
 
 def alternate(messages: list[BaseMessage]) -> list[BaseMessage]:

@@ -19,8 +19,10 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, PrivateAttr
 
+from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, UpstreamDown, UpstreamMalformed
+from foundation.tracing import annotate
 from models.contract import requests_made
 from models.pricing import call_of, identity
 from models.resilience.attempts import Attempts
@@ -35,7 +37,7 @@ from models.resilience.bindings import (
     rebind,
 )
 from models.resilience.streams import Chunks, bound_stream, metadata_of, read_first_words, stream_of, without_thoughts
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import told_by, translate
 from models.settings import ResilienceSettings
 
 # Keys of `response_metadata`: True where a fallback answered, so that the answer is marked as degraded; the index of
@@ -239,6 +241,7 @@ class ResilientChatModel(ChatWrapper):
         self._record(index, failed=failure.retryable or None)
         if failure is error:
             raise failure
+        annotate(names.PROVIDER_SAID, told_by(error))
         raise failure from error
 
     def _record(self, index: int, *, failed: bool | None) -> None:

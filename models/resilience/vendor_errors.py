@@ -1,5 +1,6 @@
 """Translation of the exceptions of vendors' clients into our own."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from foundation.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from foundation.output.credentials import mask_text
 
 # Name of an exception class -> our class, by the first listed one in its method resolution order
 _KINDS: Mapping[str, type[ComponentError]] = {
@@ -54,6 +56,10 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.AttributeError": UpstreamMalformed,
     "builtins.LookupError": UpstreamMalformed,
 }
+
+log = logging.getLogger("sixply.models")
+# Most characters of what a vendor says
+MOST_TOLD = 600
 
 _STATUSES: Mapping[int, type[ComponentError]] = {408: UpstreamTimeout, 429: UpstreamLimited, 504: UpstreamTimeout}
 
@@ -111,10 +117,23 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
         kind = next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
     found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
     told = f"{model} {_STATUS_ADVICE.get(status or 0, _ADVICE[kind])}"
+    log.debug("%s was refused or failed: %s", model, told_by(error))
     called = f", {address}" if (address := _address(error)) else ""
     return kind(
         f"{told} ({found_text}{called}).", public=f"{told} ({found_text}).", retry_after_s=_retry_after_s(error)
     )
+
+
+def explain(error: Exception, *, model: str = "The model") -> str:
+    """Return the text of `translate` with the vendor's own words, for whoever sets the model up: they may quote the prompt."""
+    known = translate(error, model=model)
+    return str(known) if known is error else f"{known} It said: {told_by(error)}"
+
+
+def told_by(error: Exception) -> str:
+    """Return the vendor's own words, without credentials; of a refusal those of its body."""
+    body = getattr(error, "body", None)
+    return mask_text(str(body or error))[:MOST_TOLD]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The agent that fits the chat model: `tool_calling` where the model's profile says that it calls tools, else `without_tools`.
+"""The agent that fits the chat model: `without_tools` where the model's profile says that it calls none, else `tool_calling`.
 
 The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`.
 """

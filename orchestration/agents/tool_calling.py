@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
@@ -18,7 +19,9 @@ from pydantic import Field
 from foundation.errors import InvalidSetting
 from foundation.settings import Section
 from models.pricing import identity
+from models.resilience.bindings import UNKNOWN_PROFILE
 from orchestration.contract import AgentParts
+from orchestration.flow.base_agent import Begin
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddleware
 from orchestration.middleware.context import ContextMiddleware
@@ -28,6 +31,8 @@ from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.middleware.rounds import RoundsMiddleware
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
+from orchestration.run.run import Run
+from orchestration.run.state import State
 
 __all__ = ["Options", "ToolCallingAgent", "build"]
 
@@ -80,6 +85,12 @@ class ToolCallingAgent(MessageAgent):
             checkpointer=parts.checkpoints,
         )
         super().__init__(graph, parts, checked=checked, most_steps=6 * options.rounds + 10)
+        self._unknown = "" if "tool_calling" in profile else UNKNOWN_PROFILE % identity(parts.chat)[1]
+
+    async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
+        if self._unknown:
+            run.note(self._unknown)
+        return await super()._take_steps(begin, state, run, config)
 
 
 def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:

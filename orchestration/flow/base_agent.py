@@ -242,6 +242,7 @@ class DurableAgent(ABC):
                 if self._parts.scorer is not None:
                     current.set_attributes(await in_thread(self._parts.scorer, answer))
         except SixplyError as error:
+            error.thread_id = None if run.request and run.request.forget else state["thread_id"]
             run.emit(error_event(error))
             return
         if self._tells_at_the_end(answer, run):

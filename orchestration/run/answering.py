@@ -61,7 +61,7 @@ async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]])
 def error_event(error: SixplyError) -> Event:
     """Return `error` as the last event of a stream, with its public message; in this process `error_of` has the error itself."""
     details = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
-    event = Event(kind="error", code=error.code, message=error.public, **details)
+    event = Event(kind="error", thread_id=error.thread_id, code=error.code, message=error.public, **details)
     event._error = error  # noqa: SLF001 - so that no copy of the event tells it
     return event
 
@@ -74,4 +74,6 @@ def error_of(event: Event) -> SixplyError:
     for kind in kinds:  # it grows by those below each
         kinds += kind.__subclasses__()
     error_class = next((kind for kind in kinds if kind.code == event.code), ComponentError)
-    return error_class(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
+    error = error_class(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
+    error.thread_id = event.thread_id
+    return error

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
 from os.path import commonprefix
@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
-from foundation.errors import InvalidRequest
+from foundation.errors import ComponentError, InvalidRequest
 from foundation.output.rendering import encodable
 from foundation.text.prose import CodeSplitter
 from models.pricing import identity
@@ -26,6 +26,8 @@ from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
+# Times that a reply which breaks off in the middle is asked for again, where nobody has seen its beginning
+DROPS = 2
 JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 # Prefix of the ids of messages that the person wrote. No model chooses an id
 PERSON = "person-"
@@ -73,7 +75,6 @@ class MeteredChatModel(ChatWrapper):
                 f'"temperature" is {kwargs["temperature"]}, and {self.model_name} takes none above 1. Send less.'
             )
         run.calls += 1
-        teller = Teller(run, messages, self)
         kwargs |= self._format_arguments()
 
         async def open_stream() -> Chunks:
@@ -90,17 +91,29 @@ class MeteredChatModel(ChatWrapper):
                     message.response_metadata = metadata_of(generation)
                     yield message
 
-        message = await run.pay_for(
-            messages,
-            open_stream,
-            max_tokens=self.longest_reply(kwargs),
-            tools=kwargs.get("tools") or (),
-            seen=teller.tell,
-        )
-        teller.end()
+        message = await self._hear(messages, open_stream, kwargs)
         if isinstance(message.content, str):
             message.content = encodable(message.content)
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _hear(
+        self, messages: list[BaseMessage], open_stream: Callable[[], Chunks], kwargs: Mapping[str, Any]
+    ) -> AIMessage:
+        """Return the whole reply. Where nobody reads it as it comes, one that breaks off in the middle is asked for again."""
+        run = current_run()
+        limits: dict[str, Any] = {"max_tokens": self.longest_reply(kwargs), "tools": kwargs.get("tools") or ()}
+        for tries_left in range(DROPS, -1, -1):
+            teller = Teller(run, messages, self)
+            try:
+                message = await run.pay_for(messages, open_stream, **limits, seen=teller.tell)
+            except ComponentError as error:
+                watched = run.request is not None and run.request.watched
+                if watched or not (tries_left and error.retryable and teller.has_heard):
+                    raise
+                continue
+            teller.end()
+            return message
+        raise AssertionError("The last try returns or raises.")
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
@@ -181,6 +194,10 @@ class Teller:
         ):  # nobody waits for the next word to see the first one
             self._emit_begun()
 
+    @property
+    def has_heard(self) -> bool:
+        return bool(self._heard)
+
     def end(self) -> None:
         reply = "".join(self._heard)
         thinks = bool(end_of_thoughts(reply)) and not THINKING.match(reply)
@@ -243,5 +260,5 @@ def is_note(message: BaseMessage) -> bool:
 
 
 def calls_tools(chat: BaseChatModel) -> bool:
-    """Whether the model's profile says that it calls tools."""
-    return bool((chat.profile or {}).get("tool_calling"))
+    """Whether the model calls tools, as far as is known: one whose profile does not say is tried."""
+    return (chat.profile or {}).get("tool_calling") is not False

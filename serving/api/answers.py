@@ -64,9 +64,10 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
     (the whole answer) or `error`. Tokens are a draft; answers are checked. Disconnecting cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
-    wanted = AnswerRequest(**body.model_dump())
+    streamed = "text/event-stream" in request.headers.get("accept", "")
+    wanted = AnswerRequest(**body.model_dump(), watched=streamed)
     at_work = await begin_answer(runtime, wanted, caller, request)
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if streamed:
         return stream_events(
             at_work, runtime.lifecycle, lambda event: [_sse(event)], lambda error: _sse(error_event(error))
         )

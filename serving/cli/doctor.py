@@ -1,5 +1,6 @@
 """`sixply doctor` and `config`: whether this machine is fit, and the configuration complete."""
 
+import asyncio
 import errno
 import fnmatch
 import os
@@ -187,21 +188,22 @@ def check_chat(settings: Settings) -> Check:
 
     from models.pricing import identity
     from models.resilience.bindings import UNKNOWN_PROFILE
-    from models.resilience.vendor_errors import translate
+    from models.resilience.vendor_errors import explain
+    from orchestration.run.metered_chat import calls_tools
 
     with open_parts(settings) as parts:
         model = parts.part("models.chat", settings.models.chat, BaseChatModel)
         name = identity(model)[1]
         try:
-            reply = model.invoke("Say hello in one word.")
+            reply = asyncio.run(model.ainvoke("Say hello in one word."))
         # every vendor has its own exceptions
         except Exception as error:
             advice = "Mend what it says, or take another model: [models.chat] in stack.toml"
-            return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
+            return Check("chat model", ok=False, found=mask_text(explain(error, model=name)), advice=advice)
         agent, known = settings.orchestration.agent.use, True
         if agent == "auto":
             options = cast("Any", components.checked_options("orchestration.agent", settings.orchestration.agent))
-            agent = "tool_calling" if (model.profile or {}).get("tool_calling") else options.without_tools.use
+            agent = "tool_calling" if calls_tools(model) else options.without_tools.use
             known = "tool_calling" in (model.profile or {})
     found = f"{name} answers; its agent is {agent}"
     if not reply.text.strip():

@@ -78,6 +78,8 @@ class Problem(BaseModel):
     code: str
     retryable: bool
     request_id: str
+    thread_id: str | None = None
+    """The conversation in which an answer failed. The same question, asked there again, goes on from what was done."""
     reason: str | None = None
     """Stable code of the reason, for a refused document."""
     fields: list[FieldProblem] | None = None
@@ -262,6 +264,7 @@ def shape_error(
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
+        thread_id=error.thread_id,
         reason=error.reason if isinstance(error, DocumentRefused) else None,
         fields=fields,
     )

@@ -189,6 +189,25 @@ def test_a_provider_that_ends_in_the_middle_is_told_in_the_stream(serve: Serve, 
     assert events[-1]["code"] in {"upstream_down", "upstream_malformed", "upstream_timeout"}
 
 
+@pytest.mark.parametrize("path", [path for path in SURFACES if path != "/v1/messages"])
+def test_a_request_that_is_not_streamed_survives_a_reply_that_breaks_off(serve: Serve, path: str) -> None:
+    broken = cut("A parcel may weigh at most", events=6)
+    with serve(SEARCH, broken, ok(SAID)) as (client, provider):
+        reply = client.post(path, json={**SURFACES[path], **({} if path == "/v1/answers" else {"stream": False})})
+    assert reply.status_code == 200, reply.text
+    assert SAID.split(",", maxsplit=1)[0] in reply.text
+    assert len(provider.requests) == 3
+
+
+def test_an_answer_that_fails_in_its_middle_names_its_conversation_which_goes_on(serve: Serve) -> None:
+    asked = {"question": QUESTION}
+    with serve(SEARCH, *[cut("A parcel may weigh at most", events=6)] * 3, ok(SAID)) as (client, provider):
+        failed = client.post("/v1/answers", json=asked).json()
+        assert failed["code"] in {"upstream_down", "upstream_malformed"}, failed
+        again = client.post("/v1/answers", json={**asked, "thread_id": failed["thread_id"]}).json()
+    assert (again["text"], len(provider.requests)) == (SAID, 5), "the search was not made again"
+
+
 def test_a_reply_that_ends_at_its_limit_says_so(serve: Serve) -> None:
     for path, body in SURFACES.items():
         with serve(SEARCH, at_limit("A parcel may weigh at most **30 kilograms** [1], and what")) as (client, _):

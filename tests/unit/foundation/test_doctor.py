@@ -186,7 +186,7 @@ def test_fallbacks_and_lists_of_parts_are_checked_too():
     [
         (ok("Hello."), {"tool_calling": True}, "a-model answers; its agent is tool_calling", ""),
         (ok("Hello."), {"tool_calling": False}, "a-model answers; its agent is quoting", ""),
-        (ok("Hello."), None, "a-model answers; its agent is quoting", "make model-check"),
+        (ok("Hello."), None, "a-model answers; its agent is tool_calling", "make model-check"),
         (ok(""), None, "a-model gave an empty reply", "max_tokens"),
         (status(401), None, "401", "stack.toml"),
     ],

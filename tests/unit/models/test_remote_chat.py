@@ -12,6 +12,7 @@ from typing import Any
 
 import anthropic
 import httpx2
+import openai
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -27,13 +28,15 @@ from foundation.errors import (
     UpstreamDown,
     UpstreamLimited,
     UpstreamMalformed,
+    UpstreamRejected,
     UpstreamTimeout,
 )
 from foundation.settings import Part
 from models.pricing import identity, is_local
+from models.resilience.bindings import SAMPLING
 from models.resilience.resilient_chat import resilient
 from models.resilience.streams import join_chunks
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import explain, translate
 from models.settings import ResilienceSettings
 from tests.doubles.provider import Behaviour, FaultyProvider, garbage, ok, strict
 from tests.doubles.vendors import says
@@ -263,3 +266,97 @@ async def test_thoughts_that_led_to_a_call_go_back_with_it(tmp_path: Path) -> No
     assert [message.get("reasoning_content") for message in sent] == [None, "Let me look.", None, None, None]
     own = _load(tmp_path, "openai_compatible", model="m", base_url="https://api.openai.com/v1", api_key="k")
     assert not any("reasoning_content" in message for message in own._get_request_payload(messages)["messages"])
+
+
+LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+def takes_only(name: str) -> Behaviour:
+    """A server that refuses the other name of the most tokens of a reply."""
+    other = next(limit for limit in LIMITS if limit != name)
+
+    def reply(handler: Any) -> None:
+        if other not in handler.body:
+            return ok("fine")(handler)
+        told = {"error": {"message": f"Unsupported parameter: '{other}'. Use '{name}' instead.", "param": other}}
+        return handler.send(400, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+    return reply
+
+
+def refuses(text: str) -> Behaviour:
+    body = json.dumps({"error": {"message": text}}).encode()
+    return lambda handler: handler.send(400, body, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("name", LIMITS)
+async def test_the_name_of_the_limit_is_learnt_from_the_first_refusal(name: str, tmp_path: Path) -> None:
+    with FaultyProvider(takes_only(name)) as provider:
+        chat = _load(tmp_path, "openai_compatible", model="m", base_url=f"{provider.url}/v1", max_tokens=7)
+        assert "".join([chunk.text async for chunk in chat.astream("hello")]).strip() == "fine"
+        assert (await chat.ainvoke("hello")).text == "fine"
+        chat.close()
+    sent = [{limit: body[limit] for limit in LIMITS if limit in body} for _, _, body in provider.requests]
+    refused = [{"max_completion_tokens": 7}] if name == "max_tokens" else []
+    assert sent == [*refused, {name: 7}, {name: 7}]
+
+
+async def test_another_refusal_is_told_as_it_is_and_a_stated_name_is_kept(tmp_path: Path) -> None:
+    with FaultyProvider(refuses("max_completion_tokens is too large")) as provider:
+        for limit_name, requests in (("auto", 2), ("max_tokens", 1)):
+            options = {"model": "m", "base_url": f"{provider.url}/v1", "limit_name": limit_name}
+            chat = _load(tmp_path, "openai_compatible", **options)
+            with pytest.raises(openai.BadRequestError, match="too large"):
+                await chat.ainvoke("hello")
+            chat.close()
+            assert len(provider.requests) == requests
+            provider.requests.clear()
+
+
+@pytest.mark.parametrize(
+    ("use", "options"),
+    [
+        ("langchain_mistralai:ChatMistralAI", {"model": "m", "api_key": "k"}),
+        ("langchain_google_genai:ChatGoogleGenerativeAI", {"model": "gemini-3-pro", "api_key": "k"}),
+        ("langchain_openai:ChatOpenAI", {"model": "m", "api_key": "k", "base_url": "http://127.0.0.1:9/v1"}),
+    ],
+)
+def test_a_class_of_langchains_sends_no_sampling_that_nobody_set_and_asks_for_usage(
+    use: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    chat = _load(tmp_path, use, **options)
+    assert not {name: value for name in SAMPLING if (value := getattr(chat, name, None)) is not None}
+    assert getattr(chat, "stream_usage", True)
+    assert _load(tmp_path, use, **options, temperature=0.5).temperature == 0.5
+
+
+@pytest.mark.parametrize(
+    ("profile", "sent"), [({"reasoning_output": True}, "low"), ({"reasoning_output": False}, None)]
+)
+async def test_how_long_a_client_wants_it_to_think_is_sent_to_a_model_that_thinks(
+    profile: dict[str, bool], sent: str | None, tmp_path: Path
+) -> None:
+    with FaultyProvider(ok("fine")) as provider:
+        chat = _load(tmp_path, "openai_compatible", model="m", base_url=f"{provider.url}/v1", profile=profile)
+        whole = resilient(chat, [], ResilienceSettings(), SystemClock())
+        await whole.ainvoke("hello", reasoning_effort="low")
+        chat.close()
+    assert provider.requests[0][2].get("reasoning_effort") == sent
+
+
+async def test_what_a_provider_said_of_a_refusal_is_for_whoever_sets_it_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = refuses("tools are not supported by m; key sk-0123456789abcdef01")
+    caplog.set_level("DEBUG", "sixply.models")
+    with FaultyProvider(told) as provider:
+        chat = _load(tmp_path, "openai_compatible", model="m", base_url=f"{provider.url}/v1")
+        with pytest.raises(UpstreamRejected) as refused:
+            await resilient(chat, [], ResilienceSettings(), SystemClock()).ainvoke("hello")
+        chat.close()
+    assert "not supported" not in refused.value.public
+    assert "tools are not supported by m" in caplog.text
+    assert "sk-0123456789" not in caplog.text
+    cause = refused.value.__cause__
+    assert isinstance(cause, Exception)
+    assert "It said: " in explain(cause, model="m")

@@ -11,7 +11,9 @@ import pytest
 
 from foundation.errors import InvalidSetting, UnknownPart
 from models.chat.scripted import ScriptedChat
-from tests.doubles.orchestration import World
+from orchestration.requests import AnswerRequest
+from orchestration.run.answering import answer
+from tests.doubles.orchestration import NORTH, World
 from tests.doubles.strong import strong
 
 STACK = (Path(__file__).parents[3] / "stack.toml").read_text(encoding="utf-8")
@@ -44,7 +46,7 @@ async def test_the_agent_for_a_model_without_tools_is_named_alone_or_with_its_op
         world.agent("auto", without_tools="quotng")
 
 
-async def test_a_model_of_which_nothing_is_known_gets_the_quoting_agent_with_a_warning(
+async def test_a_model_of_which_nothing_is_known_is_asked_with_a_warning(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     for profile in ({"tool_calling": False}, {"tool_calling": True}):
@@ -52,8 +54,10 @@ async def test_a_model_of_which_nothing_is_known_gets_the_quoting_agent_with_a_w
         world.agent("auto")
     assert caplog.text == ""
     world.chat = ScriptedChat(replies=("Hello.",))
-    assert type(world.agent("auto")).__name__ == "QuotingAgent"
+    given = await answer(world.agent("auto"), AnswerRequest(question="Hello?"), NORTH)
+    assert (given.text, len(world.chat.seen)) == ("Hello.", 1)
     assert "make model-check" in caplog.text
+    assert any("profile = { tool_calling = true }" in note for note in given.degraded)
 
 
 def test_rounds_may_stand_beside_auto_as_its_comment_in_stack_toml_offers(world: World) -> None:
