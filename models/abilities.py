@@ -3,18 +3,22 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel
 
 from foundation.errors import SixplyError, UpstreamDown, UpstreamTimeout
 from models.pricing import identity
-from models.resilience.streams import THINKING, end_of_thoughts
+from models.resilience.bindings import carry_settings
+from models.resilience.streams import ENDED, THINKING, end_of_thoughts, is_cut_off, join_chunks
 from models.resilience.vendor_errors import explain, translate
 
 WORD = "BLUE"
+LONG = "Write the numbers from one to three hundred in words"
+# Words that a reply of such length has at least, and the tokens after which one is to be cut off
+MANY, FEW = 300, 16
 THOUGHTS_APART = "keeps thoughts apart"
 ONE_CALL = "Write down the number 7 with the tool note_number."
 TWO_CALLS = "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply."
@@ -117,6 +121,30 @@ async def _calls_tools(model: BaseChatModel, request: str = ONE_CALL, wanted: in
     return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {reply.text.strip()[:60]}"
 
 
+async def _goes_on(model: BaseChatModel) -> tuple[bool, str]:
+    bound, asked = model.bind_tools([note_number]), HumanMessage(ONE_CALL)
+    # streamed, as the agent does: what has to go back with a call comes in the pieces
+    called = join_chunks([cast("AIMessageChunk", chunk) async for chunk in bound.astream([asked])])
+    if not called.tool_calls:
+        return False, f"no call: {called.text.strip()[:60]}"
+    results = [ToolMessage("Noted.", tool_call_id=call["id"] or "", name=call["name"]) for call in called.tool_calls]
+    reply = await bound.ainvoke([asked, called, *results])
+    return bool(reply.text.strip() or reply.tool_calls), reply.text.strip()[:60] or "an empty reply"
+
+
+async def _is_cut_off(model: BaseChatModel) -> tuple[bool, str]:
+    limited, arguments = carry_settings(model, {"max_tokens": FEW})
+    reply = await limited.ainvoke([HumanMessage("Count from one to two hundred in words.")], **arguments)
+    ended = {name: value for name, value in reply.response_metadata.items() if name in ENDED}
+    return is_cut_off(reply), f"{len(reply.text.split())} words of at most {FEW} tokens, {ended or 'no reason'}"
+
+
+async def _writes_at_length(model: BaseChatModel) -> tuple[bool, str]:
+    reply = await model.ainvoke([HumanMessage(f"{LONG}, one a line, and leave none out.")])
+    words, cut = len(reply.text.split()), is_cut_off(reply)
+    return words >= MANY and not cut, f"{words} words, {'cut off' if cut else 'complete'}"
+
+
 async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
     colour = await model.with_structured_output(Colour).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
     return isinstance(colour, Colour), str(colour).strip()[:60]
@@ -157,6 +185,25 @@ TRIALS: Sequence[tuple[Any, ...]] = (
         partial(_calls_tools, request=TWO_CALLS, wanted=2),
         "side by side in one round",
         "one call a round: more rounds",
+    ),
+    (
+        "goes on from a tool's result",
+        _goes_on,
+        "what tools give is read",
+        "an answer ends with its first call",
+        "each answer that uses a tool fails: see what it says",
+    ),
+    (
+        "says when it is cut off",
+        _is_cut_off,
+        "an answer that breaks off says so",
+        "one that breaks off looks complete, or the limit of tokens has no effect",
+    ),
+    (
+        "writes at length",
+        _writes_at_length,
+        "long answers arrive whole",
+        "long answers break off: [models.chat] max_tokens",
     ),
     ("keeps to a JSON schema", _keeps_to_schema, "objects are asked for by schema", "objects are read from its text"),
     ("tells its tokens", _reports_usage, "calls are priced by them", "its calls have no price"),

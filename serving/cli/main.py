@@ -63,7 +63,7 @@ COMMANDS = {
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest commit of the template into this project."),
-        "model-check": ("serving.cli.model_check:model_check", "Ask the chat model eight short things."),
+        "model-check": ("serving.cli.model_check:model_check", "Ask the chat model eleven things."),
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter."),
         "contracts": ("serving.parts.contract_tests:contracts", "Test which promises of its port a part keeps."),
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from foundation.components import Context, load
 from foundation.errors import UpstreamDown, UpstreamRejected
-from models.abilities import profile_line, try_abilities
+from foundation.settings import Part
+from models.abilities import LONG, profile_line, try_abilities
 from models.chat.scripted import ScriptedChat
+from tests.doubles.provider import FaultyProvider, calls, ok
 
 
 def able(messages: Sequence[BaseMessage]) -> AIMessage | str:
     """What a strong model answers to each of the trials."""
     asked = messages[-1].text
+    if isinstance(messages[-1], ToolMessage):
+        return "I wrote it down."
+    if LONG in asked:
+        return " ".join(["number"] * 400)
+    if "two hundred" in asked:
+        return AIMessage("one two", response_metadata={"finish_reason": "length"})
     if "note_number" in asked:
         numbers = [7, 8] if "numbers" in asked else [7]
         return AIMessage(
@@ -51,13 +63,43 @@ async def test_a_model_that_is_down_can_do_nothing_and_says_why() -> None:
     assert {ability.found for ability in abilities} == {"The double is down."}
 
 
+async def test_a_server_that_takes_no_result_of_a_tool_is_found_out_and_what_it_says_is_shown(tmp_path: Path) -> None:
+    """DeepSeek's kind: a call that goes back without the thoughts that led to it is refused."""
+
+    def reply(handler: Any) -> None:
+        asked = [message for message in handler.body["messages"] if message.get("tool_calls")]
+        if any("reasoning_content" not in message for message in asked):
+            told = b'{"error": {"message": "Missing `reasoning_content` field in the assistant message at index 1"}}'
+            handler.send(400, told, {"Content-Type": "application/json"})
+        elif handler.body["messages"][-1]["role"] == "tool":
+            ok("I wrote it down.")(handler)
+        else:
+            calls("note_number", number=7)(handler)
+
+    with FaultyProvider(reply) as provider:
+        part = Part.model_validate({"use": "openai_compatible", "model": "m-1", "base_url": f"{provider.url}/v1"})
+        model = load("models.chat", part, Context(data_dir=tmp_path), expected=BaseChatModel)
+        abilities = {ability.name: ability for ability in await try_abilities(model)}
+    found = abilities["goes on from a tool's result"]
+    assert not found.can
+    assert "Missing `reasoning_content` field in the assistant message at index 1" in found.found
+    assert "fails" in found.consequence
+
+
+async def test_a_reply_that_is_cut_off_and_a_long_one_are_asked_for() -> None:
+    never = {ability.name: ability for ability in await try_abilities(ScriptedChat(replies=("one two three",)))}
+    assert not never["says when it is cut off"].can
+    assert not never["writes at length"].can
+    assert never["writes at length"].found == "3 words, complete"
+
+
 async def test_a_server_that_is_down_is_waited_for_once_and_each_trial_is_named_before_it() -> None:
     told: list[tuple[str, int, int]] = []
     down = ScriptedChat(replies=(TimeoutError("The double hangs."),))
     assert len(await try_abilities(down, lambda *step: told.append(step))) == 1
     await try_abilities(ScriptedChat(replies=(able,)), lambda *step: told.append(step))
-    assert told[:2] == [("answers", 0, 8)] * 2
-    assert told[-1][1:] == (7, 8)
+    assert told[:2] == [("answers", 0, 11)] * 2
+    assert told[-1][1:] == (10, 11)
 
 
 async def test_thoughts_whose_beginning_nobody_sees_are_said_in_the_profile() -> None:
