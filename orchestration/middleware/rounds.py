@@ -45,8 +45,12 @@ def _leaves_room(request: ModelRequest[Any], run: Run, model: MeteredChatModel) 
     """Whether there is room for an answer after this call, with results like the last ones."""
     read, reply = _tokens_of(request), model.longest_reply(request.model_settings)
     last = max((place for place, it in enumerate(request.messages) if isinstance(it, AIMessage)), default=0)
-    grown = read + reply + count_tokens(request.messages[last:])
-    (tokens, usd), (answer_tokens, answer_usd) = run.expect(read, reply), run.expect(grown, ANSWER)
+    # a reply that calls tools is seldom longer than an answer
+    wrote = min(reply, ANSWER)
+    (tokens, usd), (whole_tokens, whole_usd) = run.expect(read, wrote), run.expect(read, reply)
+    answer_tokens, answer_usd = run.expect(read + wrote + count_tokens(request.messages[last:]), wrote)
+    if not run.budget.fits(tokens=whole_tokens, usd=whole_usd):
+        return False
     both: dict[str, Any] = {"tokens": tokens + answer_tokens, "usd": usd + answer_usd}
     return run.budget.fits(**both, calls=2, seconds=2 * run.slowest_s)
 
