@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.errors import InvalidSetting
-from observability.telemetry import process
+from foundation.machine.manifest import product_version
 from serving.hooks import Hooks, Layer, Middleware, Taken
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -65,7 +65,7 @@ def create_app(system: System) -> FastAPI:
     runtime.callers.demand_any()
     app = Api(
         title=settings.serving.brand.name,
-        version=process.version(),
+        version=product_version(),
         lifespan=_lifespan,
         openapi_url=None,  # ours need a key: serving/api/docs.py
         max_body_size=settings.serving.http.max_body_bytes,

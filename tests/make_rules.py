@@ -10,9 +10,7 @@ from typing import Any
 
 import typer
 
-from serving.cli import main as product
 from serving.cli import make
-from tests.there import is_there
 
 ROOT = Path(__file__).parents[1]
 LAB = ROOT / "lab" / "lab.mk"
@@ -36,15 +34,6 @@ RULES: dict[str, set[str]] = {
     **{name: set(make.parameters_of(command)) for name, command in COMMANDS.items()},
 }
 """Target -> the names of the values that it takes."""
-
-
-DELETED = {
-    name
-    for group in product.COMMANDS.values()
-    for name, (place, _) in group.items()
-    if not is_there(place.partition(":")[0])
-}
-"""Commands of folders that were deleted, ."""
 
 
 def to_arguments(command: str, **values: str) -> list[str]:

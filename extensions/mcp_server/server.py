@@ -13,9 +13,9 @@ from pydantic import Field
 
 from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
+from foundation.machine.manifest import product_version
 from foundation.output.markdown import markdown, markdown_values
 from foundation.types import Principal
-from observability.telemetry import process
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
@@ -47,7 +47,7 @@ def mcp_server(
         name="sixply",
         title=system.settings.serving.brand.name,
         instructions=INSTRUCTIONS,
-        version=process.version(),
+        version=product_version(),
         log_level="WARNING",
     )
 

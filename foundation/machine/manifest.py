@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+import tomllib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -68,7 +69,7 @@ def build(
     values = settings.model_dump(mode="python")
     commit, dirty = _git(ROOT)
     described: dict[str, Any] = {
-        "version": _version("sixply") or "0+unknown",
+        "version": product_version(),
         "python": platform.python_version(),
         "platform": f"{platform.system()}-{platform.machine()}".lower(),
         "commit": commit,
@@ -168,6 +169,16 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secrets(inner) for inner in value if inner != MASK]
     return value
+
+
+@cache
+def product_version() -> str:
+    """The version that runs: of pyproject.toml, since a project's distribution has a name of its own."""
+    try:
+        described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        return str(described["project"]["version"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return "0+unknown"  # copied without it; the manifest carries the commit
 
 
 @cache

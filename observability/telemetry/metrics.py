@@ -17,9 +17,9 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
 from foundation import names
+from foundation.machine.manifest import product_version
 from foundation.machine.probes import Probes
 from foundation.types import LAYERS
-from observability.telemetry import process
 from orchestration.events import Answer, Charge, Path, Status
 
 CHARGE_KINDS = ("chat", "embeddings", "rerank", "tool", "machine")
@@ -78,7 +78,7 @@ def provider(service_name: str = names.SERVICE) -> sdk.MeterProvider:
     with _lock:
         if not _providers:
             reader = PrometheusMetricReader(registry=registry(), scope_info_enabled=False)
-            resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: process.version()})
+            resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: product_version()})
             _providers.append(sdk.MeterProvider([reader], resource=resource, shutdown_on_exit=False))
         return _providers[0]
 

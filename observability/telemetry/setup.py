@@ -24,8 +24,9 @@ from opentelemetry.util.types import Attributes
 
 from foundation import names
 from foundation.errors import InvalidSetting
+from foundation.machine.manifest import product_version
 from observability.settings import ObservabilitySettings
-from observability.telemetry import metrics, process
+from observability.telemetry import metrics
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -41,7 +42,7 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
     """
     attributes = {
         names.SERVICE_NAME: settings.service_name,
-        names.SERVICE_VERSION: process.version(),
+        names.SERVICE_VERSION: product_version(),
         names.MANIFEST_ID: manifest_id,
     }
     with _lock:

@@ -7,13 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from extensions.value.outcome_contract import load_contract
-from extensions.value.roi import value_report
-from observability.stores import history
 from orchestration.events import Event
 from retrieval.documents import Citation
 from serving.app import create_app
-from tests.doubles.serving import World, answer, charge, world
+from tests.doubles.serving import World, answer, world
 
 
 @pytest.fixture
@@ -92,15 +89,6 @@ async def test_another_tenants_answer_does_not_exist(given: World, api: httpx2.A
     assert (hidden.status_code, absent.status_code) == (404, 404)
     assert hidden.json()["detail"] == absent.json()["detail"].replace("a-2", "a-1")
     assert given.system.outcomes.all() == []
-
-
-async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.AsyncClient) -> None:
-    given.system.costs.record(charge(answer_id="a-2"))
-    await say(api, given.reader, verdict="edited", edit="Shorter.", minutes=3)
-    contract = load_contract(Path("outcomes.toml"))
-    system = given.system
-    report = value_report(contract, system.outcomes.all(), history.answers(system.costs))
-    assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)
 
 
 async def test_only_the_asker_and_who_judges_says_what_became_of_an_answer(

@@ -15,13 +15,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from foundation import components, names
+from foundation import names
 from foundation.clock import SystemClock
 from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from observability.telemetry.metrics import domain, registry
 from serving.access.identity import KEYS_FILE, KeyStore
 from serving.server import running
-from serving.settings import Settings, configured_parts, load
+from serving.settings import Settings, load
 from tests.doubles.serving import world
 from tests.make_rules import RULES
 
@@ -112,21 +112,6 @@ def test_the_commands_of_the_image_run(tmp_path: Path) -> None:
         ran(*check, SIXPLY__SERVING__HTTP__PORT=port)
     gone = subprocess.run(check, env={"SIXPLY__SERVING__HTTP__PORT": port}, check=False, timeout=240)
     assert gone.returncode == 1
-
-
-def test_the_shared_settings_are_known_and_name_parts_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in variables().items():
-        monkeypatch.setenv(name, value)
-    settings: Settings = load(ROOT / "stack.toml").settings
-    chosen = dict(configured_parts(settings))
-    assert (chosen["retrieval.ledger"].use, chosen["retrieval.vectors"].use) == ("postgres", "pgvector")
-    assert settings.serving.cache.use == "redis"
-    assert [part.use for section, part in chosen.items() if section.startswith("observability.exporters")] == [
-        "sqlite",
-        "otlp",
-    ]
-    for section, part in chosen.items():
-        components.checked_options(section.partition("[")[0], part)
 
 
 def test_a_pod_sets_only_what_there_is_and_finds_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ The provider is a double on loopback. It answers 400 to what the vendor's own AP
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import expect, sync_playwright
 
 from foundation.clock import SystemClock
 from foundation.extensions import installed
@@ -24,7 +22,6 @@ from serving.access.identity import KeyStore
 from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
-from tests import services
 from tests.doubles.provider import (
     Behaviour,
     FaultyProvider,
@@ -247,32 +244,3 @@ def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(ser
     assert decided.status_code == 200, decided.text
     assert decided.json()["text"] == done
     assert "has been refunded" in json.dumps(provider.requests[1][2])
-
-
-def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_away_what_is_shown(serve: Serve) -> None:
-    written = (
-        "## Parcels\n\n- A parcel may weigh at most **30 kilograms** [1].\n- It may weigh at most 45 kilograms [1].\n\n"
-        "| goes | how |\n|---|---|\n| heavier | freight [1] |\n\n<img src=x onerror=hacked=1> ![p](https://evil.example/p?q=1)"
-    )
-    with serve(SEARCH, ok(written)) as (client, _), sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=services.chromium(), args=sandbox, timeout=120_000)
-        page = browser.new_page()
-        page.set_default_timeout(120_000)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(str(client.base_url))
-        page.get_by_label("API key").fill(client.headers["Authorization"].removeprefix("Bearer "))
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_label("Question").fill(QUESTION)
-        page.keyboard.press("Enter")
-        answer = page.locator(".answer:not(.draft)")
-        expect(answer.get_by_role("heading", name="Parcels")).to_be_visible()
-        expect(answer.locator("strong")).to_have_text("30 kilograms")
-        expect(answer.get_by_role("cell", name="heavier")).to_be_visible()
-        expect(answer.locator(".unsupported")).to_have_text(["[?]"])
-        assert answer.locator("img, a").count() == 0
-        answer.get_by_role("button", name="Source 1").first.click()
-        expect(page.get_by_text("Heavier parcels go by freight.").last).to_be_visible()
-        browser.close()
-    assert [url for url in asked if "evil.example" in url] == []

@@ -210,12 +210,6 @@ def test_a_folder_with_nothing_to_ask_says_so(data: Path) -> None:
         trials.material(data)
 
 
-def test_a_golden_set_is_asked_with_its_corpus() -> None:
-    desk = trials.material(Path("examples/support_desk"))
-    assert len(desk.trials) > 150
-    assert all(trial.grades for trial in desk.trials if trial.case.gold_documents)
-
-
 def test_rankings_are_scored_by_grade() -> None:
     assert trials.ranking_of({"a": 1}, ["b", "a"]) == pytest.approx(
         {"recall_at_10": 1.0, "mrr_at_10": 0.5, "ndcg_at_10": 0.6309}, abs=1e-4

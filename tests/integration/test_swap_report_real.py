@@ -91,17 +91,6 @@ def test_a_system_against_itself_is_equal(stack: Path, data: Path, tmp_path: Pat
 
 
 @pytest.mark.real_model
-def test_from_chroma_to_pgvector_nothing_is_found_or_said_differently(
-    stack: Path, data: Path, tmp_path: Path, shipped: dict[str, Side]
-) -> None:
-    swap = f"retrieval.vectors = {inline(use='pgvector', **services.options('pgvector', tmp_path))}"
-    code, told = reported(stack, swap, data, tmp_path, shipped)
-    assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
-    used = [told["runs"][side]["stack"]["retrieval.vectors.use"] for side in ("a", "b")]
-    assert used == ["chroma", "pgvector"]
-
-
-@pytest.mark.real_model
 def test_another_embedder_is_held_against_minilm(
     stack: Path, data: Path, tmp_path: Path, shipped: dict[str, Side]
 ) -> None:

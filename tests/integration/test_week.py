@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from foundation import components, names
 from foundation.clock import SystemClock
-from foundation.errors import NotFound, PersonErased, StoreUnavailable
+from foundation.errors import PersonErased, StoreUnavailable
 from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal
@@ -87,51 +87,6 @@ def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
         0 <= span.attribute(names.CONFIDENCE) <= 1 for span in of_trace if span.attribute(names.CONFIDENCE) is not None
     )
     assert any(span.attribute(names.TOP_SCORE) is not None for span in of_trace)
-
-
-def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
-    run("drift", "--stack", stack, "--json", tmp_path / "drift.json")
-    told = json.loads((tmp_path / "drift.json").read_text())
-    assert (told["figures"]["answered"]["n_before"], told["figures"]["answered"]["n_now"]) == (0, 1)
-    assert told["figures"]["confidence"]["n_now"] == 1
-    assert told["figures"]["accepted"]["n_now"] == 1
-    assert told["moved"] == []
-    said = run("drift", "--stack", stack)
-    assert "nothing can be said" in said
-
-
-def test_drift_names_the_setting_that_was_changed_since(stack: Path, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "var" / "spans.sqlite")) as database, database:
-        ago = int(timedelta(days=10).total_seconds() * 1e9)
-        database.execute("UPDATE spans SET start_ns = start_ns - ?, end_ns = end_ns - ?", (ago, ago))
-    stack.write_text(stack.read_text() + "[retrieval.ranking]\ntop_k = 4\n")
-    with open_system(load(stack)) as system:
-        asyncio.run(answering.answer(system.agent, AnswerRequest(question=QUESTION), ADA))
-    assert "settings.retrieval.ranking.top_k: 4, was 10" in " ".join(run("drift", "--stack", stack).split())
-
-
-def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:
-    golden, file = tmp_path / "golden.jsonl", tmp_path / "cases.jsonl"
-    for where, into in (([], tmp_path / "var/reports/cases.jsonl"), (["--to", file], file)):
-        said = run("cases-from-feedback", "--stack", stack, "--golden", golden, *where)
-        assert "1 proposals of 1 judged answers" in said.replace("\n", " ")
-        assert into.is_file()
-    (line,) = [json.loads(one) for one in file.read_text().splitlines()]
-    assert line["case"]["question"] == QUESTION
-    assert line["case"]["answers"] == ["30 days after delivery"]
-    assert line["case"]["gold_documents"] == ["returns.md"]
-    file.write_text(json.dumps(line | {"reviewed": True}))
-    assert "1 cases were added" in run("cases-from-feedback", "--stack", stack, "--take", file, "--golden", golden)
-    said = run("cases-from-feedback", "--stack", stack, "--to", tmp_path / "again.jsonl", "--golden", golden)
-    assert "No new case" in said
-
-
-def test_an_outcome_of_no_answer_is_not_recorded(stack: Path) -> None:
-    with open_system(load(stack)) as system:
-        (known,) = history.answers(system.costs)
-    done = CliRunner().invoke(main.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
-    assert isinstance(done.exception, NotFound)
-    assert f"{known} was rejected" in run("outcome", known, "rejected", "--stack", stack)
 
 
 SECRET = "my bank is Fenwick and Daughters"

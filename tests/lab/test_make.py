@@ -1,4 +1,4 @@
-"""The lab's commands go by `make`, with the values that they were promised to take."""
+"""The commands of the lab, the examples and the extensions go by `make`, with the values that they were promised to take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ import pytest
 from tests.make_rules import RULES, to_arguments
 
 PROMISED = {
+    "demo": "STACK",
+    "stop": "REASON STACK WHAT",
+    "lift": "STACK WHAT",
+    "stops": "JSON STACK",
+    "mcp": "ROLE STACK TENANT",
+    "drift": "DAYS JSON STACK",
+    "audit-verify": "HEAD JSON STACK",
+    "system-card": "HTML JSON STACK",
+    "strengthen": "DATA JSON LIMIT REPEATS STACK",
+    "model-frontier": "GOLDEN JSON LIMIT STACK",
+    "golden": "N OUT SRC STACK TENANT YES",
+    "cases-from-feedback": "GOLDEN STACK TAKE TO",
+    "business-case": "JSON SET STACK",
+    "roi": "JSON STACK",
+    "value-report": "HTML JSON STACK",
     "lab": "",
     "attack": "JSON ONLY REOPEN",
     "fuzz": "BODIES JSON SEED",
@@ -56,6 +71,7 @@ def test_every_target_that_was_promised_takes_the_values_that_were_promised(targ
     ("command", "arguments"),
     [
         ("make bench-encoder DATA='a b' THREADS=2", ["bench-encoder", "--threads=2", "--", "a", "b"]),
+        ("make stop WHAT=effects REASON='a \"b\"; $c'", ["stop", '--reason=a "b"; $c', "--", "effects"]),
         ("make bench-followups", ["bench-followups"]),
         ("make finetune DATA=folder PART=chat", ["finetune", "--", "chat", "folder"]),
         ("make leaks OPS=10 SEED=3", ["leaks", "--operations=10", "--seed=3"]),

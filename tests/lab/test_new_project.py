@@ -115,6 +115,19 @@ def test_the_core_has_no_extension_no_lab_no_example_and_nothing_that_names_them
     assert [place for place in places if not (core / place.partition(":")[0]).exists()] == []
 
 
+def test_what_is_read_first_names_no_command_that_the_core_has_not(core: Path) -> None:
+    rules = set(re.findall(r"^([a-z-]+):", read(core / "Makefile"), re.MULTILINE))
+    first = [core / name for name in ("README.md", "AGENTS.md", "outcomes.toml", "stack.toml", "policy.toml")]
+    told = {
+        command
+        for file in (*first, *(core / ".agents").rglob("*.md"))
+        for command in re.findall(r"(?:^    +|`)make ([a-z-]+)", read(file), re.MULTILINE)
+    }
+    listed = set(re.findall(r"^[ │|]*([a-z-]+) ", run_in(core, "--help"), re.MULTILINE))
+    assert told > {"setup", "ingest", "ask", "serve"}
+    assert told - rules - listed == {"new"}, "which made it, in the template"
+
+
 def test_extensions_come_with_what_they_require_with_tests_page_and_packages(upstream: Path, tmp_path: Path) -> None:
     project = tmp_path / "acme"
     render(upstream, project, Choices(name="acme-desk", extensions=(KEPT,)), commit="0" * 40, origin="here")

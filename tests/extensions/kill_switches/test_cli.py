@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,10 @@ def test_the_kill_switch_works_for_a_user_without_a_name(
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
     assert cli("stop", "all", "--reason", "x").returncode == 0
     assert f"user-{os.getuid()}@terminal" in cli("stops").stdout
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(cli: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    done = cli("stop", "all", "--reason", "x", SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path / "file" / "var"))
+    assert done.returncode == 2, done.stderr
+    assert "file/var cannot be made or written: Not a directory. Choose another" in " ".join(done.stderr.split())

@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from extensions.mcp_server import command
-from observability.telemetry import process
+from foundation.machine.manifest import product_version
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
@@ -152,7 +152,7 @@ async def test_a_client_that_starts_us_is_whom_the_key_in_its_environment_says(
     started = StdioServerParameters(command=sys.executable, args=command, env=env, cwd=ROOT)
     async with Client(started) as client:
         assert client.server_info is not None
-        assert client.server_info.version == process.version()
+        assert client.server_info.version == product_version()
         await drive(client)
 
 

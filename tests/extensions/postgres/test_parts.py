@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import UnknownPart
+from foundation import components
+from foundation.components import Context
+from foundation.errors import MissingDependency, UnknownPart
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from serving.cli import doctor
@@ -73,3 +75,14 @@ def test_while_it_is_off_each_part_is_refused_with_the_command(tmp_path: Path, t
 
 def test_records_of_a_stack_that_says_nothing_are_files(tmp_path: Path) -> None:
     assert context_of(load(stack(tmp_path)).settings).records is SqliteFile
+
+
+@pytest.mark.parametrize("package", ["psycopg", "psycopg_pool", "langgraph.checkpoint.postgres"])
+def test_a_part_whose_package_is_missing_says_what_to_run(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = f"lacks_{package.replace('.', '_')}"
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module named x', name={package!r})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(MissingDependency, match="make setup WITH=postgres"):
+        components.load("retrieval.vectors", Part(use=f"{module}:build"), Context(data_dir=tmp_path))

@@ -208,9 +208,6 @@ def test_a_secret_does_not_stand_in_the_text_of_an_error(port, context):
 @pytest.mark.parametrize(
     ("package", "command"),
     [
-        ("psycopg", "make setup WITH=postgres"),
-        ("psycopg_pool", "make setup WITH=postgres"),
-        ("langgraph.checkpoint.postgres", "make setup WITH=postgres"),
         ("qdrant_client", "make setup WITH=qdrant"),
         ("redis", "make setup WITH=redis"),
         ("langchain_mistralai", "pip install langchain-mistralai"),

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import stat
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
-from foundation.machine import manifest
 from foundation.output.credentials import MASK, mask_text, mask_values
 from serving.settings import load
-from tests.doubles.orchestration import ManualClock
 
 SECRET = "SuperSecretPw4"
 
@@ -85,55 +80,6 @@ def test_settings_are_masked_by_type_by_name_and_inside_of_texts_however_deep() 
     assert (masked["use"], masked["max_tokens"], masked["keys_file"], masked["secret"]) == ("otlp", 5, "keys.json", "")
     assert masked["headers"] == {"X-Anything": MASK}
     assert masked["command"] == ("npx", "--auth-token", MASK, "/srv")
-
-
-STACK = f"""
-extensions = ["outside_tools"]
-[foundation]
-data_dir = "{{data}}"
-[models.chat]
-use = "openai_compatible"
-model = "m"
-api_key = "{SECRET}"
-base_url = "http://ada:{SECRET}@127.0.0.1:9/v1"
-[retrieval.vectors]
-use = "qdrant"
-url = "http://127.0.0.1:9/?api_key={SECRET}"
-[serving.cache]
-use = "redis"
-url = "redis://:{SECRET}@127.0.0.1:9/0"
-[[orchestration.tools]]
-use = "mcp"
-name = "files"
-command = ["npx", "server", "--token", "{SECRET}"]
-[[observability.exporters]]
-use = "otlp"
-endpoint = "http://ada:{SECRET}@127.0.0.1:4318"
-headers = {{{{ authorization = "Bearer {SECRET}", "x-tenant" = "{SECRET}" }}}}
-"""
-
-
-def test_neither_the_manifest_nor_the_table_of_settings_shows_one(tmp_path: Path) -> None:
-    path = tmp_path / "stack.toml"
-    path.write_text(STACK.format(data=tmp_path / "var"), encoding="utf-8")
-    loaded = load(path)
-    assert SECRET not in str(list(loaded.rows()))
-    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
-    made = manifest.build(loaded.settings, weights={}, corpus=None, clock=clock)
-    manifest.keep(made, loaded.settings, tmp_path / "manifests")
-    (file,) = (tmp_path / "manifests").glob("*.json")
-    text = file.read_text(encoding="utf-8")
-    assert SECRET not in text
-    assert json.loads(text)["settings"]["models"]["chat"]["base_url"] == f"http://{MASK}@127.0.0.1:9/v1"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-
-def test_a_new_key_is_no_new_run(tmp_path: Path) -> None:
-    path, ids = tmp_path / "stack.toml", set()
-    for secret in (SECRET, "AnotherSecret5"):
-        path.write_text(STACK.format(data=tmp_path / "var").replace(SECRET, secret), encoding="utf-8")
-        ids.add(manifest.build(load(path).settings, weights={}, corpus=None, clock=ManualClock()).manifest_id)
-    assert len(ids) == 1
 
 
 def test_a_setting_that_does_not_fit_is_not_quoted_with_its_secrets(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import subprocess
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def test_a_manifest_is_plain_json_with_the_versions_that_matter():
     values = json.loads(json.dumps(dataclasses.asdict(build(weights={"chat": "ab"}))))
     assert values["weights"] == {"chat": "ab"}
     assert {"langchain", "torch", "pydantic"} <= values["libraries"].keys()
-    assert values["version"] == "0.1.0"
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert values["version"] == project["version"], "which a project of one's own has, too"
     assert values["created_at"] == "2026-01-02T03:04:05+00:00"
 
 
