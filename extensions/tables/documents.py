@@ -7,7 +7,7 @@ The ledger alone keeps them, so that a deletion, an erasure and a change of righ
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,12 @@ from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Document, Entry
 
-# Documents whose tables are in memory, at most, and figures of one table
-KEPT, CELLS = 16, 2_000_000
+# Documents whose tables are in memory, at most; cells of one table that is calculated with, and of all in memory
+KEPT, CELLS, KEPT_CELLS = 16, 500_000, 2_000_000
+# Columns of a table; SQLite takes 2,000, and each is kept as text, figure and unit
+COLUMNS = 600
+# The column with a row's number
+ROW = "row_number"
 # Instructions of SQLite between two looks at the clock
 _STEPS = 20_000
 
@@ -37,6 +41,10 @@ class KeptTable:
     relation: Relation
     database: sqlite3.Connection
     lock: threading.Lock
+
+    @property
+    def cells(self) -> int:
+        return len(self.sheet.rows) * len(self.sheet.names)
 
     def passages(self, rows: Sequence[int], most: int) -> list[str]:
         """Return the ids of the passages in which these rows stand, by their numbers from 1."""
@@ -104,20 +112,31 @@ class DocumentTables:
         self._kept.clear()
 
     def _read(self, document: Document) -> list[KeptTable]:
+        state = f"{document.content_hash} {document.ingested_at} {document.parsers}"
         with self._lock:
-            held = self._kept.pop(document.document_id, None)
-            state = f"{document.content_hash} {document.ingested_at} {document.parsers}"
-            if held is None or held[0] != state:
-                entry = self._ledger.entry(document.document_id)
-                held = (state, self._load(document, entry) if entry else [])
+            held = self._kept.get(document.document_id)
+        if (
+            held is None or held[0] != state
+        ):  # read without the lock, so that nobody waits for somebody else's long table
+            entry = self._ledger.entry(document.document_id)
+            held = (state, self._load(document, entry) if entry else [])
+        with self._lock:
             self._kept[document.document_id] = held
-            while len(self._kept) > KEPT:
+            self._kept.move_to_end(document.document_id)
+            while len(self._kept) > KEPT or (len(self._kept) > 1 and self._cells() > KEPT_CELLS):
                 self._kept.popitem(last=False)
-            return held[1]
+        return held[1]
+
+    def _cells(self) -> int:
+        return sum(table.cells for _, tables in self._kept.values() for table in tables)
 
     def _load(self, document: Document, entry: Entry) -> list[KeptTable]:
         sheets = read_sheets(entry.parsed, mark=self._mark)
-        return [_keep(document, entry, sheet, number) for number, sheet in enumerate(sheets, 1)]
+        return [
+            _keep(document, entry, sheet, number)
+            for number, sheet in enumerate(sheets, 1)
+            if len(sheet.names) <= COLUMNS
+        ]
 
 
 def too_slow(label: str, timeout_s: float) -> str:
@@ -140,7 +159,7 @@ def _keep(document: Document, entry: Entry, sheet: Sheet, number: int) -> KeptTa
     database.create_function("blank", 1, lambda text: text in NOTHING, deterministic=True)
     names = _unique(sheet.names)
     source = quote(table_id)
-    database.execute(f"CREATE TABLE {source} (row_number INTEGER PRIMARY KEY, {', '.join(map(_three, names))})")
+    database.execute(f"CREATE TABLE {source} ({ROW} INTEGER PRIMARY KEY, {', '.join(map(_columns, names))})")
     if cells <= CELLS:
         marks = ", ".join("?" * (1 + 3 * len(names)))
         database.executemany(f"INSERT INTO {source} VALUES ({marks})", _values(sheet))
@@ -161,7 +180,7 @@ def _keep(document: Document, entry: Entry, sheet: Sheet, number: int) -> KeptTa
         origin=document.source.uri,
         fields=columns,
         source=source,
-        row="row_number",
+        row=ROW,
         totals=sheet.totals,
         trouble=trouble,
     )
@@ -189,12 +208,23 @@ def _values(sheet: Sheet) -> list[list[Any]]:
 
 def _unique(names: Sequence[str]) -> list[str]:
     # SQLite tells columns apart without regard to case; a table with two of one name is not calculated with anyway
-    folded = [name.casefold() for name in names]
-    return [name if folded.count(name.casefold()) == 1 else f"{name}, column {at}" for at, name in enumerate(names, 1)]
+    times, taken, unique = Counter(name.casefold() for name in names), {ROW}, list[str]()
+    for at, name in enumerate(names, 1):
+        own = name if times[name.casefold()] == 1 else f"{name}, column {at}"
+        while not taken.isdisjoint(three := {each.casefold() for each in _three(own)}):
+            own = f"{own}, column {at}"
+        taken |= three
+        unique.append(own)
+    return unique
 
 
-def _three(name: str) -> str:
-    return f"{quote(name)} TEXT, {quote(f'{name}, figure')} REAL, {quote(f'{name}, unit')} TEXT"
+def _three(name: str) -> tuple[str, str, str]:
+    return name, f"{name}, figure", f"{name}, unit"
+
+
+def _columns(name: str) -> str:
+    text, figure, unit = map(quote, _three(name))
+    return f"{text} TEXT, {figure} REAL, {unit} TEXT"
 
 
 def _fold(text: str | None) -> str:

@@ -36,7 +36,7 @@ CURRENCIES = frozenset(
     ]
 )
 # What stands before the figure, its sign, the figure and what stands behind it
-_CELL = re.compile(r"([^\d+\-\u2212.,]*)([+\-\u2212]?)\s*(\d(?:[\d.,'\u2019 \xa0\u202f]*\d)?)\s*([^\d]*)")
+_CELL = re.compile(r"([^\d+\-\u2212.,]*+)([+\-\u2212]?)\s*+(\d(?:[\d.,'\u2019 \xa0\u202f]*\d)?)([^\d]*)")
 _GROUPED = re.compile(r"\d{1,3}(?:([.,'\u2019 \xa0\u202f])\d{3})(?:\1\d{3})*")
 # Most characters of a unit; longer ones are prose
 _UNIT_CHARACTERS = 20

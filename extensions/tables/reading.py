@@ -161,14 +161,13 @@ def _read_column(sheet: Sheet, place: int) -> Column:
 
 
 def _find_totals(sheet: Sheet) -> Iterator[int]:
-    last = len(sheet.rows) - 1
-    for place in range(2, len(sheet.rows)):
-        matches = [
-            column.numbers[place] == sum(above)
-            for column in sheet.columns
-            if column.is_numeric
-            and column.numbers[place] is not None
-            and len(above := [number for number in column.numbers[:place] if number is not None]) > 1
-        ]
+    last, numeric = len(sheet.rows) - 1, [column.numbers for column in sheet.columns if column.is_numeric]
+    sums, counts = [Decimal(0)] * len(numeric), [0] * len(numeric)
+    for place in range(len(sheet.rows)):
+        found = [(at, number) for at, numbers in enumerate(numeric) if (number := numbers[place]) is not None]
+        matches = [number == sums[at] for at, number in found if counts[at] > 1]
         if matches and all(matches) and (place == last or len(matches) > 1):
             yield place
+        for at, number in found:
+            sums[at] += number
+            counts[at] += 1

@@ -42,6 +42,7 @@ from retrieval.tables import row_codec
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests import services
+from tests.architecture.worst_texts import GROWTH, growth
 from tests.contracts.test_tools import ARGUMENTS, CHECKS, CUSTOMER, Check
 from tests.doubles.stacks import stack
 from tests.doubles.strong import calls, strong
@@ -474,3 +475,28 @@ def test_without_a_system_the_tools_say_that_there_are_no_documents(tmp_path: Pa
     tables = Tables(Options(), Context(data_dir=tmp_path))
     assert not isinstance(Context(data_dir=tmp_path), ToolParts)
     assert "There is no table" in tables.find_tables("prices", {"configurable": {"principal": ILKA}})[0]
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["row_number,amount", '"amount, figure",amount', 'amount,"amount, unit"', "amount,AMOUNT", '"a""; --",amount'],
+)
+def test_any_names_of_columns_are_columns(sales: Desk, head: str) -> None:
+    sales.add("names.csv", f"{head}\n1,2\n5,3\n")
+    assert len(sales.ask("names.csv")) == 2
+
+
+def test_a_table_too_wide_for_a_database_hides_no_other(sales: Desk) -> None:
+    sales.add("wide.csv", "\n".join(",".join(f"price {place}" for place in range(700)) for _ in range(3)))
+    assert "sales.csv#1" in sales.call("find_tables", about="price").content
+    assert "wide.csv" in sales.refusal("wide.csv")
+
+
+def test_a_long_table_and_a_long_cell_are_read_in_a_time_that_grows_with_them() -> None:
+    def read(rows: str) -> None:
+        (sheet,) = read_sheets(parse_here(f"a,b\n{rows}".encode(), "long.csv", LIMITS))
+        assert sheet.totals == ()
+
+    assert growth(read, "", "7,3\n", "") <= GROWTH
+    for before, after in (("a", "b"), ("1", "x1"), ("-", "x")):
+        assert growth(read_figure, before, " ", after) <= GROWTH
