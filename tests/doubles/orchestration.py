@@ -342,7 +342,8 @@ class World:
             agent: Agent = load("orchestration.agent", part, able, expected=Agent)
             if isinstance(agent, MessageAgent):  # its model is the one that calls tools
                 return self.wrap(agent)
-        agent = load("orchestration.agent", part, self.parts(), expected=Agent)
+        weak = replace(self.parts(), chat=as_weak(self.chat)) if use == "auto" else self.parts()
+        agent = load("orchestration.agent", part, weak, expected=Agent)
         return self.wrap(agent)
 
     def close(self) -> None:
@@ -361,6 +362,13 @@ PLANNED = ("graph", *IN_EXAMPLES)
 """The agents that plan before they read, whose steps are known by name."""
 AGENTS = (*PLANNED, "tool_calling")
 """All that are not chosen among the others."""
+
+
+def as_weak(chat: BaseChatModel) -> BaseChatModel:
+    """The chat model of a world for an agent that is chosen by what it says of itself: one that calls no tools."""
+    if not isinstance(chat, ScriptedChat) or chat.profile:
+        return chat
+    return chat.model_copy(update={"profile": {"tool_calling": False}})
 
 
 def as_strong(chat: BaseChatModel) -> BaseChatModel:
