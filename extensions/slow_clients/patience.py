@@ -76,6 +76,9 @@ class PatientProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             raise ValueError(self._head_refusal())  # the parser stops, and uvicorn answers 400
+        if [name for name, _ in self.headers].count(b"host") > 1:  # RFC 9112, 3.2: proxies differ in which one counts
+            self._refusal = "The request has more than one Host header. Send one."
+            raise ValueError(self._refusal)
         self._in_head, self._in_body, self._framing = False, True, 0
         super().on_headers_complete()
 

@@ -42,6 +42,25 @@ def approve_own(victim: Victim) -> Tried:
     return tried
 
 
+def withdraw_of_another(victim: Victim) -> Tried:
+    """A colleague, an approver and a stranger withdraw what they have not asked for, and so reject it in the name of nobody."""
+    tried = Tried()
+    asking = victim.person("edges-asks", "agent", tenant=DESK)
+    address = f"/v1/approvals/{_ask_refund(victim, asking, 'QM-10017')['approval_id']}"
+    strangers = {"a colleague": "agent", "a reader": "reader", "an approver": "approver", "an operator": "operator"}
+    for who, role in strangers.items():
+        reply = victim.person(f"edges-{role}", role, tenant=DESK).delete(address)
+        tried.check(held=reply.status_code == 404, otherwise=f"{who} withdrew it: {reply.status_code}")
+    tried.check(held=asking.delete(address).status_code == 200, otherwise="who asked could not withdraw it")
+    return tried
+
+
+def _let_anybody_withdraw() -> None:
+    from serving.api import approvals
+
+    approvals.is_same_person = lambda *_: True  # type: ignore[assignment]
+
+
 def approve_dust(victim: Victim) -> Tried:
     """Amounts below a cent, and between two of them, which the approver is shown rounded."""
     tried = Tried()
@@ -116,6 +135,12 @@ ATTACKS = (
         title="one person asks for a refund and approves it",
         run=approve_own,
         reopen=_let_people_approve_their_own,
+    ),
+    Attack(
+        name="withdraw-of-another",
+        title="a request of somebody else is withdrawn, which is a rejection that no approver made",
+        run=withdraw_of_another,
+        reopen=_let_anybody_withdraw,
     ),
     Attack(
         name="approve-flood",

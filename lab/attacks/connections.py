@@ -1,4 +1,4 @@
-"""Connections that are opened and never used, too slow, or begin with an endless head. Nobody needs a credential for them."""
+"""Connections that are opened and never used, too slow, or begin with an endless head or with one that two servers read differently."""
 
 from __future__ import annotations
 
@@ -80,6 +80,29 @@ def reopen_heads() -> None:
     patience.MAX_HEAD_BYTES = patience.MAX_FRAMING_BYTES = 10**12
 
 
+def send_two_of_a_kind(victim: Victim) -> Tried:
+    """Two Authorization or Host headers, of which a proxy in front may have looked at the other one."""
+    tried = Tried()
+    mine, another = (f"Authorization: Bearer {victim.key(who, tenant='two')}\r\n" for who in ("colin", "dora"))
+    for more in (another, "Authorization: Bearer none\r\n", "Host: elsewhere.example\r\n", "Host: 127.0.0.1\r\n"):
+        with _connection(victim) as connection:
+            head = f"GET /v1/conversations HTTP/1.1\r\nHost: 127.0.0.1\r\n{mine}{more}Connection: close\r\n\r\n"
+            connection.sendall(head.encode())
+            status = connection.recv(65_536).split(b" ", 2)[1]
+        tried.check(held=status in (b"400", b"401"), otherwise=f"served with a second {more.partition(':')[0]}")
+    return tried
+
+
+def reopen_two() -> None:
+    """Take the first of several, as libraries do."""
+    from starlette.datastructures import Headers
+
+    from extensions.slow_clients import patience
+
+    Headers.getlist = lambda self, name: [self[name]] if name in self else []  # type: ignore[method-assign]
+    patience.PatientProtocol.on_headers_complete = patience.HttpToolsProtocol.on_headers_complete  # type: ignore[method-assign]
+
+
 def _connection(victim: Victim) -> socket.socket:
     host, port = victim.url.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=WAIT_S)
@@ -109,5 +132,11 @@ ATTACKS = (
         title="a header without end fills the memory without a credential",
         run=send_endless_heads,
         reopen=reopen_heads,
+    ),
+    Attack(
+        name="two-credentials",
+        title="a request passes for one person at a proxy, and for another here",
+        run=send_two_of_a_kind,
+        reopen=reopen_two,
     ),
 )

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from foundation.errors import NotFound
 from foundation.machine.deadline import in_thread
 from foundation.types import Principal, Scope
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import find_duplicates, sum_up_waiting
+from orchestration.effects.policy import is_same_person
 from orchestration.events import Answer
 from serving.access.identity import Asker, Decider
 from serving.api.answers import as_json
@@ -103,6 +105,9 @@ async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider
 @router.delete("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
 async def withdraw(approval_id: ApprovalId, caller: Asker, runtime: Running) -> Response:
     """Withdraw a request of your own that waits; then return the answer that was waiting."""
+    approval = await runtime.system.approvals.get(approval_id, caller.tenant)
+    if approval is None or not is_same_person(approval.requested_by, caller.subject):
+        raise NotFound(f"You have not asked for an approval {approval_id}. Who decides for others rejects it by POST.")
     return as_json(await carry_out(Decision(approval_id=approval_id, approve=False), caller, runtime))
 
 

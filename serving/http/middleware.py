@@ -142,6 +142,8 @@ class Authentication:
             raise Unauthenticated("There is no websocket here.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
+        if len(connection.headers.getlist("authorization")) > 1:  # a proxy before us may have checked the other one
+            raise Unauthenticated("The request has more than one Authorization header. Send the one that counts.")
         if authorization is None and surface and (key := connection.headers.get(surface.key_header)):
             authorization = f"Bearer {key}"
         return self._callers.authenticate(authorization, basic=basic)

@@ -112,7 +112,10 @@ def test_a_response_withdraws_what_waits_and_may_not_approve_it_itself(serve: Se
 def test_whoever_asked_withdraws_it_by_the_api(serve: Serve) -> None:
     with stock(serve, REFUND, ok("Then nothing is done.")) as (_, client, __):
         waiting = client.post("/v1/answers", json={"question": ASKED}).json()
-        withdrawn = client.delete(f"/v1/approvals/{waiting['approval']['approval_id']}").json()
+        address = f"/v1/approvals/{waiting['approval']['approval_id']}"
+        for other in (client.other, client.lead):  # type: ignore[attr-defined]
+            assert client.delete(address, headers={"Authorization": f"Bearer {other}"}).status_code == 404
+        withdrawn = client.delete(address).json()
         assert (withdrawn["text"], withdrawn["approval"]["status"]) == ("Then nothing is done.", "rejected")
 
 

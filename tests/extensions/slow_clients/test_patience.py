@@ -144,6 +144,12 @@ def test_a_head_that_is_too_large_is_refused(url: str, head: bytes) -> None:
     assert b"is larger than 65,536 bytes" in reply or reply == b""  # the reset can overtake the reply
 
 
+def test_a_head_that_names_two_hosts_is_refused(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"more than one Host header" in rest(connection)
+
+
 def test_trailers_and_sizes_of_a_chunked_body_are_bounded_too(url: str, given: World) -> None:
     head = post(given, more="Transfer-Encoding: chunked")
     for endless in (b"X-Trailer: " + b"x" * 10_000 + b"\r\n", b"1;" + b"x" * 10_000 + b"\r\n \r\n"):
