@@ -58,7 +58,7 @@ def withdraw_of_another(victim: Victim) -> Tried:
 def _let_anybody_withdraw() -> None:
     from serving.api import approvals
 
-    approvals.is_same_person = lambda *_: True  # type: ignore[assignment]
+    setattr(approvals, "is_same_person", lambda *_: True)  # noqa: B010 - its place of use, which it does not export
 
 
 def approve_dust(victim: Victim) -> Tried:

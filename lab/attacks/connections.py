@@ -96,11 +96,12 @@ def send_two_of_a_kind(victim: Victim) -> Tried:
 def reopen_two() -> None:
     """Take the first of several, as libraries do."""
     from starlette.datastructures import Headers
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from extensions.slow_clients import patience
 
-    Headers.getlist = lambda self, name: [self[name]] if name in self else []  # type: ignore[method-assign]
-    patience.PatientProtocol.on_headers_complete = patience.HttpToolsProtocol.on_headers_complete  # type: ignore[method-assign]
+    Headers.getlist = lambda self, key: [self[key]] if key in self else []  # type: ignore[method-assign]
+    patience.PatientProtocol.on_headers_complete = HttpToolsProtocol.on_headers_complete  # type: ignore[method-assign]
 
 
 def _connection(victim: Victim) -> socket.socket:
