@@ -31,6 +31,7 @@ class Declared:
     name: str
     requires: tuple[str, ...] = ()
     extra: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 def read_extensions(tree: Path) -> dict[str, Declared]:
@@ -45,7 +46,7 @@ def _read(file: Path) -> Declared:
         for call in calls
         if getattr(call.func, "id", "") == "Extension"
         for word in call.keywords
-        if word.arg in {"requires", "extra"}
+        if word.arg in {"requires", "extra", "parts"}
     }
     return Declared(name=file.parent.name, **said)
 

@@ -14,11 +14,12 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from string import Template
 
 from foundation.errors import InvalidSetting
-from lab.project.choices import Choices, read_extensions, with_required
+from lab.project.choices import Choices, Declared, read_extensions, with_required
 from lab.project.locks import SETUP, keep_pins, packages_of, without_extras
 
 START = Path("lab/project/start")
@@ -62,6 +63,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     _write_packages(folder, choices, {*left_out, *unused, *EXTRAS_OF_THE_LAB} - {""}, used - {""})
     _edit(folder / "pyproject.toml", lambda text: _rename_project(text, choices, names, commit, origin))
     _edit_texts(folder, choices, names)
+    _edit_reference(folder, [declared[name] for name in left_out])
 
 
 def places_of(extensions: Iterable[str]) -> Iterator[str]:
@@ -93,6 +95,38 @@ def _edit_texts(folder: Path, choices: Choices, names: Sequence[str]) -> None:
         _edit(page, lambda text: _without_lost_pages(text, folder))
     for page in folder.rglob("*.md"):
         _edit(page, lambda text, page=page: unlink_dead(OF_IT_ALONE.sub("", text), page.parent))  # type: ignore[misc]
+
+
+def _edit_reference(folder: Path, left_out: Iterable[Declared]) -> None:
+    """Take out of the pages that are made from the code what extensions bring that the project has not."""
+    reference, parts = folder / "docs/reference", folder / "docs/swap/parts.md"
+    for extension in left_out:
+        name = re.escape(extension.name)
+        heading = rf"^## (?:With the extension {name}|\[+{name}(?:\.[\w.]+)?\]+)\n(?:(?!## ).*\n)*"
+        section = rf"^(?:# .*\n)*\[{name}(?:\.[\w.]+)?\]\n(?:#.*\n)*\n?"
+        for page in ("commands.md", "routes.md", "settings.md"):
+            _edit(reference / page, partial(_without, heading))
+        _edit(reference / "stack.full.toml", partial(_without, section))
+        for place, _, part in (brought.partition("/") for brought, _ in extension.parts):
+            _edit(parts, partial(_without_row, place, part))
+            _edit(reference / "stack.full.toml", partial(_without_choice, place, part))
+
+
+def _without(lost: str, text: str) -> str:
+    return re.sub(lost, "", text, flags=re.MULTILINE).rstrip("\n") + "\n"
+
+
+def _without_row(place: str, part: str, text: str) -> str:
+    """The page of parts without a row of one port."""
+    return re.sub(
+        rf"(^## {re.escape(place)}\n(?:(?!## ).*\n)*?)\| `{re.escape(part)}`.*\n", r"\1", text, flags=re.MULTILINE
+    )
+
+
+def _without_choice(place: str, part: str, text: str) -> str:
+    """The page of all settings without a choice of one port and its options."""
+    port = rf"(^(?:# )?\[+{re.escape(place)}\]+\n(?:.+\n)*?)"
+    return re.sub(rf'{port}#   use = "{re.escape(part)}".*\n(?:#     .*\n)*', r"\1", text, flags=re.MULTILINE)
 
 
 def unlink_dead(text: str, folder: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -117,36 +118,54 @@ def commands_page() -> str:
 `make NAME VALUE=...` and `.venv/bin/sixply NAME --value ...` are the same. {MADE}
 `.venv/bin/sixply NAME --help` says what each value means.
 """
-    groups = (
-        f"## {group}\n\n{table('command', 'what it does', 'values')}"
-        + "".join(
-            row(
-                f"`{name}`",
-                help_text,
-                " ".join(f"`{value}=`" for value in sorted(make.parameters_of(TYPER_COMMANDS[name]))),
-            )
-            for name, (_, help_text) in commands.items()
-            if name in TYPER_COMMANDS
-        )
-        for group, commands in list_commands(extensions.installed()).items()
+    groups = (command_table(group, commands) for group, commands in list_commands(()).items())
+    of_extensions = (
+        command_table(of_extension(name), {command.name: ("", command.about) for command in declared})
+        for name in extensions.installed()
+        if (declared := extensions.find(name).commands)
     )
-    return "\n".join([head, *groups])
+    return "\n".join([head, *groups, *of_extensions])
+
+
+def of_extension(name: str) -> str:
+    """The heading of what an extension brings; a project without it is written without what stands below."""
+    return f"With the extension {name}"
+
+
+def command_table(heading: str, commands: Mapping[str, tuple[str, str]]) -> str:
+    rows = (
+        row(f"`{name}`", about, " ".join(f"`{value}=`" for value in sorted(make.parameters_of(TYPER_COMMANDS[name]))))
+        for name, (_, about) in commands.items()
+        if name in TYPER_COMMANDS
+    )
+    return f"## {heading}\n\n{table('command', 'what it does', 'values')}{''.join(rows)}"
 
 
 def routes_page() -> str:
     with tempfile.TemporaryDirectory() as folder:
-        paths = create_app(world(Path(folder), extensions=tuple(extensions.installed())).system).openapi()["paths"]
+        app = create_app(world(Path(folder), extensions=tuple(extensions.installed())).system)
     head = f"""# Routes
 
 Each route of the server, from its OpenAPI description. {MADE}
 How to use them: [the API](../api.md). The page stands at `/`, MCP at `/mcp`, this description at `/docs`.
 """
-    rows = [
-        row(f"`{method.upper()} {path}`", first_sentence(operation.get("description")) or operation.get("summary", ""))
-        for path, operations in sorted(paths.items())
-        for method, operation in operations.items()
+    brings = {
+        f"{method} {route.path}": getattr(route.original_route, "endpoint", None).__module__
+        for route in iter_route_contexts(app.routes)
+        for method in route.methods or ()
+    }
+    rows: dict[str, list[str]] = {"": []}
+    for path, operations in sorted(app.openapi()["paths"].items()):
+        for method, operation in operations.items():
+            request, about = f"{method.upper()} {path}", first_sentence(operation.get("description"))
+            package, _, rest = brings[request].partition(".")
+            whose = of_extension(rest.partition(".")[0]) if package == "extensions" else ""
+            rows.setdefault(whose, []).append(row(f"`{request}`", about or operation.get("summary", "")))
+    tables = [
+        f"{f'## {whose}' + chr(10) * 2 if whose else ''}{table('route', 'what it does')}{''.join(found)}"
+        for whose, found in sorted(rows.items())
     ]
-    return f"{head}\n{table('route', 'what it does')}{''.join(rows)}"
+    return "\n".join([head, *tables])
 
 
 def error_types(kind: type[SixplyError] = SixplyError) -> Iterator[type[SixplyError]]:

@@ -82,7 +82,7 @@ def run_in(folder: Path, command: str) -> None:
     """Once, where several skills say the same."""
     done = subprocess.run(
         [sys.executable, "-m", "serving.cli", *to_arguments(command)], cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "SIXPLY__SERVING__HTTP__PORT": "0"},  # 8600 may be taken
     )  # fmt: skip
     assert done.returncode == (1 if "make ingest" in command and HOSTILE in command else 0), (
         done.stdout[-2000:] + done.stderr[-2000:]

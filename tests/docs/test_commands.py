@@ -61,7 +61,7 @@ RUN_BY = {
     "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/unit/observability/test_calibration.py",
-    "make cases-from-feedback": "tests/integration/test_week.py",
+    "make cases-from-feedback": "tests/extensions/proposals/test_week.py",
     "make scale-model": "tests/lab/test_scale.py",
     "mkdir -p backup": "tests/lab/test_kills.py",
     "make drift": "tests/extensions/drift/test_drift.py",

@@ -128,6 +128,15 @@ def test_what_is_read_first_names_no_command_that_the_core_has_not(core: Path) -
     assert told - rules - listed == {"new"}, "which made it, in the template"
 
 
+def test_its_reference_pages_are_those_of_its_own_code(upstream: Path) -> None:
+    project = made_in(upstream, upstream.parent / "listed", "--with", "jobs")
+    subprocess.run(
+        [sys.executable, "-m", "tests.docs.reference"],
+        cwd=project, env={**os.environ, "PYTHONPATH": str(project)}, check=True,
+    )  # fmt: skip
+    assert git(project, "diff") == ""
+
+
 def test_extensions_come_with_what_they_require_with_tests_page_and_packages(upstream: Path, tmp_path: Path) -> None:
     project = tmp_path / "acme"
     render(upstream, project, Choices(name="acme-desk", extensions=(KEPT,)), commit="0" * 40, origin="here")
