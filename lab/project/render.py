@@ -8,6 +8,7 @@ asks nobody: no git, no network.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -43,6 +44,7 @@ OF_THE_TEMPLATE = (
 """What proves the template, shows it at work or is about it alone."""
 OF_IT_ALONE = re.compile(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", re.MULTILINE | re.DOTALL)
 """What a page says of the template, or shows with the example company."""
+_OF_EXTENSION = re.compile(r"(?:tests\.)?extensions\.(\w+)")
 EXTRAS_OF_THE_LAB = ("finetune",)
 
 
@@ -57,6 +59,8 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     ]  # they test the template's pages
     for path in (*OF_THE_TEMPLATE, *pages, *places_of(left_out)):
         _remove(folder / path)
+    for file in find_tests_of([*left_out], folder):
+        file.unlink()
     _write_start(tree / START, folder, choices, origin)
     used = {declared[name].extra for name in names}
     unused = {declared[name].extra for name in left_out} - used
@@ -70,6 +74,38 @@ def places_of(extensions: Iterable[str]) -> Iterator[str]:
     """Where the code of an extension stands, its tests and its page."""
     for name in extensions:
         yield from (f"extensions/{name}", f"tests/extensions/{name}", f"docs/extensions/{name}.md")
+
+
+def find_tests_of(left_out: Sequence[str], folder: Path) -> list[Path]:
+    """The modules of tests that use an extension that the project has not, beside their own."""
+    uses = {file: _names_used(file) for file in (folder / "tests/extensions").rglob("*.py")}
+    lost = [file for file, names in uses.items() if not names.isdisjoint(left_out)]
+    while more := [
+        file for file in uses if file not in lost and any(_module(one, folder) in uses[file] for one in lost)
+    ]:
+        lost += more
+    return lost
+
+
+def _names_used(file: Path) -> set[str]:
+    """The extensions that a module of tests imports or turns on by `extensions=`, and the modules of tests that it imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            base = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names = [*base, *(".".join([*base, name.name]) for name in node.names)]
+            found |= {*names, *(match[1] for name in names if (match := _OF_EXTENSION.match(name)))}
+        elif isinstance(node, ast.keyword) and node.arg == "extensions":
+            found |= {
+                each.value
+                for each in ast.walk(node.value)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            }
+    return found
+
+
+def _module(file: Path, folder: Path) -> str:
+    return ".".join(file.relative_to(folder).with_suffix("").parts)
 
 
 def _write_packages(folder: Path, choices: Choices, gone: Iterable[str], used: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from typer.testing import CliRunner
 
 from foundation.types import Principal, Usage
 from orchestration.events import Charge, Event, Status
@@ -22,7 +20,6 @@ from orchestration.run.state import charges_of_all
 from orchestration.settings import BudgetSettings, OrchestrationSettings
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
-from serving.cli import main
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import answers
@@ -70,7 +67,7 @@ def _opened(
     allowed: str = "",
 ) -> Iterator[tuple[System, FaultyProvider]]:
     with FaultyProvider(*map(strict, behaviours)) as provider:
-        shutil.copy(ROOT / "policy.toml", folder)
+        shutil.copy(ROOT / "tests/doubles/policy.toml", folder)
         if allowed:
             with (folder / "policy.toml").open("a") as policy:
                 policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
@@ -219,27 +216,3 @@ async def test_trials_and_answer_share_one_limit_in_usd(asked: float | None, lim
 )
 def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | None) -> None:
     assert why_up(answers.answer(**changes), 0.6, limit=10) == reason
-
-
-def test_the_frontier_asks_each_model_and_works_out_the_cascade(tmp_path: Path) -> None:
-    cases = [
-        {"id": f"g{number}", "question": f"{QUESTION} ({number})", "kind": "answerable", "tenant": TENANT, "gold_documents": ["parcels.md"],
-         "answers": ["30 kilograms"], "answerable": True}
-        for number in range(4)
-    ]  # fmt: skip
-    golden, out = tmp_path / "golden.jsonl", tmp_path / "out.json"
-    golden.write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
-    shutil.copy(ROOT / "outcomes.toml", tmp_path)
-    with _opened(tmp_path):
-        pass
-    asked = ["model-frontier", "--stack", str(tmp_path / "stack.toml"), "--golden", str(golden), "--json", str(out)]
-    text = (tmp_path / "stack.toml").read_text("utf-8")
-    head, rest = text.split("[models.chat]")[0], text.split("[models.embedder]")[1]
-    chat = f'[models.chat]\nuse = "tests.doubles.golden_clerk:build"\ngolden = "{golden}"\n'
-    (tmp_path / "stack.toml").write_text(f"{head}{chat}[models.embedder]{rest}", encoding="utf-8")
-    done = CliRunner().invoke(main.app, asked)
-    assert done.exit_code == 0, done.output
-    told = json.loads(out.read_text("utf-8"))
-    alone = {point["name"]: point["passed"]["mean"] for point in told["points"] if point["up_below"] is None}
-    assert alone == {CHEAP: 1.0, "scripted double that knows the golden answers": 1.0}
-    assert {point["name"] for point in told["points"]} > alone.keys()

@@ -83,7 +83,9 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
                 extensions=json.dumps(EXTENSIONS), data=tmp_path / "var", use=request.param, url=provider.url + version
             )
             (tmp_path / "stack.toml").write_text(stack, encoding="utf-8")
-            (tmp_path / "policy.toml").write_text((ROOT / "policy.toml").read_text("utf-8"), encoding="utf-8")
+            (tmp_path / "policy.toml").write_text(
+                (ROOT / "tests/doubles/policy.toml").read_text("utf-8"), encoding="utf-8"
+            )
             with open_system(load(tmp_path / "stack.toml")) as system:
                 system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
                 keys = KeyStore.of(system.settings, SystemClock())

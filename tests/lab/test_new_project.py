@@ -26,7 +26,7 @@ from lab.project.git import commit_all
 from lab.project.locks import keep_pins, packages_of
 from lab.project.new import check_extensions, check_name
 from lab.project.prove import STARTS
-from lab.project.render import OF_THE_TEMPLATE, places_of, render, unlink_dead
+from lab.project.render import OF_THE_TEMPLATE, find_tests_of, places_of, render, unlink_dead
 from lab.project.update import read_project
 from serving.cli.project import update
 from serving.cli.project.update import git
@@ -91,7 +91,7 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
     made = project["tool"]["sixply"]
     assert (made["base"], made["extensions"]) == (git(upstream, "rev-parse", "HEAD"), [])
     assert (core / "README.md").read_text().startswith("# Acme Desk\n")
-    assert {path.name for path in (core / "acme_desk").iterdir()} == {
+    assert {Path(name).parts[1] for name in git(core, "ls-files", "acme_desk").splitlines()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
     }  # fmt: skip
     told = [file for file in git(core, "ls-files").splitlines() if str(upstream) in read(core / file)]
@@ -126,6 +126,14 @@ def test_what_is_read_first_names_no_command_that_the_core_has_not(core: Path) -
     listed = set(re.findall(r"^[ │|]*([a-z-]+) ", run_in(core, "--help"), re.MULTILINE))
     assert told > {"setup", "ingest", "ask", "serve"}
     assert told - rules - listed == {"new"}, "which made it, in the template"
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_an_extension_alone_has_tests_that_need_no_other(name: str) -> None:
+    there = with_required([name], DECLARED)
+    lost = find_tests_of([*DECLARED.keys() - there], ROOT)
+    tests = {file for each in there for file in (ROOT / "tests/extensions" / each).rglob("test_*.py")}
+    assert tests.difference(lost), "all of them use other extensions"
 
 
 def test_its_reference_pages_are_those_of_its_own_code(upstream: Path) -> None:

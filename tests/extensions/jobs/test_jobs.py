@@ -37,9 +37,7 @@ from tests.forks import fork, preload
 from tests.there import is_there
 
 PATIENCE_S = 60
-stoppable = pytest.mark.skipif(
-    not is_there("extensions.kill_switches.stops"), reason="not claimed: the kill switches were left out"
-)
+stoppable = pytest.mark.needs("extensions.kill_switches.stops")
 ON = ("jobs", "kill_switches") if is_there("extensions.kill_switches.stops") else ("jobs",)
 preload(__name__, *ROUTES)
 

@@ -10,14 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from extensions.kill_switches.stops import RESERVE, Stops, parse
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest, NotFound, Stopped, StorageFull
-from serving.app import create_app
-from tests.doubles import serving
 
 
 @pytest.fixture
@@ -178,17 +175,3 @@ def test_a_stop_before_a_file_that_cannot_be_read_is_not_forgotten(stops: Stops)
     stops.path.write_text("[]")
     with pytest.raises(Stopped, match="a leak"):
         stops.demand("tenant", "north")
-
-
-async def test_an_operator_of_a_stopped_tenant_gets_the_reply_about_the_switch_again(tmp_path: Path) -> None:
-    pytest.importorskip("extensions.idempotency", reason="not claimed: keyed requests were left out")
-    given = serving.world(tmp_path, extensions=("idempotency", "kill_switches"))
-    headers = {"Authorization": f"Bearer {given.operator}", "Idempotency-Key": "k-1"}
-    transport = httpx2.ASGITransport(create_app(given.system))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
-        first, second = [
-            await api.put("/v1/stops/tenant:north", json={"reason": "We are looking."}, headers=headers)
-            for _ in range(2)
-        ]
-    assert (first.status_code, second.content) == (200, first.content)
-    assert second.headers["idempotent-replayed"] == "true"

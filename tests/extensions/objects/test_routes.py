@@ -8,8 +8,6 @@ from pathlib import Path
 import httpx2
 import pytest
 
-pytest.importorskip("extensions.served", reason="not claimed: commands that ask a server were left out")
-
 from serving.access.identity import KeyStore
 from serving.cli.address import find_address
 from serving.settings import load

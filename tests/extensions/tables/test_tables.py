@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from docx import Document
 from langchain_core.tools import ToolException
-from openpyxl import Workbook
 
 from extensions.tables.asking import ask
 from extensions.tables.databases import Database, DatabaseOptions
@@ -26,7 +23,6 @@ from extensions.tables.reading import read_sheets
 from extensions.tables.tools import Options, Tables
 from foundation.components import Context
 from foundation.errors import DocumentRefused, InvalidRequest, InvalidSetting, StoreUnavailable
-from foundation.extensions import find_modules
 from foundation.settings import Part
 from foundation.types import Principal, Scope
 from orchestration.build import open_agent
@@ -38,7 +34,6 @@ from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.ingest.parsing import parse_here
 from retrieval.ingest.preparation import Item
-from retrieval.tables import row_codec
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests import services
@@ -61,7 +56,7 @@ South,Desk,2,80.25,2026-02-03
 """
 ILKA = Principal("ilka", "alder", frozenset({"reader"}), frozenset({"staff"}))
 BRAM = Principal("bram", "bexley", frozenset({"reader"}))
-LIMITS = ParseLimits(parsers=find_modules("retrieval.parsers", ["office"]))
+LIMITS = ParseLimits()
 
 
 class Desk:
@@ -91,7 +86,7 @@ class Desk:
 
 @contextmanager
 def desk(folder: Path, more: str = "", chat: str = 'use = "scripted"') -> Iterator[Desk]:
-    with open_system(load(stack(folder, TOOLS + more, extensions=["office", "tables"], chat=chat))) as system:
+    with open_system(load(stack(folder, TOOLS + more, extensions=["tables"], chat=chat))) as system:
         yield Desk(system)
 
 
@@ -400,36 +395,6 @@ def test_a_database_that_says_nobodys_rows_is_refused(tmp_path: Path) -> None:
     bad = '[[orchestration.tools.databases]]\nname = "shop"\nfile = "s.sqlite"\n[orchestration.tools.databases.tables.orders]\nabout = "x"\n'
     with pytest.raises(InvalidSetting, match="has to say who may see its rows"), desk(tmp_path, bad):
         pass
-
-
-def test_tables_of_every_format_keep_their_cells() -> None:
-    rows = [["Item", "Price"], ["A; b: c", "9 EUR"], ["B", ""], ["C", "4 EUR"]]
-    word, book = Document(), Workbook()
-    table = word.add_table(len(rows), 2)
-    for row, cells in zip(rows, table.rows, strict=True):
-        for text, cell in zip(row, cells.cells, strict=True):
-            cell.text = text
-    for row in rows:
-        book.active.append(row)
-    files = {name: io.BytesIO() for name in ("a.docx", "a.xlsx")}
-    word.save(files["a.docx"])
-    book.save(files["a.xlsx"])
-    html = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[1:])
-    contents = {name: file.getvalue() for name, file in files.items()} | {
-        "a.html": f"<h1>Prices</h1><table><tr><th>Item</th><th>Price</th></tr>{html}</table>".encode(),
-        "a.csv": "\n".join(";".join(f'"{cell}"' for cell in row) for row in rows).encode(),
-        "a.md": b"| Item | Price |\n|---|---|\n| A; b: c | 9 EUR |\n| B | |\n| C | 4 EUR |\n",
-    }
-    for name, content in contents.items():
-        parsed = parse_here(content, name, LIMITS)
-        again = row_codec.read_parsed(parsed.text, row_codec.outline(parsed), parsed.parsers)
-        assert again == parsed
-        (sheet,) = read_sheets(again)
-        assert sheet.names == ("Item", "Price"), name
-        assert [row.cells for row in sheet.rows] == [("A; b: c", "9 EUR"), ("B", ""), ("C", "4 EUR")], name
-        assert [row.start for row in sheet.rows] == [
-            parsed.text.index(text) for text in ("Item: A;", "Item: B", "Item: C")
-        ]
 
 
 def test_a_table_over_two_pages_is_one_and_one_in_parts_is_not_counted() -> None:
