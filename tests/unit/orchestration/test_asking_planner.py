@@ -262,6 +262,12 @@ def planner(context: Context) -> ClassifierPlanner:
 
 @pytest.fixture(scope="module")
 def desk(context: Context) -> list[BaseTool]:
+    tools: list[BaseTool] = load("orchestration.tools", Part(use="tests.doubles.desk:build"), context)
+    return tools
+
+
+@pytest.fixture(scope="module")
+def example(context: Context) -> list[BaseTool]:
     tools: list[BaseTool] = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), context)
     return tools
 
@@ -275,8 +281,9 @@ def acts(plan: Plan) -> list[str]:
 
 
 @pytest.mark.real_model
-async def test_what_is_asked_for_is_planned(planner: ClassifierPlanner, desk: list[BaseTool]) -> None:
-    wanted = [(desk, "refund", REFUNDS), (desk, "open_ticket", TICKETS), (RENTAL, "extend_rental", EXTENSIONS)]
+@pytest.mark.needs("examples.support_desk.tools")
+async def test_what_is_asked_for_is_planned(planner: ClassifierPlanner, example: list[BaseTool]) -> None:
+    wanted = [(example, "refund", REFUNDS), (example, "open_ticket", TICKETS), (RENTAL, "extend_rental", EXTENSIONS)]
     cases = [(tools, name, text) for tools, name, texts in wanted for text in texts]
     got = [(text, acts(await planned(planner, tools, text))) for tools, _, text in cases]
     assert got == [(text, [name]) for _, name, text in cases]
@@ -315,9 +322,10 @@ async def test_a_question_is_looked_up_and_what_asks_for_nothing_is_told_so(
 
 
 @pytest.mark.real_model
-async def test_a_reply_names_only_what_the_caller_may_do(planner: ClassifierPlanner, desk: list[BaseTool]) -> None:
+@pytest.mark.needs("examples.support_desk.tools")
+async def test_a_reply_names_only_what_the_caller_may_do(planner: ClassifierPlanner, example: list[BaseTool]) -> None:
     plan = await planner.plan(
-        "Please do not refund order QM-10021", desk, run=PROMPTING, allowed=frozenset({"open_ticket"})
+        "Please do not refund order QM-10021", example, run=PROMPTING, allowed=frozenset({"open_ticket"})
     )  # type: ignore[arg-type]
     assert plan.reply.startswith("Nothing has been done")
     assert "open a new support ticket" in plan.reply

@@ -166,6 +166,13 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> ClassifierPlanner:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> list[BaseTool]:
     context = Context(data_dir=tmp_path_factory.mktemp("desk"))
+    tools: list[BaseTool] = load("orchestration.tools", Part(use="tests.doubles.desk:build"), context)
+    return tools
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> list[BaseTool]:
+    context = Context(data_dir=tmp_path_factory.mktemp("example"))
     tools: list[BaseTool] = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), context)
     return tools
 
@@ -241,23 +248,25 @@ async def test_a_tool_that_the_caller_may_not_use_is_planned_as_a_refusal(
 
 
 @pytest.mark.real_model
+@pytest.mark.needs("examples.support_desk.tools")
 async def test_the_golden_requests_reach_their_tools_and_the_questions_the_documents(
-    minilm: ClassifierPlanner, desk: list[BaseTool]
+    minilm: ClassifierPlanner, example: list[BaseTool]
 ) -> None:
     rows = golden()
     requests = [row for row in rows if row["tool"]]
     questions = [row for row in rows if not row["tool"]][::4]
     wrong = []
     for row in requests + questions:
-        plan = await tool_for(minilm, desk, row["question"])
+        plan = await tool_for(minilm, example, row["question"])
         if tool_of(plan) != (row["tool"] or {}).get("name", "") or plan.route == "hand_over":
             wrong.append((row["id"], plan))
     assert len(wrong) <= len(rows) // 50, wrong
 
 
 @pytest.mark.real_model
-async def test_the_golden_identifiers_and_amounts_are_read(minilm: ClassifierPlanner, desk: list[BaseTool]) -> None:
+@pytest.mark.needs("examples.support_desk.tools")
+async def test_the_golden_identifiers_and_amounts_are_read(minilm: ClassifierPlanner, example: list[BaseTool]) -> None:
     rows = golden()
     for row in (row for row in rows if row["tool"] and "order_id" in row["tool"]["arguments"]):
-        plan = await tool_for(minilm, desk, row["question"])
+        plan = await tool_for(minilm, example, row["question"])
         assert plan.steps[0].arguments["order_id"] == row["tool"]["arguments"]["order_id"]
