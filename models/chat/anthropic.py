@@ -18,7 +18,8 @@ from models.remote_options import RemoteChatOptions
 
 ANTHROPIC = "https://api.anthropic.com"
 # Request arguments that make the provider cache the prompt up to its last cacheable block
-CACHE_PROMPTS = {"cache_control": {"type": "ephemeral"}}
+MARK = {"type": "ephemeral"}
+CACHE_PROMPTS = {"cache_control": MARK}
 
 
 class Options(RemoteChatOptions):
@@ -32,6 +33,18 @@ class AnthropicChat(ChatAnthropic):
     """LangChain's client with our own connections. Its own have a single timeout, and all event loops share them."""
 
     _http: tuple[httpx2.Client, httpx2.AsyncClient] = PrivateAttr()
+
+    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        if "cache_control" in payload:
+            # the mark of the whole prompt serves one conversation; these two serve every one with the same tools and instructions
+            if tools := payload.get("tools"):
+                payload["tools"] = [*tools[:-1], {**tools[-1], **CACHE_PROMPTS}]
+            system = payload.get("system")
+            blocks = [{"type": "text", "text": system}] if isinstance(system, str) and system else system
+            if blocks:
+                payload["system"] = [*blocks[:-1], {**blocks[-1], **CACHE_PROMPTS}]
+        return payload
 
     @cached_property
     def _client(self) -> anthropic.Client:

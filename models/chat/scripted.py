@@ -149,7 +149,9 @@ def _search_or_quote(messages: Sequence[BaseMessage]) -> AIMessage:
     if not isinstance(messages[-1], ToolMessage):
         call = {"name": "search_documents", "args": {"query": question[:1000]}, "id": f"call_{len(messages)}"}
         return AIMessage("", tool_calls=[{**call, "type": "tool_call"}])
-    passages = re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', messages[-1].text, re.DOTALL)
+    # what a search gave before is named by its number, and stands above
+    given = "\n".join(message.text for message in messages if isinstance(message, ToolMessage))
+    passages = re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', given, re.DOTALL)
     quotes = [f"{sentence} [{number}]" for number, text in passages for sentence in re.split(r"(?<=[.!?])\s+", text)]
     asked = _words(question)
     return AIMessage(

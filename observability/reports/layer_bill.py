@@ -52,6 +52,10 @@ class Bill:
     trace_id: str | None = None
     prompts: tuple[str, ...] = ()
     """Name, version and digest of each prompt in use."""
+    read_tokens: int = 0
+    """Tokens that chat models read."""
+    cached_tokens: int | None = None
+    """Those of them that came from a provider's cache of prompts; `None`: no provider said."""
 
     @property
     def ms(self) -> float:
@@ -75,12 +79,14 @@ class Bill:
         }
         usd = f"{self.usd.normalize(EXACT):f}"
         whole = {"ms": self.ms, "usd": usd, "unpriced": self.unpriced, "adds_up": self.exact}
-        return {"trace_id": self.trace_id, "layers": layers, "total": whole, "prompts": list(self.prompts)}
+        tokens = {"read": self.read_tokens, "cached": self.cached_tokens}
+        parts = {"layers": layers, "total": whole, "tokens": tokens, "prompts": list(self.prompts)}
+        return {"trace_id": self.trace_id, **parts}
 
 
 def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     """Return the bill of one trace. Without spans, all money is charged to the layers of the charges."""
-    acts = _acts(spans)
+    acts, charges = _acts(spans), list(charges)
     ns: dict[Layer, int] = defaultdict(int)
     count: dict[Layer, int] = defaultdict(int)
     for act in acts:
@@ -98,7 +104,18 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
     trace_id = acts[0].span.trace_id if acts else None
     prompts = {label for span in spans for label in str(span.attribute(names.PROMPTS) or "").split(", ") if label}
-    return Bill(shares, duration, whole, unpriced, trace_id, tuple(sorted(prompts)))
+    used = [charge.usage for charge in charges if charge.kind == "chat"]
+    cached = [usage.cached_input_tokens for usage in used if usage.cached_input_tokens is not None]
+    return Bill(
+        shares,
+        duration,
+        whole,
+        unpriced,
+        trace_id,
+        tuple(sorted(prompts)),
+        read_tokens=sum(usage.input_tokens or 0 for usage in used),
+        cached_tokens=sum(cached) if cached else None,
+    )
 
 
 def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
@@ -214,6 +231,12 @@ def bill_table(bill: Bill) -> Table:
     missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
     money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
     table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
+    if bill.cached_tokens is not None and bill.read_tokens:
+        share_cached, found = (
+            bill.cached_tokens / bill.read_tokens,
+            f"{bill.cached_tokens:,} of {bill.read_tokens:,} tokens",
+        )
+        table.add_row("from the provider's cache", "", f"{share_cached:.0%}", "", found, style="dim")
     if bill.prompts:
         table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
     return table

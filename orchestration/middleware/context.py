@@ -7,7 +7,9 @@ holds. The checkpoints keep the whole conversation; only the model's requests ar
 read yet and the outcomes of effects alike, cut anew in each round, and rewrite the stored conversation.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest
@@ -19,10 +21,12 @@ from langgraph.types import Command
 from pydantic import Field
 
 from foundation.errors import BudgetExceeded, ComponentError, ContextTooLong
+from foundation.text.lexical import terms
+from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from orchestration.middleware.base import ModelHandler, reading_tool
-from orchestration.middleware.policy import artifact_of
-from orchestration.middleware.window import find_boundary, leave_out_before, read_on, shorten_unread
+from orchestration.middleware.policy import artifact_of, this_turn
+from orchestration.middleware.window import find_boundary, leave_out_before, name_repeated, read_on, shorten_unread
 from orchestration.run.metered_chat import REPLY_TOKENS, MeteredChatModel, is_note
 from orchestration.run.run import current_run
 from orchestration.run.tokens import count_tokens, cut_at
@@ -44,11 +48,17 @@ TRIES = 2
 # Pieces of a conversation that are summarised one after the other; what is older is left out
 PIECES = 4
 READ = "I have read this."
+SEARCH = "search_conversation"
+# Messages that a search of the conversation gives, the characters of each, and the summaries that a process remembers
+FOUND, QUOTED, SUMMARIES = 5, 800, 128
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
 
 CallId = Annotated[str, Field(description="the id of the call whose result was shown in part or left out")]
 Start = Annotated[int, Field(ge=0, description="the character to read on from")]
+
+
+Words = Annotated[str, Field(min_length=1, max_length=500, description="words of what was said")]
 
 
 class ContextState(AgentState[Any]):
@@ -74,8 +84,15 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
                 self._read_result,
                 "read_result",
                 "Read on in the result of an earlier tool call that was shown in part or left out.",
-            )
+            ),
+            reading_tool(
+                self._search_conversation,
+                SEARCH,
+                "Search the earlier messages of this conversation that are no longer shown, word for word.",
+            ),
         ]
+        self._summaries = OrderedDict[str, str]()
+        """The latest summaries, by what they sum up: clients that keep their conversations send them whole with each question."""
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         state = cast("ContextState", dict(request.state))
@@ -87,7 +104,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         for tries_left in range(TRIES, -1, -1):
             messages = await self._fit(whole, max(room, 0), state, reply)
             try:
-                response = await handler(request.override(messages=messages))
+                response = await handler(request.override(messages=messages, tools=_offered(request.tools, state)))
                 break
             except ContextTooLong:
                 if not tries_left:
@@ -132,6 +149,10 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         noted = leave_out_before(messages, state.get("left_out_before", ""))
         starts = [place for place, it in enumerate(noted) if isinstance(it, HumanMessage) and place > begin]
         # half of the room, since each new summary costs a call and the prompt cache
+        made = _digests(messages)
+        if not begin and (known := self._find_summary(noted, made, starts, room)):
+            state["summary_before"] = known
+            return _lay_out(messages, state)
         short = (start for start in starts if count_tokens(noted[start:]) <= TURNS * room)
         if (start := next(short, starts[-1] if starts else 0)) == 0:
             return _lay_out(messages, state)
@@ -139,7 +160,29 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         place = cast("tuple[str, str]", (messages[start].id, summary))
         if whole:
             state["summary_before"] = place
+            self._summaries[made[start]] = summary
+            while len(self._summaries) > SUMMARIES:
+                self._summaries.popitem(last=False)
         return _lay_out(messages, {**state, "summary_before": place})
+
+    def _find_summary(
+        self, noted: Sequence[AnyMessage], made: Sequence[str], starts: Sequence[int], room: int
+    ) -> tuple[str, str] | None:
+        """Return the place and the summary of the most messages that were summed up before, where those after it fit."""
+        for start in reversed(starts):
+            if (summary := self._summaries.get(made[start])) and count_tokens(
+                [HumanMessage(summary), *noted[start:]]
+            ) <= room:
+                return noted[start].id or "", summary
+        return None
+
+    async def _search_conversation(self, query: Words, runtime: ToolRuntime) -> str:
+        wanted, messages = terms(query), cast("Sequence[AnyMessage]", runtime.state["messages"])
+        messages = messages[: len(messages) - len(this_turn(messages))]  # the question has its own words
+        shared = [len(wanted & terms(message.text)) for message in messages]
+        best = sorted(range(len(messages)), key=lambda place: (-shared[place], -place))[:FOUND]
+        found = [messages[place] for place in sorted(best) if shared[place]]
+        return "\n".join(_quote(message, wanted) for message in found) or "No earlier message has these words."
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
         if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:
@@ -175,7 +218,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
             if not summary:
                 run.note(f"earlier turns are left out: they could not be summarised ({why})")
                 return "[Earlier turns of this conversation are left out here.]", False
-            said = f"[The system's summary of what was said before, in short: {summary}]"
+            said = f"[The system's summary of what was said before; {SEARCH} finds it word for word: {summary}]"
         return said, True
 
     def _pieces_of(self, messages: Sequence[AnyMessage], reply: int) -> list[str]:
@@ -201,9 +244,34 @@ def _place_of(messages: Sequence[AnyMessage], state: ContextState) -> tuple[int,
 def _lay_out(messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
     """Return the messages as the model sees them, those before the summary's place in its words."""
     place, summary = _place_of(messages, state)
-    shown = leave_out_before(messages, state.get("left_out_before", ""))[place:]
+    shown = name_repeated(leave_out_before(messages, state.get("left_out_before", ""))[place:])
     # with a reply, or it would be one message with what the person says next
     return [HumanMessage(summary), AIMessage(READ), *shown] if summary else shown
+
+
+def _offered(tools: Sequence[Any], state: ContextState) -> list[Any]:
+    """Return the tools, the search only where there is something to find: else it would only cost."""
+    left = state.get("summary_before") or state.get("left_out_before")
+    return [tool for tool in tools if left or getattr(tool, "name", "") != SEARCH]
+
+
+def _digests(messages: Sequence[AnyMessage]) -> list[str]:
+    """Return for each message a digest of the caller and of all messages before it."""
+    owner = current_run().principal
+    digest, digests = sha256(f"{owner.tenant}\n{owner.subject}".encode()), list[str]()
+    for message in messages:
+        digests.append(digest.hexdigest())
+        digest.update(f"{message.type}\n{message.text}\n".encode("utf-8", "replace"))
+    return digests
+
+
+def _quote(message: AnyMessage, wanted: frozenset[str] | set[str]) -> str:
+    """Return who said it, and the part of the message that has most of the words."""
+    text, speaker = message.text, {"human": "Person", "ai": "Assistant"}.get(message.type, message.name or "Tool")
+    spans = list(sentence_spans(text)) or [(0, len(text))]
+    start, _ = max(spans, key=lambda span: len(wanted & terms(text[slice(*span)])))
+    start = max(0, start - QUOTED // 4)
+    return f"{speaker}: {text[start : start + QUOTED]}"
 
 
 def _line_of(message: AnyMessage) -> str:

@@ -117,9 +117,10 @@ def _show(message: AnyMessage, run: Run) -> AnyMessage:
     if not chunk_ids:
         return message
     numbers = [run.numbers[chunk_id] for chunk_id in chunk_ids]
-    passages = [_frame(number, run.passages.get(chunk_id)) for number, chunk_id in zip(numbers, chunk_ids, strict=True)]
-    # the numbers for `ContextMiddleware`, which may have to leave the passages out
-    update = {"content": "\n".join([message.text, *passages]), "artifact": {"shown": numbers}}
+    frames = {number: _frame(number, run.passages.get(id_)) for number, id_ in zip(numbers, chunk_ids, strict=True)}
+    # for `ContextMiddleware`, which names those that stand above, and may have to leave all out
+    artifact = {"shown": numbers, "head": message.text, "frames": frames}
+    update = {"content": "\n".join([message.text, *frames.values()]), "artifact": artifact}
     return message.model_copy(update=update)
 
 

@@ -24,6 +24,20 @@ def leave_out_before(messages: Sequence[AnyMessage], message_id: str) -> list[An
     return [*map(_note_of, messages[:end]), *messages[end:]]
 
 
+def name_repeated(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the messages with each passage in full where it stands first, and named by its number after that."""
+    above, shown = set[int](), list[AnyMessage]()
+    for message in messages:
+        artifact = artifact_of(message)
+        frames: dict[int, str] = artifact.get("frames") or {}
+        again = ", ".join(str(number) for number in frames if number in above)
+        new = [text for number, text in frames.items() if number not in above]
+        named = "\n".join([artifact.get("head", ""), f"[Above already: {again}.]", *new])
+        shown.append(message.model_copy(update={"content": named}) if again else message)
+        above.update(frames)
+    return shown
+
+
 def find_boundary(messages: Sequence[AnyMessage], room: int) -> str:
     """Return the id of the message before which results have to be left out to come below `room` tokens; empty: there are none.
 
@@ -94,5 +108,5 @@ def _note_of(message: AnyMessage) -> AnyMessage:
 
 
 def _with(message: AnyMessage, content: str) -> AnyMessage:
-    update: dict[str, Any] = {"content": content}
+    update: dict[str, Any] = {"content": content, "artifact": None}
     return message.model_copy(update=update)

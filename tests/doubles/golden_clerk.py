@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from foundation.components import Context
 from models.chat.scripted import ScriptedChat
 from observability.evaluation.golden_set import GoldenCase, load_golden
-from tests.doubles.strong import NOT_SAID, calls
+from tests.doubles.strong import NOT_SAID, calls, passages_for
 
 NAME = "scripted double that knows the golden answers"
 PROFILE = {"tool_calling": True, "max_input_tokens": 128_000}
@@ -51,14 +51,14 @@ def _reply(messages: Sequence[BaseMessage], cases: dict[str, GoldenCase]) -> AIM
         return AIMessage(NOT_SAID)
     if case.tool:
         return AIMessage(results[-1].text)
-    return AIMessage(_golden_answer(case, results[-1].text) or NOT_SAID)
+    return AIMessage(_golden_answer(case, passages_for(results[-1].text, messages)) or NOT_SAID)
 
 
-def _golden_answer(case: GoldenCase, result: str) -> str:
+def _golden_answer(case: GoldenCase, passages: Sequence[tuple[str, str]]) -> str:
     """The sentences that hold the golden strings, with the numbers of their passages."""
     said = []
     for group in case.expected_strings:
-        for number, text in re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', result, re.DOTALL):
+        for number, text in passages:
             sentence = next(
                 (each for each in re.split(r"(?<=[.!?])\s+|\n", text) if any(gold in each for gold in group)), None
             )

@@ -46,6 +46,7 @@ _TOOLS = {
     r"\bburn\b.*?(P-\d{3})": "burn_parcel",
     r"\bwhere\b.*?(P-\d{3})": "find_parcel",
 }
+_PASSAGE = re.compile(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', re.DOTALL)
 _REFUND = re.compile(r"\brefund\b.*?(QM-\d{5})", re.IGNORECASE | re.DOTALL)
 
 
@@ -56,7 +57,7 @@ def clerk(messages: Sequence[BaseMessage]) -> AIMessage:
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     results = [message for message in messages[messages.index(question) :] if isinstance(message, ToolMessage)]
     if results:
-        return AIMessage(_report(question.text, results))
+        return AIMessage(_report(question.text, results, messages))
     if re.fullmatch(r"Please send the parcel now", question.text):
         return AIMessage("Please tell me the number of the parcel.")
     if re.fullmatch(r"P-\d{3}", question.text):
@@ -70,11 +71,19 @@ def clerk(messages: Sequence[BaseMessage]) -> AIMessage:
     return calls(("search_documents", {"query": question.text}))
 
 
-def _report(question: str, results: Sequence[ToolMessage]) -> str:
+def passages_for(result: str, messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
+    """The passages of a search, by their numbers: those that it shows, and those of which it says that they stand above."""
+    text = "\n".join(message.text for message in messages if isinstance(message, ToolMessage))
+    every = dict(_PASSAGE.findall(text))
+    named = re.findall(r"\d+", "".join(re.findall(r"\[Above already: ([\d, ]+)\.\]", result)))
+    return [(number, every[number]) for number in [*named, *dict(_PASSAGE.findall(result))]]
+
+
+def _report(question: str, results: Sequence[ToolMessage], messages: Sequence[BaseMessage]) -> str:
     if results[-1].name != "search_documents":
         return "\n\n".join(message.text.split("\n")[0] for message in results)
     asked = _long_words(question)
-    passages = re.findall(r'<passage id="(\d+)"[^>]*>\n(.*?)\n</passage>', results[-1].text, re.DOTALL)
+    passages = passages_for(results[-1].text, messages)
     sentences = [(number, sentence) for number, text in passages for sentence in re.split(r"(?<=[.!?]) ", text)]
     number, best = max(sentences, key=lambda item: len(asked & _long_words(item[1])), default=("", ""))
     if len(asked & _long_words(best)) < 2:

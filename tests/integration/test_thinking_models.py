@@ -93,6 +93,10 @@ async def test_options_of_the_vendor_reach_its_request(opened: Opened, vendor: s
     if "nthropic" in vendor:
         assert body["thinking"] == {"type": "enabled", "budget_tokens": 2000}
         assert (body.get("cache_control") is not None) == (vendor == "anthropic")
+        if vendor == "anthropic":  # what each conversation begins with is written into the cache once
+            marked = [*body["tools"], *body["system"]]
+            assert [block.get("cache_control") is not None for block in marked].count(True) == 2
+            assert body["tools"][-1]["cache_control"] == body["system"][-1]["cache_control"] == {"type": "ephemeral"}
     else:
         assert body["reasoning_effort"] == "high"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import StringIO
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
 
 from foundation import names
 from foundation.types import LAYERS, Layer, Usage
-from observability.reports.layer_bill import layer_bill
+from observability.reports.layer_bill import bill_table, layer_bill
 from observability.stores.spans import SpanRow
 from orchestration.events import Charge
 
@@ -184,3 +187,17 @@ def test_the_bill_names_the_prompts_that_were_used():
     bill = layer_bill([root, span("2", "1", 0, 5, "models")], [])
     assert bill.prompts == ("answer@1 aa", "plan@1 bb")
     assert bill.as_dict()["prompts"] == ["answer@1 aa", "plan@1 bb"]
+
+
+def test_what_came_from_the_providers_cache_is_a_row_of_the_bill() -> None:
+    used = [Usage(input_tokens=1_000, cached_input_tokens=900), Usage(input_tokens=1_000)]
+    bill = layer_bill([span("a", None, 0, 1, "serving")], [replace(charge("0.1"), usage=usage) for usage in used])
+    assert (bill.read_tokens, bill.cached_tokens) == (2_000, 900)
+    assert "45%" in plain_text(bill_table(bill))
+    assert layer_bill([], [replace(charge("0.1"), usage=Usage(input_tokens=5))]).cached_tokens is None
+
+
+def plain_text(table: Table) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table)
+    return console.export_text()

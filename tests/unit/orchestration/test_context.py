@@ -79,7 +79,8 @@ async def test_a_summary_stands_until_the_window_is_full_again_and_is_made_of_th
         thread_id = last.thread_id
     assert 2 <= len(made) <= 6, "of 40 turns, of which a window holds 17"
     assert all(
-        f"[The system's summary of what was said before, in short: Summary {number}.]" in text
+        f"[The system's summary of what was said before; search_conversation finds it word for word: Summary {number}.]"
+        in text
         for number, text in enumerate(made[1:], 1)
     )
     assert max(map(len, made)) < 4 * 6_000, "each fits into the window itself"
@@ -101,7 +102,7 @@ async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_
     assert last is not None
     assert last.text == "Blue."
     shown = [message.text for message in world.chat.seen[-1]]
-    summary = "[The system's summary of what was said before, in short: They like blue, in short.]"
+    summary = "[The system's summary of what was said before; search_conversation finds it word for word: They like blue, in short.]"
     assert shown[1:] == [summary, READ, again.question], "the summary is no part of what the person says"
     stored = await agent._graph.aget_state({"configurable": {"thread_id": first.thread_id}})
     assert [message.text for message in stored.values["messages"]][:2] == [long.strip(), "Noted."]
@@ -260,3 +261,68 @@ async def test_a_model_that_thinks_has_room_for_its_summary(world: World) -> Non
     assert 2 <= len(summaries) <= 4
     assert all(bound["max_tokens"] >= 1_000 for _, bound in summaries)
     assert all(tokens_of(seen[0].text) < 5_000 - 1_250 for seen, _ in summaries)
+
+
+async def test_a_passage_stands_once_in_the_conversation_and_is_named_after_that(world: World) -> None:
+    search = ("search_documents", {"query": "parcel"})
+    world.chat = strong(calls(search, search), calls(search, first=3), "Thirty kilograms [1].", "As I said [1].")
+    answers = await converse(world, ["How heavy may a parcel be?", "Are you sure?"])
+    shown = [message.text for message in world.chat.seen[-1] if isinstance(message, ToolMessage)]
+    assert "\n".join(shown).count("at most 30 kilograms") == 1
+    assert "[Above already: 1" in shown[1]
+    assert "[Above already: 1" in shown[2]
+    assert [cited.uri for cited in answers[1].citations] == ["parcels.md"]
+    prefixes = [(one, other) for one, other in pairwise(world.chat.seen) if one != other[: len(one)]]
+    assert not prefixes, "what was sent stays as it was"
+
+
+async def test_a_passage_is_shown_again_once_it_was_left_out_above(world: World) -> None:
+    with_long_results(world, 9_000)
+    search = ("search_documents", {"query": "parcel"})
+    rounds = [calls(FIND, first=number) for number in range(2, 10)]
+    world.chat = strong(calls(search), *rounds, calls(search, first=10), "Thirty kilograms [1].")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 12_000}
+    await converse(world, ["How heavy may a parcel be?"])
+    first, *_, last = (message.text for message in world.chat.seen[-1] if isinstance(message, ToolMessage))
+    assert "You have read passages 1" in first
+    assert "at most 30 kilograms" in last
+
+
+def history(turns: int) -> tuple[BaseMessage, ...]:
+    return tuple(
+        (HumanMessage if number % 2 == 0 else AIMessage)(f"{number} {'My colour is blue. ' * 20}")
+        for number in range(2 * turns)
+    )
+
+
+async def test_a_client_that_sends_all_messages_pays_a_summary_once_and_not_with_each_request(world: World) -> None:
+    world.chat = ScriptedChat(replies=("Short.",), profile={"tool_calling": True, "max_input_tokens": 8_000})
+    agent, summaries = world.agent(), []
+    for turns in range(30, 36):
+        request = AnswerRequest(question="Which?", messages=history(turns))
+        assert [event async for event in agent.stream(request, NORTH)][-1].answer.text == "Short."  # type: ignore[union-attr]
+        summaries.append(sum("Summarise" in seen[0].text for seen in world.chat.seen))
+    assert summaries[0] >= 1
+    assert summaries[-1] == summaries[0], "of the same beginning"
+
+
+async def test_what_is_no_longer_shown_is_found_in_the_conversation(world: World) -> None:
+    world.chat = ScriptedChat(replies=(reply_that_looks,), profile={"tool_calling": True, "max_input_tokens": 6_000})
+    first = "My code word is heron. " + "The weather is fine. " * 60
+    turns = [first, *[f"{number} {'My colour is blue. ' * 60}" for number in range(20)], "What was the code word?"]
+    answers = await converse(world, turns)
+    assert "heron" in answers[-1].text
+    offered = [
+        any(tool["function"]["name"] == "search_conversation" for tool in bound.get("tools") or ())
+        for bound in world.chat.bound
+    ]
+    assert (offered[0], offered[-1]) == (False, True), "only once there is something to find"
+    assert not any("heron" in message.text for message in world.chat.seen[-2])
+
+
+def reply_that_looks(messages: Sequence[BaseMessage]) -> AIMessage:
+    if isinstance(messages[-1], ToolMessage):
+        return AIMessage(f"It was: {messages[-1].text.split('Person: ')[-1][:40]}")
+    if messages[-1].text == "What was the code word?":
+        return calls(("search_conversation", {"query": "the code word"}))
+    return AIMessage("Noted.")
