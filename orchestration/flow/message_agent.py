@@ -15,6 +15,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, StateSnapshot
+from pydantic_core import to_json
 
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.types import Principal
@@ -48,10 +49,15 @@ PASSAGES_SHOWN = 5
 UNCHECKED = "the statements of this answer were not checked"
 
 
+AFRESH = {"repairs": 0, "findings": "", "object_written": ""}
+
+
 class AgentThread(CheckedState, State, total=False):
     """The stored state of a conversation: `create_agent`'s messages and the state of every agent here."""
 
     summary_before: tuple[str, str]  # as in `ContextState`, whose file may be left out
+    object_written: str
+    """The `structured_response` of a graph of yours, as JSON; empty where it wrote text."""
 
 
 class MessageAgent(DurableAgent):
@@ -64,7 +70,7 @@ class MessageAgent(DurableAgent):
         """`checked`: whether words are emitted only once the answer is complete; `most_steps`: LangGraph's recursion limit."""
         super().__init__(parts)
         if graph.checkpointer is not parts.checkpoints:
-            outer = StateGraph(cast("Any", AgentThread)).add_node("agent", graph).add_edge(START, "agent")
+            outer = StateGraph(cast("Any", AgentThread)).add_node("agent", _node_of(graph)).add_edge(START, "agent")
             graph = outer.add_edge("agent", END).compile(checkpointer=parts.checkpoints)
         self._graph, self._checked, self._most_steps = graph, checked, most_steps
         self._last_node = [name for name in graph.nodes if name != START][-1]
@@ -118,7 +124,7 @@ class MessageAgent(DurableAgent):
             return {**state, "result": as_result("waiting", "approval", f"{pending.reason} {WAITS}", "tool")}
         if begin in ("new", "beside"):
             new = self._new_messages if begin == "new" else self._outcome_beside
-            start = {**state, "messages": await new(state, run, config), "repairs": 0, "findings": ""}
+            start = {**state, "messages": await new(state, run, config), **AFRESH}
         else:
             start = await self._decisions(run, config)
         decided = next((it.approval_id for it in run.waiting.values() if it.status != "pending"), "")
@@ -146,7 +152,7 @@ class MessageAgent(DurableAgent):
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**snapshot.values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):
-            result = _unchecked_result(values, run)
+            result = _object_result(values, run) or _unchecked_result(values, run)
             await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
             values = cast("State", {**values, "result": result})
         return cast("State", {**values, "approval_id": values.get("approval_id") or decided})
@@ -237,6 +243,26 @@ def _ours(interrupts: Iterable[Interrupt]) -> list[Interrupt]:
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
     return [ToolCall(**item.value["client_call"]) for item in interrupts if item.value.get("client_call")]
+
+
+def _node_of(graph: Graph) -> Any:
+    """Return a node that runs the graph. Its object is stored as JSON, since checkpoints hold no classes of yours."""
+
+    async def agent(state: AgentThread, config: RunnableConfig) -> dict[str, Any]:
+        values: dict[str, Any] = await graph.ainvoke(state, {"recursion_limit": config["recursion_limit"]})
+        written = values.pop("structured_response", None)
+        return {**values, "object_written": "" if written is None else to_json(written).decode()}
+
+    return agent
+
+
+def _object_result(values: State, run: Run) -> Result | None:
+    written = cast("AgentThread", values).get("object_written")
+    if not written:
+        return None
+    run.note(UNCHECKED)
+    text = without_foreign_urls(written, texts_read(cast("Any", values)["messages"], run))
+    return {**as_result("answered", "complete", text, "generative"), "is_json": True}
 
 
 def _unchecked_result(values: State, run: Run) -> Result:

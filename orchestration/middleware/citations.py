@@ -79,7 +79,7 @@ class CitationMiddleware(RequestMiddleware):
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
         message = state["messages"][-1]
-        if not isinstance(message, AIMessage) or message.tool_calls:
+        if not isinstance(message, AIMessage) or message.tool_calls or state.get("structured_response") is not None:
             return {"findings": ""} if state.get("findings") else None
         run, tries = current_run(), state.get("repairs", 0)
         if not message.text.strip():

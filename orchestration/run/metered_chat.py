@@ -105,7 +105,7 @@ class MeteredChatModel(ChatWrapper):
         for tries_left in range(DROPS, -1, -1):
             teller = Teller(run, messages, self)
             try:
-                message = await run.pay_for(messages, open_stream, **limits, seen=teller.tell)
+                message = await run.pay_for(messages, open_stream, **limits, seen=teller.tell, model=self.inner)
             except ComponentError as error:
                 watched = run.request is not None and run.request.watched
                 if watched or not (tries_left and error.retryable and teller.has_heard):

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
@@ -215,9 +216,13 @@ class Run:
         max_tokens: int,
         tools: Sequence[Any] = (),
         seen: Callable[[AIMessageChunk], None] = lambda _: None,
+        model: BaseChatModel | None = None,
     ) -> AIMessage:
-        """Make a call of the chat model by `open_stream` and charge it; `seen` gets each chunk. Raises as `generate`."""
-        expected = self._expected_call(count_tokens(messages, tools), max_tokens)
+        """Make a call by `open_stream`, of `model` if not of the run's chat model, and charge it; `seen` gets each chunk. Raises as
+        `generate`.
+        """
+        chat = model or self.parts.chat
+        expected = self._expected_call(chat, count_tokens(messages, tools), max_tokens)
         heard: list[AIMessageChunk] = []
         requests_made.set(lost := list[Call]())
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
@@ -228,7 +233,7 @@ class Run:
             except (SixplyError, asyncio.CancelledError) as error:
                 self.partial = without_thoughts("".join(chunk.text for chunk in heard))
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
-                    call = self._priced_call(message_until_cut(heard, messages), expected, begun_s)
+                    call = self._priced_call(chat, message_until_cut(heard, messages), expected, begun_s)
                     await self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
                 raise
             finally:
@@ -236,7 +241,7 @@ class Run:
                     await self._charge(call, spent)
             self.slowest_s = max(self.slowest_s, self.parts.clock.monotonic_s() - begun_at_s)
             message = join_chunks(heard)
-            await self._charge(self._priced_call(message, expected, begun_s), spent)
+            await self._charge(self._priced_call(chat, message, expected, begun_s), spent)
             # where the provider did not say, an estimate, or the run would have no limit
             spent.tokens = spent.tokens or count_tokens_approximately([*messages, message])
         if message.response_metadata.get(FALLBACK):
@@ -304,15 +309,17 @@ class Run:
 
     def expect(self, tokens: int, reply: int) -> tuple[int, Decimal]:
         """Return the tokens and US dollars of a call that reads and writes so many tokens; 0 dollars where it has no price."""
-        return tokens + reply, self.parts.prices.price(self._expected_call(tokens, reply)).usd or Decimal(0)
+        return tokens + reply, self.parts.prices.price(
+            self._expected_call(self.parts.chat, tokens, reply)
+        ).usd or Decimal(0)
 
-    def _expected_call(self, tokens: int, max_tokens: int) -> Call:
+    def _expected_call(self, chat: BaseChatModel, tokens: int, max_tokens: int) -> Call:
         usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
         message = AIMessage(content="", usage_metadata=usage)
-        return call_of(self.parts.chat, message, seconds=0.0, at=self.parts.clock.now())
+        return call_of(chat, message, seconds=0.0, at=self.parts.clock.now())
 
-    def _priced_call(self, message: AIMessage, expected: Call, begun: float) -> Call:
-        return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
+    def _priced_call(self, chat: BaseChatModel, message: AIMessage, expected: Call, begun: float) -> Call:
+        return call_of(chat, message, seconds=time.perf_counter() - begun, at=expected.at)
 
     async def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
         price = self.parts.prices.price(call)

@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from foundation.errors import ComponentError
 from orchestration.actions import Decision
 from orchestration.flow.message_agent import UNCHECKED, MessageAgent
+from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.policy import governed_tools
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import LEAD, NORTH, READER, World
 from tests.doubles.strong import calls, own_agent, strong
@@ -107,3 +113,31 @@ async def test_its_calls_of_the_model_are_steps_of_the_run(world: World) -> None
     given = await answer(own_agent(world), AnswerRequest(question="Where is P-123?"), NORTH)
     assert (given.status, given.stop_reason, len(world.chat.seen)) == ("failed", "budget", 3)
     assert "The 3 steps of this run are used up" in given.text
+
+
+class Finding(BaseModel):
+    """Where a parcel is."""
+
+    place: str
+    days: int
+
+
+@pytest.mark.parametrize("middleware", [[], [CitationMiddleware()]], ids=["plain", "with citations"])
+async def test_its_object_is_the_answer(
+    world: World, middleware: list[CitationMiddleware], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.chat = strong(calls(("Finding", {"place": "the counter", "days": 2})), "You are welcome.")
+    parts = world.parts()
+    graph = create_agent(
+        MeteredChatModel(inner=parts.chat),
+        governed_tools(parts.executor),
+        middleware=middleware,
+        response_format=ToolStrategy(Finding),
+    )
+    agent = MessageAgent(graph, parts)
+    given = await answer(agent, AnswerRequest(question="Where is P-123?"), NORTH)
+    assert (given.status, given.is_json) == ("answered", True)
+    assert Finding.model_validate_json(given.text) == Finding(place="the counter", days=2)
+    assert "msgpack" not in caplog.text, "a class of somebody's own is not stored"
+    again = await answer(agent, AnswerRequest(question="Thanks!", thread_id=given.thread_id), NORTH)
+    assert (again.text, again.is_json) == ("You are welcome.", False)
