@@ -42,7 +42,6 @@ PORTS = {
     "retrieval.vectors": "retrieval.vectors",
     "orchestration.agent": "orchestration.agents",
     "orchestration.policy.approver": "orchestration.approvers",
-    "orchestration.planner": "orchestration.planners",
     "orchestration.checkpoints": "orchestration.checkpoints",
     "orchestration.tools": "orchestration.tools",
     "observability.exporters": "observability.exporters",
@@ -149,7 +148,7 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
     modules = {} if ":" in use else find_modules(section)
     name, _, attribute = use.partition(":") if ":" in use else (modules.get(use, use), "", "build")
     if ":" not in use and use not in modules:
-        folder = PORTS[section].replace(".", "/")
+        folder = PORTS.get(section, section).replace(".", "/")
         outside = f' One from outside of the tree has a colon: "{use}:build".' if "." in use else ""
         raise UnknownPart(f'No adapter "{use}" in {folder}. {did_you_mean(use, sorted(modules))}{outside}')
     if not name or name.startswith("."):
@@ -180,7 +179,7 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
         beside = {name: context.stack_dir / path for name, path in options if path and name in marked}
         return factory(options.model_copy(update=beside), context)
     # the folder may know how to make the port of a class of the ecosystem
-    adopt = getattr(import_module(PORTS[section]), "adopt", lambda built, _: built)
+    adopt = getattr(import_module(PORTS.get(section, section)), "adopt", lambda built, _: built)
     try:
         return adopt(factory(**part.options), part)
     except (SixplyError, ModuleNotFoundError):

@@ -14,7 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, from_json
 from pydantic_settings import EnvSettingsSource, SettingsError
 
@@ -57,6 +66,10 @@ class Part(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+# A part that may be written as its name alone
+NamedPart = Annotated[Part, BeforeValidator(lambda given: {"use": given} if isinstance(given, str) else given)]
 
 
 def one_of(names: Iterable[str]) -> AfterValidator:

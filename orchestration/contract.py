@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from foundation.components import Context
 from foundation.types import Principal, Scope
 from orchestration.actions import Decision, ProposedEffect, Requirement
-from orchestration.events import Answer, Charge, Event, Path
-from orchestration.requests import AnswerRequest, Plan
+from orchestration.events import Answer, Charge, Event
+from orchestration.requests import AnswerRequest
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # LangChain takes half a second to import; the others are plain classes, which import this module
-    from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from models.contract import BaseChatModel, Embeddings, PriceSource
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
-    from orchestration.run.run import Run
-    from retrieval.documents import Citation, Hit
+    from retrieval.documents import Hit
     from retrieval.grounding.checks import Finding
     from retrieval.grounding.evidence import Grounding
 
@@ -51,23 +49,6 @@ class Agent(Protocol):
         Raises NotFound (no such approval in the caller's tenant), Forbidden, Gone (expired), Conflict (decided already),
         InvalidRequest (the tool does not take the edited arguments).
         """
-        ...
-
-
-@runtime_checkable
-class Planner(Protocol):
-    """Makes a plan from the person's words alone, before any document is read."""
-
-    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Return a plan with `tools`. The caller may use those in `allowed`; others may be planned, and are then refused.
-
-        An argument is a value from the question, or a reference to the result of an earlier step (`$1.order_id`); `missing` names
-        those to ask for. Raises ComponentError: the model failed, or wrote a plan that cannot be parsed.
-        """
-        ...
-
-    async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
-        """Return the plan with the steps that depend on a failed one replaced, or the same plan."""
         ...
 
 
@@ -152,33 +133,6 @@ class Spending(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
-
-    kind: Literal["exact", "semantic"]
-    answer_id: str
-    text: str
-    path: Path
-    citations: tuple[Citation, ...]
-
-
-class EarlierAnswers(Protocol):
-    """A store of answers from documents that may be given again. Every method raises ComponentError: it cannot be reached."""
-
-    def now(self) -> int:
-        """Return the ledger's current sequence, for `since` of `remember`."""
-        ...
-
-    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
-        """Return an answer to the question whose sources are unchanged and may be seen by the caller."""
-        ...
-
-    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
-        """Store an answer that was made since `since`."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -195,11 +149,12 @@ class AgentParts(Context):
     prompts: Prompts
     spending: Spending | None = None
     """The budgets that many runs share, of a day and of quotas; `None`: only those of each run."""
-    memory: EarlierAnswers | None = None
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None
     """`orchestration.memory.facts.SqliteFacts`"""
     answer_checks: Sequence[AnswerCheck] = ()
+    services: Sequence[object] = ()
+    """What extensions offer, such as a store of earlier answers; an agent finds by its class what it can use."""
     ledger: DocumentLedger | None = None
     """The store from which a tool-calling agent reads on in a document."""

@@ -89,8 +89,6 @@ class CascadeSettings(Section):
 class OrchestrationSettings(Section):
     agent: Part = Part(use="auto")
     cascade: CascadeSettings = CascadeSettings()
-    planner: Part = Part(use="classifier")
-    """The planner; where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()

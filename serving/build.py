@@ -8,7 +8,6 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly
 from foundation.stores.erasures import Erasures
-from orchestration.contract import EarlierAnswers
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
@@ -23,7 +22,7 @@ class Serving:
 
     cache: Cache
     quotas: Quotas
-    answers: EarlierAnswers | None
+    answers: object | None
 
 
 def open_serving(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
     from foundation.stores.erasures import Erasures
-    from orchestration.contract import EarlierAnswers
     from orchestration.effects.policy import Policy
     from retrieval.contract import DocumentLedger
 
@@ -92,8 +91,8 @@ class AnswerStores(ABC):
         policy: Policy,
         writer: str,
         erasures: Erasures,
-    ) -> EarlierAnswers:
-        """Return the store. `writer` names what else answers depend on: models, weights and prompts."""
+    ) -> object:
+        """Return the store, which an agent finds by its class. `writer` names what else answers depend on: models, weights and prompts."""
 
     @abstractmethod
     async def forget(self, cache: Cache, tenant: str) -> int:

@@ -214,8 +214,17 @@ def _demand_extensions(settings: Settings) -> None:
     brought = extensions.find_parts()
     for port, part in configured_parts(settings):
         section = port.partition("[")[0]
-        _, name = brought.get(f"{section}/{part.use}", ("", ""))
-        if name and name not in settings.extensions:
-            raise UnknownPart(
-                f'[{section}] use = "{part.use}" comes with the extension "{name}", which is off. Turn it on: make add NAME={name}'
-            )
+        for key, use in (("use", part.use), *_named_in(part.options)):
+            _, name = brought.get(f"{section}/{use}", ("", ""))
+            if name and name not in settings.extensions:
+                raise UnknownPart(
+                    f'[{section}] {key} = "{use}" comes with the extension "{name}", which is off. Turn it on: make add NAME={name}'
+                )
+
+
+def _named_in(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the options that name another part of the port, as `auto` does."""
+    for key, value in options.items():
+        use = value.get("use") if isinstance(value, Mapping) else value
+        if isinstance(use, str):
+            yield key, use

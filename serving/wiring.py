@@ -233,7 +233,7 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
             "spending": opened["quotas"].limit_spending(opened["spending"]),
             "settings": settings.orchestration,
             "prompts": prompts,
-            "memory": opened["answers"],
+            "services": [*opened["hooks"].services, *filter(None, [opened["answers"]])],
             "answer_checks": opened["hooks"].answer_checks,
         }
     )

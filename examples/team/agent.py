@@ -14,17 +14,17 @@ from pydantic import Field
 
 from examples.team.budgets import Shares
 from examples.team.rounds import Journal, KnownState, RoundsAgent, side_by_side
+from extensions.planned_agent import steps
+from extensions.planned_agent.document_steps import REWRITES
+from extensions.planned_agent.document_steps import Work as Step
+from extensions.planned_agent.follow_ups import stands_alone
+from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.steps import run_step
 from foundation import names
 from foundation.tracing import span
 from orchestration.contract import AgentParts
 from orchestration.events import Step as Told
-from orchestration.flow import planned_agent
-from orchestration.flow.document_steps import REWRITES
-from orchestration.flow.document_steps import Work as Step
-from orchestration.flow.planned_agent import run_step
-from orchestration.memory.follow_ups import stands_alone
 from orchestration.requests import Noun, PlanStep
-from orchestration.run.run import Run
 
 __all__ = ["Message", "Options", "TeamAgent", "build", "picture"]
 
@@ -32,7 +32,7 @@ Role = Literal["supervisor", "researcher", "analyst", "writer", "checker"]
 Task = Literal["find", "find more", "call", "write", "quote", "check", "report"]
 
 
-class Options(planned_agent.Options):
+class Options(steps.Options):
     share: float = Field(default=0.6, gt=0, le=1)
     """Maximum share of a run's steps, tokens and money for one specialist."""
 
@@ -74,7 +74,7 @@ class Desk:
     """
 
     state: KnownState
-    run: Run
+    run: PlannedRun
     journal: Journal
     message: Message
 
@@ -108,7 +108,7 @@ class TeamAgent(RoundsAgent):
             "checker": self._check,
         }
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
+    async def _calls(self, journal: Journal, name: str, step: Step, run: PlannedRun, extra: KnownState) -> None:
         state = cast("KnownState", {**journal.state, **extra})
         message = Message(sender="supervisor", task="call", step_id=state.get("step") or state["waiting"])
         branch = self._shares.branch(run, message.to)
@@ -118,7 +118,7 @@ class TeamAgent(RoundsAgent):
         finally:
             run.join(branch)
 
-    async def _from_documents(self, journal: Journal, run: Run) -> None:
+    async def _from_documents(self, journal: Journal, run: PlannedRun) -> None:
         if self._steps.recalls(journal.state) and not journal.state.get("last_search_step"):
             await journal.take("recall", self._steps.recall, run, ends={"last_search_step": "recall"})
         if not journal.state["document_answer"]:
@@ -127,7 +127,7 @@ class TeamAgent(RoundsAgent):
             ]
             await side_by_side([self._question(PlanStep(**step), journal, run) for step in steps])
 
-    async def _question(self, step: PlanStep, journal: Journal, run: Run) -> None:
+    async def _question(self, step: PlanStep, journal: Journal, run: PlannedRun) -> None:
         """Pass the question from specialist to specialist until it returns to the supervisor."""
         question = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(question, journal.state)
@@ -158,7 +158,7 @@ class TeamAgent(RoundsAgent):
         }
         await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **closed})
 
-    def _at_work(self, message: Message, run: Run) -> AbstractContextManager[object]:
+    def _at_work(self, message: Message, run: PlannedRun) -> AbstractContextManager[object]:
         detail = f"{message.sender} to {message.to}, step {message.step_id}: {message.task}"
         run.report(Told(name="hand_off", detail=detail))
         attributes = {names.AGENT_NAME: message.to, names.STEP: message.task}

@@ -6,9 +6,10 @@ from math import ceil
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from extensions.planned_agent.run import PlannedRun
 from foundation.errors import BudgetExceeded
 from orchestration.run.budget import Budget, Reservation
-from orchestration.run.run import UNCALLED, Run
+from orchestration.run.run import UNCALLED
 
 
 class Share(Budget):
@@ -50,12 +51,12 @@ class Shares:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._budgets: WeakKeyDictionary[Run, dict[str, Budget]] = WeakKeyDictionary()
+        self._budgets: WeakKeyDictionary[PlannedRun, dict[str, Budget]] = WeakKeyDictionary()
 
-    def budget(self, run: Run, who: str) -> Budget:
+    def budget(self, run: PlannedRun, who: str) -> Budget:
         return self._budgets.setdefault(run, {}).setdefault(who, Share(run.budget, self._share))
 
-    def branch(self, run: Run, who: str) -> Run:
+    def branch(self, run: PlannedRun, who: str) -> PlannedRun:
         """Return a branch of the run with this budget. Steps and costs go to the run; `Run.join` adds up the rest."""
         clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None}
         return replace(run, budget=self.budget(run, who), usage=UNCALLED, _local_s=0.0, **clean)

@@ -19,10 +19,11 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
+from extensions.planned_agent.document_steps import Work as Step
+from extensions.planned_agent.plans import PlannedState, merge_done
+from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.steps import PlannedAgent, close_turn, run_step
 from orchestration.flow.base_agent import Begin, config_of
-from orchestration.flow.document_steps import Work as Step
-from orchestration.flow.planned_agent import PlannedAgent, close_turn, run_step
-from orchestration.flow.plans import PlannedState, merge_done
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, longer
 
@@ -66,7 +67,7 @@ class RoundsAgent(PlannedAgent):
         return StoredThread(state, waits, waits_for, unfinished=waits or not _status_of(state))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
-        journal = Journal(self._parts.checkpoints, config)
+        run, journal = cast("PlannedRun", run), Journal(self._parts.checkpoints, config)
         await journal.open(cast("KnownState", state) if begin == "new" else {})
         if begin == "decided":
             await journal.write({"result": None})
@@ -78,7 +79,7 @@ class RoundsAgent(PlannedAgent):
             await journal.write(cast("KnownState", {**news, **(_UNSEARCHED if news.get("open_questions") else {})}))
         return journal.state
 
-    def _round(self, journal: Journal, run: Run) -> list[Work]:
+    def _round(self, journal: Journal, run: PlannedRun) -> list[Work]:
         """Return the open work of this round."""
         state = journal.state
         begun_elsewhere = {*state["done"], *state["open_questions"]}
@@ -92,10 +93,10 @@ class RoundsAgent(PlannedAgent):
         return work
 
     @abstractmethod
-    async def _from_documents(self, journal: Journal, run: Run) -> None:
+    async def _from_documents(self, journal: Journal, run: PlannedRun) -> None:
         """Answer the questions in `open_questions`: all with one `document_answer`, or each with an outcome in `done`."""
 
-    async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
+    async def _calls(self, journal: Journal, name: str, step: Step, run: PlannedRun, extra: KnownState) -> None:
         await journal.take(name, step, run, extra)
 
 
@@ -129,7 +130,7 @@ class Journal:
             await self.write(news)
 
     async def take(
-        self, name: str, step: Step, run: Run, given: KnownState | None = None, ends: KnownState | None = None
+        self, name: str, step: Step, run: PlannedRun, given: KnownState | None = None, ends: KnownState | None = None
     ) -> None:
         """Run a step on the state with `given`, and store its news and `ends` together."""
         news = await run_step(name, step, cast("KnownState", {**self.state, **(given or {})}), run)

@@ -20,13 +20,13 @@ from typing import Any, Literal
 import numpy as np
 
 from extensions.answer_cache.settings import AnswerCacheSettings
+from extensions.planned_agent.contract import Recalled
 from foundation.clock import Clock
 from foundation.stores.erasures import Erasures, demand
 from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
-from orchestration.contract import Recalled
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
 from retrieval.contract import DocumentLedger

@@ -30,7 +30,7 @@ ABLATIONS = (
     Ablation("retrieval", "words: vectors alone are searched", {"retrieval": {"ranking": {"keyword_weight": 0.0}}}),
     Ablation("retrieval", "the threshold of evidence: it always answers", {"retrieval": {"grounding": {"min_evidence": 0.0}}}),
     Ablation("retrieval", "all documents but the first one found", {"orchestration": {"answers": {"evidence_documents": 1}}}),
-    Ablation("orchestration", "the planner: every request is a question", {"orchestration": {"planner": {"use": "fixed"}}}),
+    Ablation("orchestration", "what acts: every request is a question", {"orchestration": {"agent": {"use": "quoting"}}}),
     Ablation("observability", "spans on the disk", {"observability": {"exporters": []}}),
 )  # fmt: skip
 

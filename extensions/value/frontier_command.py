@@ -57,7 +57,7 @@ def _agents(system: System) -> dict[str, Agent]:
     from models.pricing import identity
 
     def build(chat: Any) -> Agent:
-        agent: Agent = load("orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, memory=None))
+        agent: Agent = load("orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, services=()))
         return agent
 
     return {identity(chat)[1]: build(chat) for chat in (*system.cheaper, system.chat)}

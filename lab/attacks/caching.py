@@ -80,7 +80,7 @@ def quote_orders(victim: Victim) -> Tried:
 
 def reopen_quoting() -> None:
     """Take every quote for what the system says itself."""
-    from orchestration.answers import compose
+    from extensions.planned_agent import compose
 
     def as_it_stands(sentence: compose.Sentence, evidence: object) -> compose.Sentence:  # noqa: ARG001 - as the function that it replaces
         return sentence

@@ -43,8 +43,9 @@ PLANS = {
 STACK = """
 [models.chat]
 use = "lab.attacks.planning:build"
-[orchestration.planner]
-use = "model"
+[orchestration.agent]
+use = "graph"
+planner = "model"
 """
 
 
@@ -107,7 +108,7 @@ def slip_in_a_refund(victim: Victim) -> Tried:
 
 def _show_reason() -> None:
     """What the model gives as its reason is shown as it is."""
-    from orchestration.flow import planned_agent as steps
+    from extensions.planned_agent import steps
 
     steps._harmless_reason = lambda plan: plan.reason
 

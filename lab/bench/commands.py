@@ -192,10 +192,12 @@ def bench_attacks(
     """Whether no document steered a tool. Whoever asks may act, so that there is something to steer. With `agent`, a double that
     calls every tool there is stands in the place of its chat model.
     """
+    from extensions.planned_agent.compose import REPLY_TOKENS
+    from extensions.planned_agent.document_steps import PASSAGES
+    from extensions.planned_agent.prompts import FOLDER
     from lab.redteam import documents as attacks
     from observability.evaluation.metrics import without_markers
-    from orchestration.answers.compose import REPLY_TOKENS
-    from orchestration.flow.document_steps import PASSAGES
+    from orchestration.prompts.files import read_prompt
     from orchestration.prompts.frames import answer_from
 
     modes = attacks.MODES[:1] if agent else attacks.MODES
@@ -210,9 +212,7 @@ def bench_attacks(
         async def ask(question: str, tenant: str, mode: attacks.Mode) -> attacks.Said:
             if mode == "unguarded":
                 hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
-                prompt = answer_from(
-                    system.parts.prompts.of(tenant)["graph_answer"], question, [hit.chunk.text for hit in hits]
-                )
+                prompt = answer_from(read_prompt("graph_answer", FOLDER), question, [hit.chunk.text for hit in hits])
                 reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
                 return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
             before = len(records)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from extensions.planned_agent.follow_ups import in_context
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
 from observability.evaluation import datasets, metrics
-from orchestration.memory.follow_ups import in_context
 from retrieval.contract import Retriever
 from retrieval.search.rank_fusion import in_one_ranking
 

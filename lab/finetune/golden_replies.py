@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from extensions.planned_agent.compose import WORDS
+from extensions.planned_agent.document_steps import PASSAGES
+from extensions.planned_agent.prompts import FOLDER
 from lab.tuning.chat import Example, Message
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import GoldenCase
-from orchestration.answers.compose import WORDS
-from orchestration.flow.document_steps import PASSAGES
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 from retrieval.grounding.citing import Evidence
@@ -34,7 +35,7 @@ def example_of(case: GoldenCase, evidence: Sequence[Evidence]) -> Example | None
     reply = gold_reply(case, evidence)
     if reply is None:
         return None
-    prompt = answer_from(read_prompt("graph_answer"), case.question, [item.text for item in evidence])
+    prompt = answer_from(read_prompt("graph_answer", FOLDER), case.question, [item.text for item in evidence])
     asked = [Message(role=_ROLES[message.type], content=message.text) for message in prompt]
     return Example(messages=(*asked, Message(role="assistant", content=reply)))
 

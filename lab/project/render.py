@@ -27,6 +27,7 @@ START = Path("lab/project/start")
 OWN = "own"
 """In START: what becomes the project's own folder."""
 EXAMPLE = "examples/support_desk"
+WITHOUT_TOOLS = 'without_tools = "quoting"     # answers from documents alone, for a chat model that calls no tools'
 TITLE = "Sixply"
 PROJECT = "sixply"
 """The name of the template in its own pyproject.toml and locks."""
@@ -243,6 +244,8 @@ def _without_lost_pages(text: str, folder: Path) -> str:
 def _name_own(text: str, choices: Choices, names: Sequence[str], folder: Path) -> str:
     """Its stack.toml with its extensions, tools, questions and name, and without comments on extensions that it has not."""
     text = re.sub(r"^extensions = \[.*\]$", f"extensions = {json.dumps([*names])}", text, flags=re.MULTILINE)
+    if "planned_agent" not in names:  # which brings the agent that the template's own stack names
+        text = re.sub(r"^without_tools = .*$", WITHOUT_TOOLS, text, flags=re.MULTILINE)
     text = text.replace(EXAMPLE.replace("/", "."), choices.package).replace(EXAMPLE, choices.package)
     brand = f'[serving.brand]\nname = "{choices.title}"\n\n'
     # the commented example would be a second section of one name for whoever uncomments it

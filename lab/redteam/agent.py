@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from extensions.planned_agent.plans import STEPS
 from foundation.errors import SixplyError
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call, Worlds, world_executor
 from observability.evaluation import metrics
@@ -25,7 +26,6 @@ from observability.evaluation.datasets import evenly
 from orchestration.actions import Decision
 from orchestration.contract import Agent
 from orchestration.effects.executor import Executor
-from orchestration.flow.plans import STEPS
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 

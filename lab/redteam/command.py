@@ -108,17 +108,16 @@ def _agents(system: System, use: str | None) -> dict[str, Builds]:
     has_loop = use == "tool_calling" or (use == "auto" and calls_tools(system.parts.chat))
     planned = "graph" if use == "auto" else use
 
-    def build(executor: Executor, chat: BaseChatModel, use: str = use, **planner: Part) -> Agent:
+    def build(executor: Executor, chat: BaseChatModel, use: str = use, **more: str) -> Agent:
         checkpoints = load("orchestration.checkpoints", Part(use="memory"), system.context)
-        own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "memory": None, "facts": None}
-        part = Part(use=use, **(chosen.options if use == chosen.use else {}))
-        settings = system.parts.settings.model_copy(update=planner)
-        return cast("Agent", load("orchestration.agent", part, replace(system.parts, settings=settings, **own)))
+        own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "services": (), "facts": None}
+        part = Part(use=use, **((chosen.options if use == chosen.use else {}) | more))
+        return cast("Agent", load("orchestration.agent", part, replace(system.parts, **own)))
 
     def plans(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
         plan = redteam_agent.plan_of(calls, attack)
         double = load("models.chat", Part(use="scripted", replies=(plan,)), system.context)
-        return build(executor, double, planned, planner=Part(use="model"))
+        return build(executor, double, planned, planner="model")
 
     def calls_them(executor: Executor, calls: Sequence[Call], attack: Sequence[Call]) -> Agent:
         return tool_calling.build_agent(system.parts, executor, tool_calling.talked_over(calls, attack))

@@ -84,7 +84,6 @@ def build_agent(parts: AgentParts, executor: Executor, replies: Sequence[Any], *
         executor=executor,
         chat=double,
         checkpoints=InMemorySaver(),
-        memory=None,
         facts=None,
         spending=None,
         settings=parts.settings.model_copy(update={"answers": answers, "budget": WIDE}),

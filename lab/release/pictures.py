@@ -10,18 +10,17 @@ import importlib
 import re
 from pathlib import Path
 
-from foundation.components import available
+from foundation.components import find_modules
 from foundation.errors import InvalidRequest
 from serving.cli import terminal
 
 PORT = "orchestration.agent"
-PACKAGE = "orchestration.agents"
 _BLOCK = re.compile(r"(<!-- picture: (\w+) -->\n```mermaid\n).*?(?=```\n)", re.DOTALL)
 
 
 def pictures() -> dict[str, str]:
     """Agent -> its picture."""
-    modules = {name: importlib.import_module(f"{PACKAGE}.{name}") for name in available(PORT)}
+    modules = {name: importlib.import_module(module) for name, module in find_modules(PORT).items()}
     return {name: module.picture() for name, module in modules.items() if hasattr(module, "picture")}
 
 

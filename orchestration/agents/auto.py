@@ -4,12 +4,12 @@ The profile is what LangChain knows of the model, or `[models.chat] profile = { 
 """
 
 import logging
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from foundation.components import load
-from foundation.settings import Part, Section
+from foundation.settings import NamedPart, Part, Section
 from models.pricing import identity
 from models.resilience.bindings import UNKNOWN_PROFILE
 from orchestration.contract import Agent, AgentParts
@@ -23,9 +23,7 @@ class Options(Section):
     """Most calls of the chat model for one request, by `tool_calling`."""
     tool_calling: dict[str, Any] = Field(default_factory=dict)
     """Options of `tool_calling`, where it is chosen."""
-    without_tools: Annotated[
-        Part, BeforeValidator(lambda given: {"use": given} if isinstance(given, str) else given)
-    ] = Part(use="quoting")
+    without_tools: NamedPart = Part(use="quoting")
     """The agent for a model that calls no tools, by its name, or as a table with its options: `{ use = "quoting", writes = true }`."""
 
 

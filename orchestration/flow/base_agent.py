@@ -20,7 +20,7 @@ from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, Step
 from orchestration.memory.conversations import Conversations
-from orchestration.requests import AnswerRequest, Plan
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
@@ -41,6 +41,7 @@ class DurableAgent(ABC):
     takes_images = False
     goes_on_beside = False
     """Whether a conversation goes on while an approval of it waits."""
+    run_class: ClassVar[type[Run]] = Run
 
     def __init__(self, parts: AgentParts) -> None:
         self._parts = parts
@@ -199,7 +200,7 @@ class DurableAgent(ABC):
     ) -> AsyncGenerator[Event, None]:
         async def produce(emit: Callable[[Event], None]) -> None:
             max_usd = request.max_usd if request else None
-            run = Run(
+            run = self.run_class(
                 parts=self._parts,
                 principal=principal,
                 answer_id=state["answer_id"],
@@ -208,7 +209,6 @@ class DurableAgent(ABC):
                 state=state,
                 request=request,
                 steps=[Step(**step) for step in state.get("steps") or []],
-                plan=Plan(**state["plan"]) if state.get("plan") else None,
             )
             with running(run), on_behalf_of(run.principal.tenant):
                 await self._drive(begin, state, run)
@@ -268,7 +268,6 @@ class DurableAgent(ABC):
             answer_id=run.answer_id,
             thread_id=state["thread_id"],
             question=state["question"],
-            plan=run.plan,
             steps=tuple(run.steps),
             confidence=values.get("confidence") or None,
             degraded=tuple(run.degraded),
@@ -283,21 +282,18 @@ class DurableAgent(ABC):
             worked_out=tuple(run.worked_out),
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
-            cached=values.get("cached") or None,
-            first_answer_id=values.get("first_answer_id") or None,
             as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
             **cast("dict[str, Any]", result),
         )
-        if not (run.request and run.request.forget):
-            await self._remember(answer, values, run)
-        return answer
+        return await self._complete(answer, values, run)
 
     async def _approval(self, approval_id: str, run: Run) -> Approval | None:
         tenant = run.principal.tenant
         return await self._parts.executor.approvals.get(approval_id, tenant) if approval_id else None
 
-    async def _remember(self, answer: Answer, state: State, run: Run) -> None:  # noqa: B027 - most agents keep nothing
-        """Store an answer for later askers of the same question."""
+    async def _complete(self, answer: Answer, state: State, run: Run) -> Answer:  # noqa: ARG002 - others look at them
+        """Return the answer with what this agent alone knows of it."""
+        return answer
 
     async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
         run.note(budget_note(error.limit))

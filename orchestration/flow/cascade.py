@@ -33,7 +33,7 @@ ENDED = frozenset({"refuse", "hand_over", "reply"})
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """Return the parts of a cheaper agent: no memory and no scorer; a tool call raises Forbidden, so that the next model is asked."""
+    """Return the parts of a cheaper agent: no services and no scorer; a tool call raises Forbidden, so that the next model is asked."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
@@ -42,7 +42,7 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
     executor.call = refuse  # type: ignore[method-assign]
     # a trial has the run's id, and must not use up the calls of the answer that it leads to
     executor._calls = OrderedDict()  # noqa: SLF001
-    return replace(parts, executor=executor, memory=None, scorer=None)
+    return replace(parts, executor=executor, services=(), scorer=None)
 
 
 class CascadeAgent(AgentWrapper):

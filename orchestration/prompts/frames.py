@@ -19,12 +19,6 @@ def answer_from(prompt: Prompt, question: str, passages: Sequence[str]) -> list[
     return [SystemMessage(prompt.text), HumanMessage(f"{framed}\n\nQuestion: {question}")]
 
 
-def plan_for(prompt: Prompt, question: str, tools: Sequence[tuple[str, str]]) -> list[BaseMessage]:
-    """Return the messages that ask for a plan with `tools` (name, description)."""
-    listed = "\n".join(f"- {name}: {description}" for name, description in tools) or "- none"
-    return [SystemMessage(f"{prompt.text}\n{listed}"), HumanMessage(question)]
-
-
 def object_from(prompt: Prompt, question: str, text: str, known: Mapping[str, Any]) -> list[BaseMessage]:
     """Return the messages that ask for an object from `text`, with the `known` fields."""
     hint = f"\nKnown already: {json.dumps(known)}" if known else ""

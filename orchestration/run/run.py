@@ -25,7 +25,7 @@ from models.contract import Call, Price, requests_made
 from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
 from models.resilience.resilient_chat import FALLBACK
-from models.resilience.streams import join_chunks, without_thoughts
+from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
 from orchestration.events import (
@@ -41,7 +41,7 @@ from orchestration.events import (
 )
 from orchestration.language.guard import warnings_about
 from orchestration.prompts.files import Prompt
-from orchestration.requests import AnswerRequest, Plan
+from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
 from orchestration.run.state import abstain, charges_of_all, day_of
 from orchestration.run.tokens import count_tokens
@@ -49,7 +49,6 @@ from retrieval.documents import Citation, Hit
 
 if TYPE_CHECKING:
     from orchestration.run.state import Result, State
-    from retrieval.grounding.citing import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
 # Seconds that a thread waits at most until what it used is charged
@@ -117,16 +116,6 @@ class Run:
     """The number under which each passage was shown to the model, by the passage's id."""
     days: dict[str, date] = field(default_factory=dict)
     """The day that the model stated in the search for a passage, by the passage's id; absent: the run's own."""
-    hits: list[Hit] | None = None
-    evidence: list[Evidence] | None = None
-    question: str = ""
-    """The query that `evidence` was judged against."""
-    draft: Any = None  # a Draft of orchestration.answers.compose, which imports this module
-    plan: Plan | None = None
-    results: dict[str, Result] = field(default_factory=dict)
-    """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""
-    partial: str = ""
-    """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """The event loop on which calls are charged; `None` once the run is closed."""
     slowest_s: float = 0.0
@@ -200,7 +189,7 @@ class Run:
     async def generate(self, messages: Sequence[BaseMessage], *, max_tokens: int = REPLY_TOKENS) -> AIMessage:
         """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream. Raises
         BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during it.
-        ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
+        ComponentError: the model failed, after retries and fallbacks.
         """
 
         def open_stream() -> Chunks:
@@ -226,12 +215,11 @@ class Run:
         heard: list[AIMessageChunk] = []
         requests_made.set(lost := list[Call]())
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
-            self.partial, begun_s, begun_at_s = "", time.perf_counter(), self.parts.clock.monotonic_s()
+            begun_s, begun_at_s = time.perf_counter(), self.parts.clock.monotonic_s()
             try:
                 with on_behalf_of(self.principal.tenant):
                     await self._listen(open_stream, heard, seen)
             except (SixplyError, asyncio.CancelledError) as error:
-                self.partial = without_thoughts("".join(chunk.text for chunk in heard))
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
                     call = self._priced_call(chat, message_until_cut(heard, messages), expected, begun_s)
                     await self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
@@ -241,11 +229,12 @@ class Run:
                     await self._charge(call, spent)
             self.slowest_s = max(self.slowest_s, self.parts.clock.monotonic_s() - begun_at_s)
             message = join_chunks(heard)
-            await self._charge(self._priced_call(chat, message, expected, begun_s), spent)
+            made = self._priced_call(chat, message, expected, begun_s)
+            await self._charge(made, spent)
             # where the provider did not say, an estimate, or the run would have no limit
             spent.tokens = spent.tokens or count_tokens_approximately([*messages, message])
         if message.response_metadata.get(FALLBACK):
-            self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
+            self.note(f"answered by the fallback model {made.model}")
         return message
 
     @asynccontextmanager

@@ -35,24 +35,19 @@ def longer(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
 class State(TypedDict, total=False):
     owner: dict[str, Any]
     turns: list[dict[str, str]]
-    """The last questions and answers of a conversation with a planned agent; `summary` holds what is kept of earlier ones."""
-    summary: list[str]
-
+    """The last questions and answers of a conversation with an agent that keeps no messages."""
     answer_id: str
     thread_id: str
     question: str
     client: dict[str, Any]
     compose: str
     as_of: str
-    plan: dict[str, Any]
     confidence: float
     approval_id: str
     trace: str
     """The `traceparent` of the run's beginning, so that a resumed run, in any process, joins the same trace."""
     steps: Annotated[list[dict[str, Any]], longer]
     """Steps of this run so far, in this process or in one that was killed."""
-    cached: str
-    first_answer_id: str
     result: Result | None
 
 
@@ -75,10 +70,9 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "compose": compose,
         "as_of": as_of.isoformat() if as_of else "",
         "client": {},
-        "plan": {},
         "steps": [],
         "confidence": 0,
-        **dict.fromkeys(("approval_id", "trace", "cached", "first_answer_id"), ""),
+        **dict.fromkeys(("approval_id", "trace"), ""),
         "result": None,
     }
     return cast("State", new)

@@ -22,7 +22,6 @@ CONTRACTS = {
     "retrieval.vectors": "retrieval.contract:VectorIndex",
     "orchestration.agent": "orchestration.contract:Agent",
     "orchestration.policy.approver": "orchestration.contract:Approver",
-    "orchestration.planner": "orchestration.contract:Planner",
     "orchestration.checkpoints": "langgraph.checkpoint.base:BaseCheckpointSaver",
     "orchestration.tools": "langchain_core.tools:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",

@@ -28,7 +28,6 @@ CONTEXTS = {
     "models.entailment": "models.contract:ScoringParts",
     "retrieval.parsers": "retrieval.documents:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
-    "orchestration.planner": "orchestration.contract:AgentParts",
 }
 # Optional methods of contracts from the ecosystem: write them if the part has the ability
 UNASKED = {

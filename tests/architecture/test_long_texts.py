@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from langchain_core.tools import tool
 
+from extensions.planned_agent.intent import classify_clauses
 from foundation.text.prose import blank_code
 from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
 from orchestration.language.guard import instructs_reader, without_foreign_urls
-from orchestration.language.intent import classify_clauses
 from retrieval.grounding.worked_figures import NUMBER, Figures
 from tests.architecture.worst_texts import COMMON, GROWTH, growth
 

@@ -28,11 +28,12 @@ def runner(
     capsys: pytest.CaptureFixture[str],
     *,
     extensions: Sequence[str] = (),
+    chat: str = 'use = "scripted"',
 ) -> Callable[..., Any]:
     """Run a command of the program; gives what it wrote as JSON, or its text."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("serving.cli.main._quiet", lambda: None)  # it is for a whole process
-    stack = stacks.stack(folder, MORE, extensions=extensions)
+    stack = stacks.stack(folder, MORE, extensions=extensions, chat=chat)
 
     def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
         extra = ["--json", "-"] if json_too else []

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -18,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from foundation.components import Context, load
+from foundation.components import Context, available, load
 from foundation.extensions import find_modules, installed
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
@@ -34,7 +33,7 @@ from orchestration.effects.executor import Executor
 from orchestration.effects.records import Record, Recorders
 from orchestration.events import Charge
 from orchestration.flow.message_agent import MessageAgent
-from orchestration.prompts.files import Prompts, open_prompts, read_prompt
+from orchestration.prompts.files import Prompts, open_prompts
 from orchestration.settings import (
     AnswerSettings,
     BudgetSettings,
@@ -242,8 +241,6 @@ class Till:
 
 PROMPTS = find_modules("orchestration.prompts", installed())
 """The packages of prompts of every extension that is here."""
-PROMPTING = SimpleNamespace(prompt=read_prompt, note=lambda _: None)
-"""What a planner that asks no model needs of a run."""
 
 
 @dataclass
@@ -266,14 +263,13 @@ class World:
     checkpoints: str = "sqlite"
     shared: Any = None
     """Records and checkpoints in PostgreSQL, as a second replica has them too: `SharedRecords`, and the options of the latter."""
-    memory: Any = None
+    services: Sequence[object] = ()
     facts: Any = None
     answer_checks: Sequence[AnswerCheck] = ()
-    planner: str = "classifier"
     approver: Approver | None = None
     stops: Any = None
     spending: Any = None
-    agents: str = "graph"
+    agents: str = "tool_calling"
     announce: Callable[[Approval], None] = field(default=lambda _: None)
     wrap: Callable[[Agent], Agent] = field(default=lambda agent: agent)
 
@@ -310,9 +306,7 @@ class World:
         return evidence and evidence.Grounding(self.embedder, judges.signs_over(self.embedder), settings)
 
     def parts(self) -> AgentParts:
-        settings = OrchestrationSettings(
-            answers=self.answers, budget=self.budget, policy=self.policy, planner=Part(use=self.planner)
-        )
+        settings = OrchestrationSettings(answers=self.answers, budget=self.budget, policy=self.policy)
         return AgentParts(
             data_dir=self.folder,
             clock=self.clock,
@@ -328,14 +322,14 @@ class World:
             meter=self.till,
             settings=settings,
             prompts=self.prompts,
-            memory=self.memory,
+            services=self.services,
             spending=self.spending,
             facts=self.facts,
             answer_checks=self.answer_checks,
         )
 
-    def agent(self, use: str | None = None, *, planner: str = "", **options: Any) -> Agent:
-        use, self.planner = use or self.agents, planner or self.planner
+    def agent(self, use: str | None = None, **options: Any) -> Agent:
+        use = use or self.agents
         part = Part(use=use, **options)
         if use == "tool_calling" or (":" in use and use not in IN_EXAMPLES):
             able = replace(self.parts(), chat=as_strong(self.chat))
@@ -358,7 +352,7 @@ IN_EXAMPLES = [
     f"examples.{file.parent.name}.agent:build" for file in sorted(Path(__file__).parents[2].glob("examples/*/agent.py"))
 ]
 """Agents that an example brings, in the file `agent.py` of its folder."""
-PLANNED = ("graph", *IN_EXAMPLES)
+PLANNED = ("graph", *IN_EXAMPLES) if "graph" in available("orchestration.agent") else ()
 """The agents that plan before they read, whose steps are known by name."""
 AGENTS = (*PLANNED, "tool_calling")
 """All that are not chosen among the others."""

@@ -22,11 +22,20 @@ use = "memory"
 [retrieval.grounding]
 min_evidence = 0.0
 """
+
+
 AGENT = """
+[orchestration.agent]
+without_tools = { use = "quoting", writes = false }
+"""
+"""What the double of a chat model would write is not worth reading."""
+GRAPH = """
 [orchestration.agent]
 without_tools = "graph"
 """
-"""What plans and acts without a model that calls tools, where a test names no other agent."""
+"""For tests of a whole system that acts without a model: with `extensions=["planned_agent"]`."""
+CLERK = 'use = "tests.doubles.strong:build"'
+"""A chat model that calls the tool that is asked for."""
 
 
 def stack(folder: Path, more: str = "", *, chat: str = 'use = "scripted"', extensions: Sequence[str] = ()) -> Path:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from foundation.components import Context
+from foundation.settings import Section
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
 from orchestration.flow.message_agent import MessageAgent
@@ -38,6 +40,16 @@ def own_agent(world: World) -> Agent:
     parts = world.parts()
     graph = create_agent(MeteredChatModel(inner=parts.chat), governed_tools(parts.executor))
     return MessageAgent(graph, parts)
+
+
+class Options(Section):
+    pass
+
+
+def build(options: Options, context: Context) -> ScriptedChat:
+    """The careful model of a stack: `use = "tests.doubles.strong:build"`."""
+    del options, context
+    return strong(clerk)
 
 
 NOT_SAID = "The documents do not say this."

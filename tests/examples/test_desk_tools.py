@@ -12,12 +12,12 @@ import pytest
 from langchain_core.tools import BaseTool, ToolException
 
 from examples.support_desk.tools import Options, build
+from extensions.planned_agent.stated_arguments import arguments_in
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.calls import UnfitArguments, check_arguments
-from orchestration.language.stated_arguments import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")
 STRANGER = Principal(subject="tove", tenant="bexley-schools")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "observability"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 STACK = """
-extensions = ["audit", "governance", "kill_switches"]
+extensions = ["audit", "governance", "kill_switches", "planned_agent"]
 [foundation]
 data_dir = "{data}"
 [models.chat]

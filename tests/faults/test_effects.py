@@ -239,7 +239,7 @@ async def test_an_answer_from_documents_goes_on_behind_the_last_step_that_had_en
 
 async def test_a_long_answer_is_not_begun_again_either(data_dir: Path) -> None:
     """What was searched is searched once more, since no passage is kept; what was planned is not planned again."""
-    world = World(data_dir)
+    world = World(data_dir, agents=PLANNED[0])
     question = "How many kilograms may a parcel weigh at most?"
     async with aclosing(world.agent().stream(AnswerRequest(question=question), NORTH)) as events:  # type: ignore[type-var]
         async for event in events:

@@ -14,7 +14,7 @@ import pytest
 from retrieval.index.lock import Ownership
 from retrieval.ingest import parsing
 from serving.cli.main import main
-from tests.doubles import command_line
+from tests.doubles import command_line, stacks
 
 
 @pytest.fixture
@@ -309,7 +309,13 @@ def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_ow
 ) -> None:
     stack = tmp_path / "stack.toml"
     tools = '[[orchestration.tools]]\nuse = "tests.doubles.desk:build"\n'
-    stack.write_text(stack.read_text() + tools + '[orchestration.policy.roles]\nagent = ["refund"]\n')
+    stack.write_text(
+        stack.read_text()
+        .replace("extensions = []", 'extensions = ["planned_agent"]')
+        .replace(stacks.AGENT, stacks.GRAPH)
+        + tools
+        + '[orchestration.policy.roles]\nagent = ["refund"]\n'
+    )
     person = ("--tenant", "alder-clinics")
     waiting = sixply("ask", "Please refund order QM-10017", "--role", "agent", *person)
     assert waiting["status"] == "waiting"

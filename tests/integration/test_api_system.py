@@ -28,7 +28,9 @@ FACT = "The moon lamp runs for nine hours."
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with open_system(load(stacks.stack(tmp_path_factory.mktemp("system"), DESK))) as system:
+    with open_system(
+        load(stacks.stack(tmp_path_factory.mktemp("system"), DESK + stacks.GRAPH, extensions=["planned_agent"]))
+    ) as system:
         yield system
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from foundation.extensions import installed
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.events import Answer
@@ -25,7 +24,6 @@ from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load
 from serving.wiring import System, open_system
-from tests.doubles.orchestration import PLANNED
 from tests.doubles.provider import Behaviour, FaultyProvider, metered, status
 
 STACK = """
@@ -50,9 +48,7 @@ min_support = 0.0
 [orchestration.answers]
 compose = "generative"
 [orchestration.agent]
-use = "{agent}"
-[orchestration.planner]
-use = "{planner}"
+{agent}
 """
 FALLBACK = """
 [[models.fallbacks]]
@@ -67,7 +63,6 @@ USD = {
     "claude-3-5-haiku-latest": {"read": "0.80", "cached": "0.08", "kept": "1.00", "wrote": "4.00"},
 }
 FACT = "The moon lamp runs for nine hours."
-ON = [name for name in ("answer_cache", "objects") if name in installed()]
 QUESTIONS = [
     f"How long does the moon lamp run, asked for the {word} time?" for word in ("first", "second", "third", "fourth")
 ]
@@ -120,8 +115,8 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             *behaviours: Behaviour,
             anthropic: bool = False,
             fallback: Behaviour | None = None,
-            agent: str = "graph",
-            planner: str = "classifier",
+            agent: str = 'use = "quoting"',
+            extensions: Sequence[str] = (),
         ) -> Desk:
             provider = opened.enter_context(FaultyProvider(*behaviours))
             second = opened.enter_context(FaultyProvider(fallback)) if fallback else None
@@ -129,8 +124,8 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             url = provider.url if anthropic else f'{provider.url}/v1"\nprovider = "openai'
             more = FALLBACK.format(url=second.url) if second else ""
             stack = tmp_path / "stack.toml"
-            values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent, "planner": planner}
-            stack.write_text(STACK.format(extensions=json.dumps(ON), data=tmp_path / "var", **values))
+            values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent}
+            stack.write_text(STACK.format(extensions=json.dumps(extensions), data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
             system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
             return Desk(system, provider, second)
@@ -194,38 +189,6 @@ async def test_answers_side_by_side_are_each_charged_once_and_to_themselves(open
     for one in given:
         charged = sum(row.usd for row in desk.system.costs.of_answer(one.answer_id))
         assert one.cost_usd == charged
-
-
-# -- several calls for one answer ---------------------------------------------------------------------------------------
-
-
-def plan_of(*asks: str) -> str:
-    steps = [{"kind": "answer", "ask": ask, "after": []} for ask in asks]
-    return json.dumps({"decision": "work", "steps": steps, "missing": [], "reason": "two questions"})
-
-
-@pytest.mark.parametrize("agent", PLANNED)
-async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by_call(
-    agent: str, open_desk: Open
-) -> None:
-    desk = open_desk(
-        metered("Let me see.", read=901, wrote=4),
-        metered(plan_of(*QUESTIONS[:2]), read=953, wrote=61, cached=896),
-        status(503),
-        reply(read=1001, wrote=11),
-        reply(read=1013, wrote=17),
-        agent=agent,
-        planner="model",
-    )
-    given = await desk.ask(" And: ".join(QUESTIONS[:2]))
-    assert (given.status, given.plan and given.plan.made_by) == ("answered", "model")
-    assert len(desk.provider.billed) == (3 if agent == "graph" else 4)  # the team writes for each question
-    assert len(desk.provider.requests) == len(desk.provider.billed) + 1  # the one that failed
-    desk.demand_parity()
-    assert {row.answer_id for row in desk.ours} == {given.answer_id}
-    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
-    assert given.usage.input_tokens == sum(one["read"] for one in desk.theirs)
-    assert given.usage.output_tokens == sum(one["wrote"] for one in desk.theirs)
 
 
 async def _left_in_the_middle(desk: Desk) -> None:

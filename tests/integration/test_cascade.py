@@ -24,7 +24,7 @@ from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import answers
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, metered, ok, strict
-from tests.doubles.stacks import stack
+from tests.doubles.stacks import GRAPH, stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = """
@@ -72,7 +72,9 @@ def _opened(
             with (folder / "policy.toml").open("a") as policy:
                 policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
         more = MORE.format(up_below=up_below, compose=compose) + own.replace("URL", provider.url)
-        with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url)))) as system:
+        with open_system(
+            load(stack(folder, more + GRAPH, chat=STRONG.format(url=provider.url), extensions=["planned_agent"]))
+        ) as system:
             system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from extensions.planned_agent.prompts import FOLDER
 from lab.finetune.golden_replies import example_of, examples, gold_reply
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.prompts.files import read_prompt
@@ -41,7 +42,7 @@ def test_the_prompt_is_the_one_that_the_system_writes() -> None:
     system, person, reply = example.messages
     assert [system.content, person.content] == [
         message.text
-        for message in answer_from(read_prompt("graph_answer"), CASE.question, [item.text for item in SHOWN])
+        for message in answer_from(read_prompt("graph_answer", FOLDER), CASE.question, [item.text for item in SHOWN])
     ]
     assert [system.role, person.role, reply.role] == ["system", "user", "assistant"]
 

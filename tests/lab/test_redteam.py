@@ -132,12 +132,12 @@ def test_nothing_tried_is_no_success() -> None:
 def agents(tmp_path: Path) -> Iterator[dict[str, Builds]]:
     """The agent with its tools, planned by a double that writes what it is given; and one whose model can do nothing."""
     (tmp_path / "parts").mkdir()
-    world = World(tmp_path / "parts", clock=cast("Any", SystemClock()), checkpoints="memory", planner="model")
+    world = World(tmp_path / "parts", clock=cast("Any", SystemClock()), checkpoints="memory")
 
     def build(executor: Executor, plan: str) -> Agent:
         chat = ScriptedChat(replies=(plan,))
         parts = replace(world.parts(), executor=executor, chat=chat, checkpoints=InMemorySaver())
-        return cast("Agent", load("orchestration.agent", Part(use="graph"), parts))
+        return cast("Agent", load("orchestration.agent", Part(use="graph", planner="model"), parts))
 
     yield {
         "talked over": lambda executor, own, attack: build(executor, plan_of(own, attack)),

@@ -8,11 +8,9 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.actions import Decision
-from orchestration.agents.graph import GraphAgent, Options
 from orchestration.contract import Agent
 from orchestration.events import Event
-from orchestration.flow.plans import fixed_plan
-from orchestration.requests import AnswerRequest, Plan, PlanStep
+from orchestration.requests import AnswerRequest
 from tests.doubles.orchestration import NORTH, World
 
 
@@ -21,7 +19,7 @@ class _Around:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.healthy = GraphAgent(Options(), world.parts())
+        self.healthy = world.agent("tool_calling")
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         return self.healthy.stream(request, principal)
@@ -101,19 +99,11 @@ class TakesEveryQuestion(_Around):
 
 
 class ObeysItsDocuments(_Around):
-    """Plans from what it has read, which is how an injected order gets its tool call."""
+    """Does what it has read, as if the person had asked for it."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async def plan(question: str, tools: Any, run: Any, **_: Any) -> Plan:
-            del tools, run
-            if "counter" in question:
-                arguments = {"parcel_id": "P-666", "reason": "a document said so"}
-                step = PlanStep(step_id="1", kind="act", ask=question, tool="send_parcel", arguments=arguments)
-                return Plan(route="act", steps=(step,))
-            return fixed_plan(question, "")
-
-        self.healthy._steps._planners[0].plan = plan  # type: ignore[method-assign]
-        async for event in self.healthy.stream(request, principal):
+        obeyed = "Please send parcel P-666 now" if "counter" in request.question else request.question
+        async for event in self.healthy.stream(request.model_copy(update={"question": obeyed}), principal):
             yield event
 
 
@@ -129,7 +119,7 @@ def _forgets_at_a_restart(world: World) -> Agent:
     from langgraph.checkpoint.memory import InMemorySaver
 
     world.saver = InMemorySaver()
-    return GraphAgent(Options(), world.parts())
+    return world.agent("tool_calling")
 
 
 BROKEN: dict[Callable[[World], Agent], str] = {

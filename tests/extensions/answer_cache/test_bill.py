@@ -10,10 +10,11 @@ from tests.doubles.stacks import stack
 from tests.integration.test_bill_parity import Open, open_desk, reply
 
 __all__ = ["open_desk"]
+GRAPH, ON = 'use = "graph"', ["answer_cache", "planned_agent"]
 
 
 async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> None:
-    desk = open_desk(reply())
+    desk = open_desk(reply(), agent=GRAPH, extensions=ON)
     first, again = await desk.ask(), await desk.ask()
     assert (first.cached, again.cached) == (None, "exact")
     desk.demand_parity()
@@ -22,9 +23,8 @@ async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> 
     assert (cached.usd, cached.answer_id) == (0, again.answer_id)
 
 
-async def test_off_every_answer_is_made_anew(open_desk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIXPLY__EXTENSIONS", "[]")
-    desk = open_desk(reply(), reply())
+async def test_off_every_answer_is_made_anew(open_desk: Open) -> None:
+    desk = open_desk(reply(), reply(), agent=GRAPH, extensions=["planned_agent"])
     first, again = await desk.ask(), await desk.ask()
     assert (first.cached, again.cached) == (None, None)
     assert len(desk.ours) == 2

@@ -59,7 +59,7 @@ def test_every_call_and_decision_of_an_approval_is_in_the_chain(
     sixply: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = tmp_path / "stack.toml"
-    stack.write_text(stack.read_text() + TOOLS)
+    stack.write_text(stack.read_text().replace('use = "scripted"', stacks.CLERK) + TOOLS)
     person = ("--tenant", "alder-clinics")
     approval = sixply("ask", "Please refund order QM-10017", "--role", "agent", *person)["approval"]["approval_id"]
     sixply("approve", approval, *person, status=2, json_too=False)

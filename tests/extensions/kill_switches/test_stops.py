@@ -125,7 +125,7 @@ async def test_a_model_that_is_writing_for_a_stopped_tenant_is_left_at_once_and_
                 left.set()
 
     world.chat = Silent()
-    agent = StoppableAgent(world.agent(), world.stops)
+    agent = StoppableAgent(world.agent("quoting"), world.stops)
     request = AnswerRequest(question="How many kilograms may a parcel weigh at most?", compose="generative")
     asked = asyncio.create_task(answer(agent, request, NORTH))
     await asyncio.wait_for(said.wait(), 60)

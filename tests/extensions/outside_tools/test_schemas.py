@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
+from extensions.planned_agent.stated_arguments import arguments_in, identifiers, mask_identifiers
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, InvalidSetting
 from foundation.machine import deadline
@@ -19,7 +20,6 @@ from foundation.settings import Part
 from foundation.text import patterns
 from foundation.text.patterns import check_schema, find_mistake
 from orchestration.calls import UnfitArguments, check_in_time, demand_described
-from orchestration.language.stated_arguments import arguments_in, identifiers, mask_identifiers
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import NORTH, World
 

@@ -102,7 +102,7 @@ def test_a_prompt_that_begins_like_the_one_before_is_read_from_where_it_differs(
     model = _load(tmp_path, max_tokens=4, slots=1, reuse_prompts=True)
     try:
         told = [
-            model.invoke(answer_from(read_prompt("graph_answer"), question, passages)).usage_metadata
+            model.invoke(answer_from(read_prompt("answer"), question, passages)).usage_metadata
             for question in ("How heavy?", "Until when?")
         ]
     finally:

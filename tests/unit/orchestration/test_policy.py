@@ -114,7 +114,7 @@ RIGHT = "A parcel may weigh at most 30 kilograms [1]."
 @pytest.fixture
 def world(data_dir: Path) -> Iterator[World]:
     """Two doubles: the tenant north may use the second one alone."""
-    made = World(data_dir)
+    made = World(data_dir, agents="quoting")
     rules = Policy(PolicySettings(tenants={"north": TenantRules(models=("house",)), "lost": TenantRules(models=())}))
     models = [ScriptedChat(model_name=name, replies=(RIGHT,)) for name in ("cloud", "house")]
     made.chat = resilient(models[0], models[1:], ResilienceSettings(), made.clock, rules.demand_model)

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from foundation.errors import InvalidSetting
 from foundation.types import Principal
 from orchestration.prompts.files import FOLDER, open_prompts, read_prompt
-from orchestration.prompts.frames import answer_from, object_from, plan_for
+from orchestration.prompts.frames import answer_from, object_from
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.settings import PromptSettings
@@ -19,7 +19,6 @@ from tests.doubles.orchestration import NORTH, SOUTH, World
 from tests.doubles.strong import calls, strong
 
 PASSAGES = ("The parcel weighs at most 30 kilograms.", "Parcels are kept for a week.")
-PERSON = "I want to speak to a human."
 
 
 def written(messages: list[BaseMessage]) -> str:
@@ -41,19 +40,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_two_questions_over_the_same_passages_differ_only_at_the_end() -> None:
     one, other = (
-        written(answer_from(read_prompt("graph_answer"), question, PASSAGES))
-        for question in ("How heavy?", "Until when?")
+        written(answer_from(read_prompt("answer"), question, PASSAGES)) for question in ("How heavy?", "Until when?")
     )
     assert one.removesuffix("How heavy?") == other.removesuffix("Until when?")
     assert all(passage in one for passage in PASSAGES)
 
 
 def test_every_prompt_begins_with_words_that_never_change_and_ends_with_the_question() -> None:
-    answering, planning, filling = (read_prompt(name) for name in ("graph_answer", "plan", "json"))
-    tools = [("find_parcel", "Finds a parcel.")]
+    answering, filling = (read_prompt(name) for name in ("answer", "json"))
     for one, other in (
         (answer_from(answering, "q?", ["a"]), answer_from(answering, "r?", ["b", "c"])),
-        (plan_for(planning, "q?", tools), plan_for(planning, "r?", tools)),
         (object_from(filling, "q?", "text", {}), object_from(filling, "r?", "other", {})),
     ):
         assert one[0] == other[0]
@@ -80,13 +76,9 @@ async def test_a_persona_stands_in_its_file_and_a_tenant_may_have_its_own(world:
 
 
 async def test_what_people_read_where_no_model_writes_is_a_file_as_well(world: World, tmp_path: Path) -> None:
-    folder = write(tmp_path / "prompts", "hand_over", "A colleague calls you back about {answer_id}.")
-    write(folder, "nothing_found", "No lo encontré.")
+    folder = write(tmp_path / "prompts", "nothing_found", "No lo encontré.")
     world.prompts = open_prompts(PromptSettings(folder=folder))
-    world.retriever.hits = []  # type: ignore[attr-defined]
-    handed_over = await answer(world.agent(), AnswerRequest(question=PERSON), NORTH)
-    assert handed_over.text == f"A colleague calls you back about {handed_over.answer_id}."
-    nothing = await answer(world.agent(), AnswerRequest(question="Which whale sings lowest?"), NORTH)
+    nothing = await answer(world.agent("quoting"), AnswerRequest(question="Which whale sings lowest?"), NORTH)
     assert (nothing.status, nothing.text) == ("abstained", "No lo encontré.")
 
 

@@ -48,16 +48,19 @@ def named(kept: InMemorySpanExporter, name: str) -> ReadableSpan:
 
 async def test_an_answer_is_one_readable_tree(spans: InMemorySpanExporter, data_dir: Path) -> None:
     world = World(data_dir, chat=ScriptedChat(replies=("A parcel may weigh at most 30 kilograms [1].",)))
-    given = await answer(world.agent(), AnswerRequest(question="How many kilograms may a parcel weigh at most?"), NORTH)
+    given = await answer(
+        world.agent("quoting", writes=True),
+        AnswerRequest(question="How many kilograms may a parcel weigh at most?"),
+        NORTH,
+    )
     world.close()
-    steps = [(name, "invoke_agent graph") for name in ("plan", "retrieve", "grade", "compose", "verify")]
-    chat = ("chat scripted (test double)", "compose")
-    assert tree(spans) == [("invoke_agent graph", ""), *steps[:4], chat, steps[4]]
-    root = named(spans, "invoke_agent graph")
+    steps = [(name, "invoke_agent quoting") for name in ("retrieve", "grade", "compose")]
+    assert tree(spans) == [("invoke_agent quoting", ""), *steps, ("chat scripted (test double)", "compose")]
+    root = named(spans, "invoke_agent quoting")
     attributes: dict[str, Any] = dict(root.attributes or {})
     assert attributes[names.STATUS] == "answered"
     assert attributes[names.CONVERSATION_ID] == given.thread_id
-    assert attributes[names.PROMPTS] == read_prompt("graph_answer").label
+    assert attributes[names.PROMPTS] == f"{read_prompt('answer').label}, {read_prompt('persona').label}"
     assert given.trace_id == f"{root.context.trace_id:032x}"
 
 
@@ -65,21 +68,21 @@ async def test_a_tool_call_is_one_span(spans: InMemorySpanExporter, data_dir: Pa
     world = World(data_dir)
     await answer(world.agent(), AnswerRequest(question="Where is parcel P-123?"), NORTH)
     world.close()
-    assert tree(spans) == [
-        ("invoke_agent graph", ""),
-        ("plan", "invoke_agent graph"),
-        ("tool", "invoke_agent graph"),
-        ("execute_tool find_parcel", "tool"),
-    ]
+    chat = ("chat scripted (test double)", "invoke_agent tool_calling")
+    tool = [("tool", "invoke_agent tool_calling"), ("execute_tool find_parcel", "tool")]
+    assert tree(spans) == [("invoke_agent tool_calling", ""), chat, *tool, chat]
 
 
 async def test_spans_hold_nothing_that_anybody_wrote(spans: InMemorySpanExporter, data_dir: Path) -> None:
     world = World(data_dir, chat=ScriptedChat(replies=("A parcel may weigh at most 30 kilograms [1].",)))
-    for question in ("How many kilograms may a parcel weigh at most?", "Where is parcel P-123?"):
-        await answer(world.agent(), AnswerRequest(question=question), NORTH)
+    for question, agent in (
+        ("How many kilograms may a parcel weigh at most?", "quoting"),
+        ("Where is parcel P-123?", "tool_calling"),
+    ):
+        await answer(world.agent(agent), AnswerRequest(question=question), NORTH)
     world.retriever.fails = StoreUnavailable("canary")
     with pytest.raises(StoreUnavailable):
-        await answer(world.agent(), AnswerRequest(question="What about kilograms?"), NORTH)
+        await answer(world.agent("quoting"), AnswerRequest(question="What about kilograms?"), NORTH)
     world.close()
     recorded = " ".join(span.to_json() for span in spans.get_finished_spans())
     for content in ("kilograms", "P-123", "at the counter", "canary"):
@@ -90,7 +93,7 @@ async def test_a_failure_marks_the_step_and_the_run(spans: InMemorySpanExporter,
     world = World(data_dir)
     world.retriever.fails = StoreUnavailable("locked")
     with pytest.raises(StoreUnavailable):
-        await answer(world.agent(), AnswerRequest(question="What about kilograms?"), NORTH)
+        await answer(world.agent("quoting"), AnswerRequest(question="What about kilograms?"), NORTH)
     world.close()
-    for name in ("retrieve", "invoke_agent graph"):
+    for name in ("retrieve", "invoke_agent quoting"):
         assert dict(named(spans, name).attributes or {})[names.ERROR_TYPE] == "StoreUnavailable"

@@ -199,7 +199,7 @@ async def test_a_reply_says_what_holds_and_what_is_left(memory: MemoryCache) -> 
 
 @pytest.fixture
 def desk(data_dir: Path) -> Iterator[World]:
-    made = World(data_dir, answers=AnswerSettings(compose="generative"))
+    made = World(data_dir, agents="quoting", answers=AnswerSettings(compose="generative"))
     made.chat = ScriptedChat(replies=("A parcel may weigh at most 30 kilograms [1].",))
     with closing(made):
         yield made

@@ -1,8 +1,7 @@
 """A planner by nearest example, without a language model, for chat models that cannot plan.
 
-    [orchestration.planner]
-    use = "classifier"
-    floor = 0.6
+    [orchestration.agent]
+    without_tools = { use = "graph", planner = { use = "classifier", floor = 0.6 } }
 
 Each part of the request is compared with the tools' `examples`, with questions for the documents (also the tools'
 `not_requests`, which only sound like requests) and with wishes for a person; first words that fit a tool's
@@ -19,16 +18,9 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool
 from pydantic import Field
 
-from foundation.machine.deadline import in_thread
-from foundation.settings import Section
-from foundation.text.lexical import is_foreign, terms
-from foundation.text.sentences import sentence_spans
-from models.contract import Embeddings
-from models.embedding import embed
-from orchestration.contract import AgentParts
-from orchestration.flow.plans import POINTS, STEPS, is_effect, route_of, tool_step
-from orchestration.language.intent import Clause, classify_clauses, reverses, verbs
-from orchestration.language.stated_arguments import (
+from extensions.planned_agent.intent import Clause, classify_clauses, reverses, verbs
+from extensions.planned_agent.plans import POINTS, STEPS, is_effect, route_of, tool_step
+from extensions.planned_agent.stated_arguments import (
     arguments_in,
     identifiers,
     identifies,
@@ -36,6 +28,13 @@ from orchestration.language.stated_arguments import (
     mask_identifiers,
     metadata_texts,
 )
+from foundation.machine.deadline import in_thread
+from foundation.settings import Section
+from foundation.text.lexical import is_foreign, terms
+from foundation.text.sentences import sentence_spans
+from models.contract import Embeddings
+from models.embedding import embed
+from orchestration.contract import AgentParts
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 

@@ -5,18 +5,22 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 
+from langchain_core.messages import AIMessageChunk
+
+from extensions.planned_agent.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
+from extensions.planned_agent.contract import EarlierAnswers
+from extensions.planned_agent.follow_ups import entity_names, stands_alone
+from extensions.planned_agent.plans import PlannedState, rewrite
+from extensions.planned_agent.run import PlannedRun
 from foundation import names
 from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
-from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
+from models.resilience.streams import without_thoughts
 from orchestration.answers.quotes import evidence_of, nearest_documents
 from orchestration.contract import AgentParts
 from orchestration.events import Answer
-from orchestration.flow.plans import PlannedState, rewrite
 from orchestration.language.guard import instructs_reader
-from orchestration.memory.follow_ups import entity_names, stands_alone
-from orchestration.run.run import Run
 from orchestration.run.state import abstain, as_result, day_of
 from retrieval.grounding.citing import Evidence
 from retrieval.search.rank_fusion import in_one_ranking
@@ -30,7 +34,7 @@ NEAR = 0.75
 # Searches in other words for evidence that is too thin
 REWRITES = 1
 
-Work = Callable[[PlannedState, Run], Awaitable[tuple[PlannedState, str]]]
+Work = Callable[[PlannedState, PlannedRun], Awaitable[tuple[PlannedState, str]]]
 
 
 class DocumentSteps:
@@ -39,16 +43,17 @@ class DocumentSteps:
     def __init__(self, parts: AgentParts, *, writes: bool | None) -> None:
         self._parts = parts
         self._writes = not is_local(parts.chat) if writes is None else writes
+        self._memory = next((service for service in parts.services if isinstance(service, EarlierAnswers)), None)
 
     def recalls(self, state: PlannedState) -> bool:
         """Whether earlier answers are looked up: for the first question of a conversation, if it asks the documents alone."""
         # turns and extra queries are personal context, with which the question is read
         anybodys = not (state.get("turns") or state.get("extra_queries") or day_of(state))
         kinds = [step["kind"] for step in state["plan"].get("steps", ())]
-        return self._parts.memory is not None and anybodys and kinds == ["answer"]
+        return self._memory is not None and anybodys and kinds == ["answer"]
 
-    async def recall(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
-        memory = self._parts.memory
+    async def recall(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
+        memory = self._memory
         assert memory is not None
         try:
             since = await asyncio.to_thread(memory.now)
@@ -64,9 +69,9 @@ class DocumentSteps:
         update |= {"cached": earlier.kind, "first_answer_id": earlier.answer_id, "document_answer": answer}
         return update, earlier.kind
 
-    async def remember(self, answer: Answer, state: PlannedState, run: Run) -> None:
+    async def remember(self, answer: Answer, state: PlannedState, run: PlannedRun) -> None:
         """Store an answer that is complete, not degraded, and made from documents alone."""
-        memory, since = self._parts.memory, state.get("since")
+        memory, since = self._memory, state.get("since")
         answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
         whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
         if memory is None or not whole or not since:
@@ -75,7 +80,7 @@ class DocumentSteps:
         with suppress(ComponentError):
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
-    async def retrieve(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def retrieve(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         queries = [state["query"], *(state.get("extra_queries") or [])]
         searched = await asyncio.gather(*(run.search(query) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
@@ -84,7 +89,7 @@ class DocumentSteps:
         of_several = f" of {len(queries)} searches" if len(queries) > 1 else ""
         return {"extra_queries": []}, f"{len(fresh)} passages{of_several}"
 
-    async def grade(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def grade(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
         question = state.get("document_question", state["question"])
         confidence = self._parts.grounding.confidence(question, evidence)
@@ -99,7 +104,7 @@ class DocumentSteps:
         compared = "less than" if low else "at least"
         return update, f"confidence {confidence:.2f}, {compared} the {enough:.2f} that an answer needs"
 
-    async def _evidence(self, state: PlannedState, run: Run) -> list[Evidence]:
+    async def _evidence(self, state: PlannedState, run: PlannedRun) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
         hits = run.hits if run.hits is not None else await run.search(state["query"])
         run.question = state["query"]
@@ -107,7 +112,7 @@ class DocumentSteps:
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
-    async def rewrite(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form
+    async def rewrite(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
         # names alone: evidence is graded by these words, and that for the last question must not pass as an answer to this one
@@ -116,29 +121,31 @@ class DocumentSteps:
         query = rewrite(state.get("document_question", state["question"]), earlier)
         return {"query": query, "rewrites": state["rewrites"] + 1}, "other words"
 
-    async def compose(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def compose(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         run.draft = await self._draft(state, run, evidence)
         how = "quoted" if run.draft.path == "extractive" else "written by the model"
         return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
-    async def _draft(self, state: PlannedState, run: Run, evidence: list[Evidence]) -> Draft:
+    async def _draft(self, state: PlannedState, run: PlannedRun, evidence: list[Evidence]) -> Draft:
         alone = state["compose"] == "generative"
         if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
+        heard: list[AIMessageChunk] = []
         try:
-            return await draft_generative(state["query"], evidence[:PASSAGES], run)
+            return await draft_generative(state["query"], evidence[:PASSAGES], run, seen=heard.append)
         except ComponentError as error:
             if not alone:
                 # an error that needs a person, such as a refused key, is noted with what to do
                 run.note(f"language model unavailable: {error.code if error.retryable else error.public}")
                 return draft_extractive(state["query"], evidence)
-            if (draft := salvage_partial(run.partial, evidence[:PASSAGES])) is None:
+            said = without_thoughts("".join(chunk.text for chunk in heard))
+            if (draft := salvage_partial(said, evidence[:PASSAGES])) is None:
                 raise
             run.note(f"incomplete: the language model broke off ({error.code})")
             return draft
 
-    async def verify(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def verify(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)
         checked = await run.in_thread(verify, draft, evidence, self._parts.grounding)

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from orchestration.language.as_of import parse_as_of
+from extensions.planned_agent.as_of import parse_as_of
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 READ = """
-from orchestration.answers.compose import _MARKER
-from orchestration.planners.classifier import _BREAK
-from orchestration.language.stated_arguments import _AMOUNT
+from extensions.planned_agent.compose import _MARKER
+from extensions.planned_agent.planners.classifier import _BREAK
+from extensions.planned_agent.stated_arguments import _AMOUNT
 
 for expression in (_MARKER, _BREAK, _AMOUNT):
     for filler in (" ", "\\n", "7", "7-"):

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 
+from extensions.planned_agent.compose import Draft
+from extensions.planned_agent.contract import Recalled
+from extensions.planned_agent.document_steps import DISCARDED
 from foundation.errors import (
     Conflict,
     InvalidRequest,
@@ -24,14 +28,12 @@ from foundation.errors import (
 )
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
-from orchestration.answers.compose import Draft
-from orchestration.contract import Recalled
 from orchestration.events import Answer
-from orchestration.flow.document_steps import DISCARDED
+from orchestration.prompts.files import open_prompts
 from orchestration.requests import AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer, resume
-from orchestration.settings import BudgetSettings
-from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, POLICY, World, refuses
+from orchestration.settings import BudgetSettings, PromptSettings
+from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, POLICY, PROMPTS, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"
 RIGHT = "A parcel may weigh at most 30 kilograms [1]."
@@ -252,7 +254,7 @@ async def test_a_follow_up_is_searched_for_with_the_words_of_the_question_before
 
 
 async def test_a_follow_up_is_read_with_the_questions_that_a_caller_sends_along(world: World) -> None:
-    world.memory = memory = Remembering()
+    world.services = (memory := Remembering(),)
     agent = world.agent()
     again = await asked(world, "And for a parcel?", agent=agent, messages=(HumanMessage(WEIGHT),))
     assert {"And for a parcel?", "And for a parcel? kilograms weigh"} <= set(world.retriever.queries)
@@ -342,7 +344,7 @@ async def test_a_callers_own_money_limit_holds(world: World) -> None:
 async def test_an_answer_without_a_word_is_a_failure_of_the_budget(
     world: World, max_usd: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestration.flow.planned_agent.draft_extractive", lambda *_: Draft("extractive", ()))
+    monkeypatch.setattr("extensions.planned_agent.steps.draft_extractive", lambda *_: Draft("extractive", ()))
     given = await asked(world, max_usd=max_usd)
     assert (given.status, given.stop_reason) == ("failed", "budget")
     assert "No answer was found before that." in given.text
@@ -591,7 +593,8 @@ class Remembering:
 
 
 async def test_an_answer_from_documents_is_given_again_says_so_and_stands_in_the_books(world: World) -> None:
-    world.memory, world.chat = memory, chat = Remembering(), ScriptedChat(replies=(RIGHT,))
+    memory, chat = Remembering(), ScriptedChat(replies=(RIGHT,))
+    world.services, world.chat = (memory,), chat
     agent = world.agent()
     first, again = await asked(world, agent=agent), await asked(world, agent=agent)
     assert (first.cached, again.cached) == (None, "exact")
@@ -606,7 +609,7 @@ async def test_an_answer_from_documents_is_given_again_says_so_and_stands_in_the
 
 
 async def test_what_tools_say_and_do_is_neither_looked_up_nor_kept(world: World) -> None:
-    world.memory = memory = Remembering()
+    world.services = (memory := Remembering(),)
     agent = world.agent()
     assert (await asked(world, "Where is parcel P-111?", agent=agent)).path == "tool"
     assert (await asked(world, "Please send parcel P-111 now", agent=agent)).status != "failed"
@@ -614,7 +617,7 @@ async def test_what_tools_say_and_do_is_neither_looked_up_nor_kept(world: World)
 
 
 async def test_an_answer_that_is_worse_than_configured_or_none_is_not_kept(world: World) -> None:
-    world.memory = memory = Remembering()
+    world.services = (memory := Remembering(),)
     world.chat = ScriptedChat(replies=(UpstreamDown("It refused."),))
     assert (await asked(world)).degraded
     world.retriever.documents = {}
@@ -623,13 +626,13 @@ async def test_an_answer_that_is_worse_than_configured_or_none_is_not_kept(world
 
 
 async def test_an_answer_about_an_earlier_day_is_neither_looked_up_nor_kept(world: World) -> None:
-    world.memory = memory = Remembering()
+    world.services = (memory := Remembering(),)
     await asked(world, as_of=date(2025, 3, 31))
     assert (memory.looked_up, memory.kept) == ([], {})
 
 
 async def test_a_memory_that_cannot_be_reached_costs_no_answer_and_the_answer_says_so(world: World) -> None:
-    world.memory = memory = Remembering()
+    world.services = (memory := Remembering(),)
     world.chat = ScriptedChat(replies=(RIGHT,))
     memory.fails = StoreUnavailable("Gone.")
     given = await asked(world)
@@ -642,3 +645,36 @@ async def test_one_search_that_answers_two_parts_is_told_once(world: World) -> N
     given = await asked(world, agent=agent, compose="extractive")
     assert given.text.count("30 kilograms") == 1
     assert len(given.citations) == len({citation.quote for citation in given.citations})
+
+
+async def test_whoever_wants_a_person_is_handed_over_in_your_words(world: World, tmp_path: Path) -> None:
+    (tmp_path / "hand_over.md").write_text(
+        "---\nname: hand_over\nversion: 2\n---\nA colleague calls about {answer_id}.\n"
+    )
+    world.prompts = open_prompts(PromptSettings(folder=tmp_path), PROMPTS)
+    given = await asked(world, "I want to speak to a human.")
+    assert (given.status, given.text) == ("escalated", f"A colleague calls about {given.answer_id}.")
+
+
+class BreaksOff(ScriptedChat):
+    """Says a few words and goes away."""
+
+    says: tuple[str, ...] = ()
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for words in self.says:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=words))
+        raise UpstreamDown("It went away.")
+
+
+async def test_of_a_draft_that_broke_off_whole_sentences_are_shown_and_no_thoughts(world: World) -> None:
+    world.chat = BreaksOff(says=("Hm, 90.\n</think>\n\n", f"{RIGHT} It ", "is"))
+    given = await asked(world, compose="generative")
+    assert given.text == "A parcel may weigh at most 30 kilograms. [1]"
+    assert (given.stop_reason, given.degraded) == (
+        "error",
+        ("incomplete: the language model broke off (upstream_down)",),
+    )
+    world.chat = BreaksOff(says=("<think>", RIGHT))
+    with pytest.raises(UpstreamDown):
+        await asked(world, compose="generative")

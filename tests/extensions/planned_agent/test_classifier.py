@@ -11,17 +11,17 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
+from extensions.planned_agent.planners.classifier import ClassifierPlanner
+from extensions.planned_agent.planners.classifier import Options as ClassifierOptions
+from extensions.planned_agent.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
+from extensions.planned_agent.stated_arguments import arguments_in, describe
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.actions import ToolOutcome
-from orchestration.flow.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
-from orchestration.language.stated_arguments import arguments_in, describe
-from orchestration.planners.classifier import ClassifierPlanner
-from orchestration.planners.classifier import Options as ClassifierOptions
 from orchestration.requests import Plan, PlanStep
-from tests.doubles.orchestration import PROMPTING
+from tests.extensions.planned_agent.doubles import PROMPTING
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")
 

@@ -1,4 +1,4 @@
-"""The promises of a planner, on every adapter in orchestration/planners and on broken ones that must be rejected."""
+"""The promises of a planner, on every file of extensions/planned_agent/planners and on broken ones that must be rejected."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 
+from extensions.planned_agent.contract import Planner
+from extensions.planned_agent.plans import REFERENCE, is_effect
+from extensions.planned_agent.stated_arguments import required_of
+from extensions.planned_agent.steps import PLANNERS
 from foundation.components import load
 from foundation.errors import ComponentError
-from orchestration.contract import Planner
-from orchestration.flow.plans import REFERENCE, is_effect
-from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 from tests.contracts import under_test
-from tests.contracts.broken import planner as broken
-from tests.doubles.orchestration import PROMPTING, World
+from tests.doubles.orchestration import World
+from tests.extensions.planned_agent import broken_planners as broken
+from tests.extensions.planned_agent.doubles import PROMPTING
 
 LOOK_UP = "Where is parcel P-123?"
 KNOWLEDGE = "How many kilograms may a parcel weigh at most?"
@@ -174,19 +176,16 @@ PROMISES: list[Callable[[Planning], Awaitable[None]]] = [
 
 @pytest.fixture
 def world(data_dir: Path) -> Iterator[World]:
-    world = World(data_dir)
+    world = World(data_dir, agents="graph")
     yield world
     world.close()
 
 
-@pytest.mark.parametrize("name", under_test.adapters("orchestration.planner"))
+@pytest.mark.parametrize("name", under_test.adapters(PLANNERS))
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-async def test_every_adapter_keeps(
-    name: str, promise: Callable[[Planning], Awaitable[None]], world: World, watched: under_test.Watch
-) -> None:
-    part = under_test.part("orchestration.planner", name)
-    planner = load("orchestration.planner", part, world.parts(), expected=Planner)
-    await promise(Planning(watched("orchestration.planner", planner), world.depot.tools()))
+async def test_every_adapter_keeps(name: str, promise: Callable[[Planning], Awaitable[None]], world: World) -> None:
+    planner = load(PLANNERS, under_test.part(PLANNERS, name), world.parts(), expected=Planner)
+    await promise(Planning(planner, world.depot.tools()))
 
 
 # --- the suite itself -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
           │         └─ rewrite ┘            └─ compose (quoting, where refused)      └─ finish
           └─ finish (a question back, a refusal, a person)
 
-With an answer cache (`parts.memory`), `recall` stands before `retrieve` and looks for an earlier answer from documents.
+With a store of earlier answers, `recall` stands before `retrieve` and looks for an earlier answer from documents.
 
 The plan is made from the person's words before any document is read, and nothing read later can add a step: `gather`
 changes it only after failures. Checkpoints hold questions, plans and answers as plain data, and no passages: a resumed
@@ -20,11 +20,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send, interrupt
 
+from extensions.planned_agent.document_steps import Work
+from extensions.planned_agent.plans import PlannedState
+from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.steps import Options, PlannedAgent, Steps, close_turn, run_step
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
-from orchestration.flow.document_steps import Work
-from orchestration.flow.planned_agent import Options, PlannedAgent, Steps, close_turn, run_step
-from orchestration.flow.plans import PlannedState
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread
 
@@ -50,7 +51,8 @@ class GraphAgent(PlannedAgent):
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
         start: Any = state if begin == "new" else go_on
-        return cast("State", await self._graph.ainvoke(start, config, context=run, durability="sync"))
+        context = cast("PlannedRun", run)
+        return cast("State", await self._graph.ainvoke(start, config, context=context, durability="sync"))
 
 
 def build(options: Options, context: AgentParts) -> GraphAgent:
@@ -62,20 +64,20 @@ def picture() -> str:
     return _graph(Steps.__new__(Steps)).compile(name=GraphAgent.name).get_graph().draw_mermaid()
 
 
-def _graph(steps: Steps) -> StateGraph[PlannedState, Run, PlannedState, PlannedState]:
+def _graph(steps: Steps) -> StateGraph[PlannedState, PlannedRun, PlannedState, PlannedState]:
     def after_grade(state: PlannedState) -> str:
         return "gather" if state.get("document_answer") else "rewrite" if steps.thin(state) else "compose"
 
     def after_plan(state: PlannedState) -> list[str | Send]:
         return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
 
-    async def gather(state: PlannedState, runtime: Runtime[Run]) -> PlannedState:
+    async def gather(state: PlannedState, runtime: Runtime[PlannedRun]) -> PlannedState:
         return await steps.gather(state, runtime.context)
 
     async def finish(state: PlannedState) -> PlannedState:
         return close_turn(state)
 
-    graph = StateGraph(PlannedState, context_schema=Run)
+    graph = StateGraph(PlannedState, context_schema=PlannedRun)
     for name in ("plan", "tool", "recall", "retrieve", "grade", "rewrite", "compose", "verify", "effect"):
         graph.add_node(name, _node(name, getattr(steps, name)))
     graph.add_node("gather", gather)
@@ -98,7 +100,7 @@ def _graph(steps: Steps) -> StateGraph[PlannedState, Run, PlannedState, PlannedS
 
 
 def _node(name: str, work: Work) -> Callable[..., Awaitable[PlannedState]]:
-    async def node(state: PlannedState, runtime: Runtime[Run]) -> PlannedState:
+    async def node(state: PlannedState, runtime: Runtime[PlannedRun]) -> PlannedState:
         return await run_step(name, work, state, runtime.context)
 
     return node

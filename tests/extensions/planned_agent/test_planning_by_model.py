@@ -16,15 +16,15 @@ from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+from extensions.planned_agent.planners.model import shape_of
+from extensions.planned_agent.stated_arguments import arguments_in
+from extensions.planned_agent.steps import _harmless_reason
 from foundation.clock import SystemClock
 from foundation.text.patterns import find_mistake
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.flow.planned_agent import _harmless_reason
-from orchestration.language.stated_arguments import arguments_in
-from orchestration.planners.model import shape_of
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
@@ -48,7 +48,7 @@ def plan(*steps: dict[str, Any], decision: str = "work") -> Behaviour:
 
 @pytest.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir)
+    made = World(data_dir, agents="graph")
     yield made
     made.close()
 

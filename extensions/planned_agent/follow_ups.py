@@ -10,8 +10,8 @@ from itertools import islice
 
 from langchain_core.tools import BaseTool
 
+from extensions.planned_agent.stated_arguments import identifiers
 from foundation.text.lexical import names, terms
-from orchestration.language.stated_arguments import identifiers
 from orchestration.memory.facts import Fact
 
 # Number of last turns that are kept whole

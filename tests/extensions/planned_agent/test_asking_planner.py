@@ -10,14 +10,14 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
+from extensions.planned_agent.intent import classify_clauses, reverses, verbs
+from extensions.planned_agent.planners.classifier import ClassifierPlanner
+from extensions.planned_agent.planners.classifier import Options as ClassifierOptions
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.encoders.remembering import RememberingEmbedder
-from orchestration.language.intent import classify_clauses, reverses, verbs
-from orchestration.planners.classifier import ClassifierPlanner
-from orchestration.planners.classifier import Options as ClassifierOptions
 from orchestration.requests import Plan
-from tests.doubles.orchestration import PROMPTING
+from tests.extensions.planned_agent.doubles import PROMPTING
 
 REFUNDS = (
     "Could you refund order QM-10021?",
@@ -198,7 +198,7 @@ def test_a_verb_of_the_contrary_counts_unless_the_tool_is_there_for_it() -> None
 
 
 READ = """
-from orchestration.language.intent import classify_clauses
+from extensions.planned_agent.intent import classify_clauses
 
 for filler in (" ", "that ", "and ", "it was ", "7", "don't ", "I want ", '"', "„", "“", "«", "»", ":", "you ", "write: ", ","):
     classify_clauses("Refund " + filler * 20_000 + "?")

@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
+
+from langchain_core.messages import AIMessageChunk
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.clauses import word_count
@@ -15,7 +17,7 @@ from orchestration.answers.quotes import as_quotation
 from orchestration.events import StopReason
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
-from orchestration.run.run import Run
+from orchestration.run.run import Chunks, Run
 from retrieval.documents import Citation
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding, narrow
@@ -87,12 +89,18 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     return Draft("extractive", tuple(_quote(index, quotes[index], whole[index]) for index in _in_reading_order(quotes)))
 
 
-async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
-    """Let the chat model write from the evidence, and split its reply into sentences and their markers. Raises
-    BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
+async def draft_generative(
+    question: str, evidence: Sequence[Evidence], run: Run, *, seen: Callable[[AIMessageChunk], None] = lambda _: None
+) -> Draft:
+    """Let the chat model write from the evidence, and split its reply into sentences and their markers; `seen` gets each chunk.
+    Raises BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
     """
     messages = answer_from(run.prompt("graph_answer"), question, [item.text for item in evidence])
-    reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
+
+    def open_stream() -> Chunks:
+        return cast("Chunks", run.parts.chat.astream(messages, max_tokens=REPLY_TOKENS))
+
+    reply = await run.pay_for(messages, open_stream, max_tokens=REPLY_TOKENS, seen=seen)
     if not reply.text.strip():
         raise UpstreamMalformed(empty_reply_of(reply))
     sentences = _sentences(reply.text, len(evidence))

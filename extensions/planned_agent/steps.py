@@ -7,23 +7,12 @@ from typing import Literal, cast
 
 from langchain_core.tools import BaseTool
 
-from foundation import names
-from foundation.components import available, load
-from foundation.errors import BudgetExceeded, ComponentError
-from foundation.machine.deadline import time_limit
-from foundation.output.markdown import markdown
-from foundation.output.rendering import one_line
-from foundation.settings import Part, Section
-from foundation.stores.crashpoints import crash_point
-from foundation.tracing import annotate, span
-from foundation.types import Principal
-from orchestration.actions import Approval, Origin, ToolOutcome
-from orchestration.answers.compose import draft_extractive, render
-from orchestration.contract import AgentParts, Planner
-from orchestration.events import Answer, Step
-from orchestration.flow.base_agent import Begin, DurableAgent
-from orchestration.flow.document_steps import DocumentSteps, Work
-from orchestration.flow.plans import (
+from extensions.planned_agent.as_of import parse_as_of
+from extensions.planned_agent.compose import draft_extractive, render
+from extensions.planned_agent.contract import Planner
+from extensions.planned_agent.document_steps import DocumentSteps, Work
+from extensions.planned_agent.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client, with_facts
+from extensions.planned_agent.plans import (
     REPLANNED,
     Done,
     PlannedState,
@@ -37,11 +26,24 @@ from orchestration.flow.plans import (
     ready_steps,
     resolve_arguments,
 )
-from orchestration.language.as_of import parse_as_of
+from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.stated_arguments import arguments_in, describe
+from foundation import names
+from foundation.components import load
+from foundation.errors import BudgetExceeded, ComponentError
+from foundation.machine.deadline import time_limit
+from foundation.output.markdown import markdown
+from foundation.output.rendering import one_line
+from foundation.settings import NamedPart, Part, Section
+from foundation.stores.crashpoints import crash_point
+from foundation.tracing import annotate, span
+from foundation.types import Principal
+from orchestration.actions import Approval, Origin, ToolOutcome
+from orchestration.contract import AgentParts
+from orchestration.events import Answer, Step
+from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.language.guard import without_foreign_urls
-from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.memory.facts import Fact
-from orchestration.memory.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client, with_facts
 from orchestration.requests import AnswerRequest, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, abstain, as_result, result_of
@@ -50,12 +52,17 @@ _LONGEST_REASON = 300
 # Reasons of a failure that may be gone at the next try
 BROKE = ("unknown", "timeout")
 CLASSIFIER = "classifier"
+# The folder of the planners
+PLANNERS = "extensions.planned_agent.planners"
 
 
 class Options(Section):
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: only a model that is not on this machine. Of
     24 golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes in 15."""
+    planner: NamedPart = Part(use=CLASSIFIER)
+    """Makes the plan, by its name or as a table with its options: `classifier`, `model`, `fixed`, or one of your own. Where it
+    fails, the classifier plans, and the answer says so."""
 
 
 class Steps(DocumentSteps):
@@ -65,7 +72,7 @@ class Steps(DocumentSteps):
         super().__init__(parts, writes=writes)
         self._planners = tuple(planners)
 
-    async def plan(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def plan(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
         state = cast("PlannedState", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
         question = self._full_question(state)
@@ -82,7 +89,7 @@ class Steps(DocumentSteps):
             update |= self._launch_steps(plan, state)
         return update | self._record_plan(plan, run), detail
 
-    async def _make_plan(self, question: str, run: Run) -> Plan:
+    async def _make_plan(self, question: str, run: PlannedRun) -> Plan:
         """Return the plan of the first planner that does not fail, else the fixed one; failures are noted in the answer."""
         executor = self._parts.executor
         allowed = executor.allowed_tools(run.principal)
@@ -94,7 +101,7 @@ class Steps(DocumentSteps):
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
         return fixed_plan(question, "no planner could plan")
 
-    def _immediate_result(self, plan: Plan, state: PlannedState, run: Run) -> Result | None:
+    def _immediate_result(self, plan: Plan, state: PlannedState, run: PlannedRun) -> Result | None:
         if plan.route == "hand_over":
             text = run.prompt("hand_over").fill(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
@@ -106,7 +113,7 @@ class Steps(DocumentSteps):
             return abstain(self._question_back(plan.steps[0], run))
         return None
 
-    def _question_back(self, step: PlanStep, run: Run) -> str:
+    def _question_back(self, step: PlanStep, run: PlannedRun) -> str:
         tool = self._tool(step.tool)
         lacking = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
         return run.prompt("ask_back").fill(missing="; and ".join(lacking))
@@ -158,7 +165,7 @@ class Steps(DocumentSteps):
         known = [Fact(**fact) for fact in state.get("known") or []]
         return with_facts(in_context(question, _earlier_questions(state)), known)
 
-    def _record_plan(self, plan: Plan, run: Run) -> PlannedState:
+    def _record_plan(self, plan: Plan, run: PlannedRun) -> PlannedState:
         run.plan = plan
         annotate(names.PLAN_ROUTE, plan.route)
         annotate(names.PLAN_MADE_BY, plan.made_by)
@@ -166,7 +173,7 @@ class Steps(DocumentSteps):
         annotate(names.PLAN_CHANGES, len(plan.changes))
         return {"plan": plan.model_dump(mode="json")}
 
-    async def gather(self, state: PlannedState, run: Run) -> PlannedState:
+    async def gather(self, state: PlannedState, run: PlannedRun) -> PlannedState:
         """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
         begun_s, before = time.perf_counter(), Plan(**state["plan"])
         update: PlannedState = {}
@@ -190,7 +197,7 @@ class Steps(DocumentSteps):
             run.report(Step(name="replan", detail=plan.changes[-1], ms=ms))
         return update | self._record_plan(plan, run)
 
-    async def _adapt_after_failures(self, plan: Plan, state: PlannedState, run: Run) -> Plan:
+    async def _adapt_after_failures(self, plan: Plan, state: PlannedState, run: PlannedRun) -> Plan:
         changed = adapt_plan(plan)
         broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
         if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
@@ -201,7 +208,7 @@ class Steps(DocumentSteps):
             run.note(f"the plan could not be changed: {error.code}")
             return changed
 
-    def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
+    def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: PlannedRun) -> Result:
         results = {step_id: entry["result"] for step_id, entry in done.items()}
         result = combine_results(plan, results) or run.nothing_found()
         later = sum(step.outcome == "planned" for step in plan.steps)
@@ -213,7 +220,7 @@ class Steps(DocumentSteps):
             run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
         return result
 
-    async def tool(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def tool(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         step = _step_of(state)
         if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
             result = abstain(self._question_back(step, run))
@@ -228,14 +235,16 @@ class Steps(DocumentSteps):
             waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
         return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}{tries}"
 
-    async def effect(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
+    async def effect(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         step = _step_of({**state, "step": state["waiting"]})
         approvals, approval_id = self._parts.executor.approvals, state.get("approval_id")
         approval = await approvals.get(approval_id, state["owner"]["tenant"]) if approval_id else None
         outcome = await self._call(state, step, run, approval)
         return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
-    async def _call(self, state: PlannedState, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+    async def _call(
+        self, state: PlannedState, step: PlanStep, run: PlannedRun, approval: Approval | None
+    ) -> ToolOutcome:
         # only the person's own words in this conversation can steer an effect
         outcomes = _outcomes(state)
         words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
@@ -254,12 +263,14 @@ class Steps(DocumentSteps):
 class PlannedAgent(DurableAgent):
     """A `DurableAgent` with planners and the steps of their plans."""
 
+    run_class = PlannedRun
+
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(parts)
-        in_order = [parts.settings.planner]
-        if in_order[0].use != CLASSIFIER and CLASSIFIER in available("orchestration.planner"):
+        in_order = [options.planner]
+        if in_order[0].use != CLASSIFIER:
             in_order.append(Part(use=CLASSIFIER))  # for where the first one fails
-        planners = [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
+        planners = [load(PLANNERS, part, parts, expected=Planner) for part in in_order]
         self._steps = Steps(parts, planners, writes=options.writes)
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
@@ -270,12 +281,13 @@ class PlannedAgent(DurableAgent):
             state["as_of"] = day.isoformat()
         if begin == "new" and request.earlier and not request.thread_id:
             longest = self._settings.max_question_characters
-            state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
+            turns, summary = turns_from_client(request.earlier, longest=longest)
+            state = cast("State", {**state, "turns": turns, "summary": summary})
         return begin, state
 
     async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
         """Return quotes and results found so far, since quoting costs nothing; the answer says that the budget was used up."""
-        failed = await super()._answer_within_budget(run, error)
+        failed, run = await super()._answer_within_budget(run, error), cast("PlannedRun", run)
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
         if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
@@ -290,11 +302,16 @@ class PlannedAgent(DurableAgent):
             return {**combined, "stop_reason": "budget"}
         return failed
 
-    async def _remember(self, answer: Answer, state: State, run: Run) -> None:
-        await self._steps.remember(answer, cast("PlannedState", state), run)
+    async def _complete(self, answer: Answer, state: State, run: Run) -> Answer:
+        planned, run = cast("PlannedState", state), cast("PlannedRun", run)
+        recalled = {"cached": planned.get("cached") or None, "first_answer_id": planned.get("first_answer_id") or None}
+        answer = answer.model_copy(update={"plan": run.plan, **recalled})
+        if not (run.request and run.request.forget):
+            await self._steps.remember(answer, planned, run)
+        return answer
 
 
-async def run_step(name: str, work: Work, state: PlannedState, run: Run) -> PlannedState:
+async def run_step(name: str, work: Work, state: PlannedState, run: PlannedRun) -> PlannedState:
     """Run one step: count, trace and report it. Return its update of the state."""
     crash_point(f"{name}_begun")
     run.budget.step()
@@ -337,7 +354,7 @@ def _outcomes(state: PlannedState) -> dict[str, ToolOutcome]:
     return {step_id: ToolOutcome(**entry["outcome"]) for step_id, entry in done.items() if entry["outcome"]}
 
 
-def _call_update(step: PlanStep, outcome: ToolOutcome, update: PlannedState, run: Run) -> PlannedState:
+def _call_update(step: PlanStep, outcome: ToolOutcome, update: PlannedState, run: PlannedRun) -> PlannedState:
     entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
     run.results[step.step_id] = entry["result"]
     return cast("PlannedState", {**update, "done": {step.step_id: entry}})

@@ -7,17 +7,17 @@ steps failed and how, never a tool's text.
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
+from extensions.planned_agent.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section as Options  # it takes none
 from orchestration.answers.structured import ask_in, generate_object
 from orchestration.calls import schema_of
 from orchestration.contract import AgentParts
-from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
-from orchestration.prompts.frames import plan_for
+from orchestration.prompts.files import Prompt
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
@@ -77,6 +77,12 @@ class ModelPlanner:
         return _as_plan(
             await generate_object(ProposedPlan, messages, ask_in(run), shape=shape_of(tools)), question, tools
         )
+
+
+def plan_for(prompt: Prompt, question: str, tools: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+    """Return the messages that ask for a plan with `tools` (name, description)."""
+    listed = "\n".join(f"- {name}: {description}" for name, description in tools) or "- none"
+    return [SystemMessage(f"{prompt.text}\n{listed}"), HumanMessage(question)]
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Plans at work and their stored state: which steps are ready, changes after a failure, references to the results of other steps.
 
-A plan is made by a planner (`orchestration/planners/`) from the person's own words, before any document is read.
+A plan is made by a planner (`planners/`) from the person's own words, before any document is read.
 """
 
 import re
@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
 
+from extensions.planned_agent.stated_arguments import required_of
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
 from orchestration.calls import metadata_of
-from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.state import Result, State
 
@@ -40,6 +40,11 @@ def merge_done(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, D
 
 
 class PlannedState(State, total=False):
+    plan: dict[str, Any]
+    summary: list[str]
+    """What is kept of the conversation before the last turns, which are in `turns`."""
+    cached: str
+    first_answer_id: str
     clarifying: dict[str, Any]
     """The request that a question back asks to complete: question, asked (word for word), tool, missing; empty: none."""
     asked: str
@@ -73,7 +78,8 @@ def begin_plan(question: str) -> dict[str, Any]:
     return {
         **dict.fromkeys(("asked", "query"), question),
         **{key: [] for key in ("known", "started", "batch", "open_questions", "extra_queries")},
-        **dict.fromkeys(("gate", "waiting"), ""),
+        **dict.fromkeys(("gate", "waiting", "cached", "first_answer_id"), ""),
+        "plan": {},
         **dict.fromkeys(("rewrites", "since"), 0),
         **dict.fromkeys(("done", "document_answer")),
     }

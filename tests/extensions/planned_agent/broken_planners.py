@@ -11,8 +11,8 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from orchestration.flow.plans import fixed_plan, route_of, tool_step
-from orchestration.language.stated_arguments import arguments_in
+from extensions.planned_agent.plans import fixed_plan, route_of, tool_step
+from extensions.planned_agent.stated_arguments import arguments_in
 from orchestration.requests import Plan, PlanStep
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.memory.follow_ups import (
+from extensions.planned_agent.follow_ups import (
     LOOKED_BACK,
     QUESTION_CHARACTERS,
     SUMMARY,

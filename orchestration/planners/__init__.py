@@ -1,1 +1,0 @@
-"""Making a plan of a request: by examples, or by a model."""
