@@ -46,7 +46,7 @@ _NO_ROOM = 1 << 20
 class Options(Section):
     folder: Path = Path("index")
     """The folder, relative to the data folder."""
-    exact_up_to: int = Field(default=20_000, ge=0)
+    exact_up_to: int = Field(default=200_000, ge=0)
     """Most vectors of a partition that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all partitions
     together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
 
