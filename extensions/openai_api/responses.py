@@ -90,10 +90,12 @@ async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> di
 
 async def _stored(response_id: str, caller: Principal, runtime: Runtime) -> dict[str, Any]:
     thread_id, _, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
-    turns = await require_conversations(runtime).turns(thread_id, caller)
-    answer = await answer_in(turns, answer_id, caller, runtime)
+    answer = None
+    with suppress(NotFound):
+        turns = await require_conversations(runtime).turns(thread_id, caller)
+        answer = await answer_in(turns, answer_id, caller, runtime)
     if answer is None:
-        raise NotFound(f'No response "{response_id}" of yours.')
+        raise _unknown(response_id)
     body = ResponsesRequest(model=next(iter(MODELS)), input=answer.question)
     return ResponseShape(body, runtime).whole(answer) | {"id": response_id}
 
@@ -129,10 +131,11 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
             job = await runtime.part(Jobs).store.get(response_id.removeprefix(IN_BACKGROUND), caller)
             if job.kind == "responses":
                 return job
-    raise NotFound(
-        f'No response "{response_id}" of yours was begun with "background". Conversations are read at '
-        "/v1/conversations/(thread_id)."
-    )
+    raise _unknown(response_id)
+
+
+def _unknown(response_id: str) -> NotFound:
+    return NotFound(f'No response "{response_id}" of yours. Conversations are read at /v1/conversations/(thread_id).')
 
 
 async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:

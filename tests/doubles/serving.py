@@ -262,6 +262,9 @@ class MemoryRetriever:
 
 
 class MemoryApprovals:
+    async def get(self, approval_id: str, tenant: str) -> Approval | None:
+        return next((one for one in await self.pending(tenant) if one.approval_id == approval_id), None)
+
     async def pending(self, tenant: str) -> list[Approval]:
         return [approval(tenant=tenant)] if tenant == "north" else []
 

@@ -64,6 +64,7 @@ RULES = {
     "GET /v1/documents/{document_id}": Rule(of_tenant=True),
     "DELETE /v1/documents": Rule(WRITERS, query="uri=double.md", of_tenant=True),
     "GET /v1/approvals": Rule(DECIDERS, paged=True, queued=False),
+    "DELETE /v1/approvals/{approval_id}": Rule(of_tenant=True, queued=False),
     "POST /v1/approvals/{approval_id}": Rule(DECIDERS, json={"approve": True}, of_tenant=True, queued=False),
     "GET /metrics": Rule(OPERATORS, queued=False),
     "GET /openapi.json": Rule(OPERATORS),
