@@ -21,6 +21,7 @@ StopReason = Literal[
     "complete", "length", "insufficient_evidence", "policy", "approval", "tool_calls", "budget", "error", "cancelled"
 ]
 Path = Literal["extractive", "generative", "tool", "none"]
+Band = Literal["answered", "closest", "not_found"]
 DraftOutcome = Literal["shown", "marked", "discarded", "refused"]
 
 
@@ -85,8 +86,11 @@ class Answer(Noun):
     quotes; refused (nothing was shown)."""
     nearest: tuple[NearDocument, ...] = ()
     path: Path = "none"
+    band: Band | None = None
+    """How sure quoted documents are the answer: `answered`; `closest`, passages that may not answer it; `not_found`. `None`: of a tool or a
+    model's own text, which is checked statement by statement."""
     confidence: float | None = None
-    """Confidence that the evidence answers the question; `None` where it was not graded."""
+    """Calibrated probability that what is quoted answers the question; `None` where nothing was graded."""
     written_by: str = ""
     """The model that answered, in a cascade of models; empty without one."""
     went_up: tuple[str, ...] = ()
@@ -132,6 +136,8 @@ class Turn(Noun):
     """As in `Answer`, or `unfinished`: the run still works, or was cut off."""
     text: str
     path: Path = "none"
+    band: Band | None = None
+    confidence: float | None = None
     citations: tuple[Citation, ...] = ()
     nearest: tuple[NearDocument, ...] = ()
     at: datetime

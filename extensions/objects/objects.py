@@ -257,7 +257,7 @@ def _best_sentences(question: str, hits: Sequence[Hit], run: Run) -> list[Eviden
     """Return the best sentences of the best document, in reading order; empty where the evidence is too thin."""
     grounding = run.parts.grounding
     evidence = grounding.evidence(question, hits, limit=SENTENCES)
-    if not evidence or grounding.confidence(question, evidence) < grounding.settings.min_evidence:
+    if not evidence or grounding.strength(question, evidence) < grounding.settings.min_evidence:
         return []
     best = evidence[0].hit.chunk.document_id  # an object is about one thing
     return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)

@@ -28,6 +28,8 @@ WORDS = {
     "escalated": "Passed on to a person",
     "failed": "Failed",
     "unfinished": "Not finished",
+    "closest": "Closest passages, which may not answer it",
+    "not_found": "Not found",
 }
 ZONE = "return Intl.DateTimeFormat().resolvedOptions().timeZone"
 

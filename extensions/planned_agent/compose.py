@@ -136,6 +136,11 @@ def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
     return replace(draft, sentences=tuple(checked)) if checked else None
 
 
+def quoted_of(draft: Draft, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return the spans that a draft quotes or rests on."""
+    return [sentence.part or evidence[sentence.cited[0]] for sentence in draft.sentences]
+
+
 def render(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
     """Return the text with its markers, numbered in the order of first use, and their citations."""
     citations: dict[int, Citation] = {}

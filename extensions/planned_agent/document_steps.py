@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from langchain_core.messages import AIMessageChunk
 
-from extensions.planned_agent.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
+from extensions.planned_agent.compose import Draft, draft_extractive, draft_generative, quoted_of, render, salvage_partial, verify
 from extensions.planned_agent.contract import EarlierAnswers
 from extensions.planned_agent.follow_ups import entity_names, stands_alone
 from extensions.planned_agent.plans import PlannedState, rewrite
@@ -17,7 +17,7 @@ from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
 from models.resilience.streams import without_thoughts
-from orchestration.answers.quotes import evidence_of, nearest_documents
+from orchestration.answers.quotes import abstain_from, evidence_of, grade
 from orchestration.contract import AgentParts
 from orchestration.events import Answer
 from orchestration.language.guard import instructs_reader
@@ -28,9 +28,6 @@ from retrieval.search.rank_fusion import in_one_ranking
 # Number of evidence sentences that the chat model is shown
 PASSAGES = 6
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
-# Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
-# another subject.
-NEAR = 0.75
 # Searches in other words for evidence that is too thin
 REWRITES = 1
 
@@ -66,6 +63,8 @@ class DocumentSteps:
             return update, "new"
         await run.record("cached", earlier.kind, usd=Decimal(0), basis=f"answer {earlier.answer_id} given again")
         answer = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
+        if earlier.path == "extractive":  # what may not answer is not kept
+            answer["band"] = "answered"
         update |= {"cached": earlier.kind, "first_answer_id": earlier.answer_id, "document_answer": answer}
         return update, earlier.kind
 
@@ -73,6 +72,7 @@ class DocumentSteps:
         """Store an answer that is complete, not degraded, and made from documents alone."""
         memory, since = self._memory, state.get("since")
         answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
+        answered = answered and answer.band != "closest"
         whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
         if memory is None or not whole or not since:
             return
@@ -92,17 +92,17 @@ class DocumentSteps:
     async def grade(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
         question = state.get("document_question", state["question"])
-        confidence = self._parts.grounding.confidence(question, evidence)
-        annotate(names.CONFIDENCE, confidence)
-        enough = self._parts.grounding.settings.min_evidence
-        low = confidence < enough
-        update: PlannedState = {"confidence": confidence}
+        strength, enough = (
+            self._parts.grounding.strength(question, evidence),
+            self._parts.grounding.settings.min_evidence,
+        )
+        annotate(names.CONFIDENCE, strength)
+        low = strength < enough
+        update: PlannedState = {"gate": "thin" if low else ""}
         if low and state["rewrites"] >= REWRITES:
-            update["document_answer"] = run.nothing_found(
-                nearest_documents(evidence) if confidence >= NEAR * enough else ()
-            )
+            update["document_answer"] = abstain_from(question, evidence, run)
         compared = "less than" if low else "at least"
-        return update, f"confidence {confidence:.2f}, {compared} the {enough:.2f} that an answer needs"
+        return update, f"evidence {strength:.2f}, {compared} the {enough:.2f} that an answer needs"
 
     async def _evidence(self, state: PlannedState, run: PlannedRun) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
@@ -155,7 +155,9 @@ class DocumentSteps:
             if checked.path == "generative":
                 run.drafts.append("shown")
             result = as_result("answered", checked.end, text, checked.path, citations)
-            return {"document_answer": result}, f"{len(citations)} citations hold"
+            quoted = quoted_of(checked, evidence)
+            asked = state.get("document_question", state["question"])
+            return {"document_answer": grade(result, asked, quoted, evidence, run)}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             run.drafts.append("discarded")
             run.note(DISCARDED)
@@ -167,4 +169,4 @@ class DocumentSteps:
 
     def thin(self, state: PlannedState) -> bool:
         """Whether the evidence is too thin to answer from."""
-        return bool(state["confidence"] < self._parts.grounding.settings.min_evidence)
+        return state["gate"] == "thin"

@@ -5,7 +5,7 @@ A plan is made by a planner (`planners/`) from the person's own words, before an
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
@@ -194,7 +194,21 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     paths = [part["path"] for part in parts if part["path"] != "none"]
     path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
     near = {item["document_id"]: item for part in parts for item in part.get("nearest", [])}
-    return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
+    combined: Result = {
+        **deciding,
+        "text": "\n\n".join(texts),
+        "path": path,
+        "citations": citations,
+        "nearest": [*near.values()],
+    }
+    return combined | _least_sure(parts)
+
+
+def _least_sure(parts: Sequence[Result]) -> Result:
+    """Return how sure the least sure of the parts is that shows something from documents."""
+    graded = [part for part in parts if "confidence" in part]
+    least = min(graded, key=lambda part: part["confidence"], default=None)
+    return cast("Result", {key: least[key] for key in ("band", "confidence") if key in least} if least else {})
 
 
 def outcome_label(outcome: ToolOutcome) -> str:

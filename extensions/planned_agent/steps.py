@@ -8,7 +8,7 @@ from typing import Literal, cast
 from langchain_core.tools import BaseTool
 
 from extensions.planned_agent.as_of import parse_as_of
-from extensions.planned_agent.compose import draft_extractive, render
+from extensions.planned_agent.compose import draft_extractive, quoted_of, render
 from extensions.planned_agent.contract import Planner
 from extensions.planned_agent.document_steps import DocumentSteps, Work
 from extensions.planned_agent.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client, with_facts
@@ -39,6 +39,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.tracing import annotate, span
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolOutcome
+from orchestration.answers.quotes import grade
 from orchestration.contract import AgentParts
 from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
@@ -290,11 +291,13 @@ class PlannedAgent(DurableAgent):
         failed, run = await super()._answer_within_budget(run, error), cast("PlannedRun", run)
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
-        if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
+        if grounding.strength(run.question, evidence) >= grounding.settings.min_evidence:
             draft = draft_extractive(run.question, evidence)
             text, citations = render(draft, evidence, grounding)
             open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
             quote = as_result("answered", "budget", text, draft.path, citations)
+            if text.strip():
+                quote = grade(quote, run.question, quoted_of(draft, evidence), evidence, run)
             # nothing was found where even the weakest evidence is enough
             results |= {step_id: quote for step_id in open_steps[:1] if text.strip() and step_id not in results}
         combined = combine_results(run.plan, results) if run.plan and results else None

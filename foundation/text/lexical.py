@@ -148,8 +148,13 @@ def as_typed(text: str) -> str:
 
 def terms(text: str) -> frozenset[str]:
     """Return a text's terms: content words cut to their first letters, and whole figures."""
+    return frozenset(ordered_terms(text))
+
+
+def ordered_terms(text: str) -> list[str]:
+    """Return a text's terms in the order in which they stand there."""
     content = (word for word in words(text) if word not in FUNCTION_WORDS)
-    return frozenset(word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX] for word in content)
+    return [word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX] for word in content]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ use = "hashing"
 use = "memory"
 [retrieval.grounding]
 min_evidence = 0.0
+answered_from = 0.0
 [orchestration]
 policy_file = "{root}/policy.toml"
 [orchestration.agent]

@@ -3,8 +3,8 @@ logistic curve (Platt 1999) over questions that the documents answer and questio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import asdict, dataclass
+from math import ceil, exp, log
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,10 @@ from observability.evaluation import metrics
 LEAST = 5
 # Smallest penalty with which a curve exists where confidences separate both kinds without an error
 PENALTY = 0.01
+# Parts of the questions, each of which is left out of a fit once; groups of the calibration error
+FOLDS, BINS = 5, 10
+# Share of what is told as an answer that is to be right; fewest such answers from which a threshold is read
+RIGHT, FEWEST_ANSWERED = 0.85, 10
 # Shares of the answerable questions for which the refusals are reported
 SHARES = (0.8, 0.85, 0.9, 0.95)
 
@@ -68,6 +72,99 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
         "intervals_95": {name: [area.low, area.high] for name, area in areas.items()},
         "at": [_at(share, by_kind) for share in SHARES],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Quotes with the signs of their confidence, and whether they were right."""
+
+    strength: float
+    said: bool
+    contradicted: bool
+    right: bool
+
+
+def fit_confidence(judged: Sequence[Judged], *, right_at_least: float = RIGHT) -> dict[str, Any]:
+    """Fit the curve of `[retrieval.grounding] confidence`, and the least `answered_from` from which on at least this share of what is told as
+    an answer is right. Share, right ones and the expected calibration error are of questions that their fifth of the fit left out.
+    """
+    right = np.array([each.right for each in judged])
+    if min(right.sum(), (~right).sum()) < LEAST:
+        return {"n_judged": len(judged)}
+    held_out = np.zeros(len(judged))
+    for fold in range(FOLDS):
+        out = np.arange(len(judged)) % FOLDS == fold
+        curve = _curve([each for each, left in zip(judged, out, strict=True) if not left])
+        held_out[out] = [_sure(each, curve) for each, left in zip(judged, out, strict=True) if left]
+    order = np.argsort(-held_out, kind="stable")
+    shares = np.cumsum(right[order]) / np.arange(1, len(judged) + 1)
+    fitting = [n for n in range(FEWEST_ANSWERED, len(judged) + 1) if shares[n - 1] >= right_at_least]
+    most = fitting[-1] if fitting else 0
+    return {
+        "n_judged": len(judged),
+        "confidence": {name: round(value, 2) for name, value in _curve(judged).items()},
+        "answered_from": round(float(held_out[order[most - 1]]), 2) if most else 1.0,
+        "answered_share": most / len(judged),
+        "answered_right": asdict(metrics.estimate(right[order[:most]].astype(float))),
+        "calibration_error": expected_error(held_out.tolist(), right.tolist()),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """How quotes were told in an evaluation, and how right that was."""
+
+    shown: int
+    """Answers quoted from documents."""
+    right: metrics.Estimate
+    """Share that is right of those told as an answer."""
+    error: float | None
+    """Expected calibration error of the confidence in all that was shown."""
+
+    @property
+    def too_often_wrong(self) -> bool:
+        """Whether what is told as an answer is surely right less often than it should."""
+        return self.right.high is not None and self.right.high < RIGHT
+
+    def __str__(self) -> str:
+        if not self.shown:
+            return "nothing was quoted from documents"
+        told = f"{self.right.n} of {self.shown} quoted answers ({self.right.n / self.shown:.0%}) were told as an answer"
+        right = f", right {self.right} of them, at least {RIGHT} is asked" if self.right.n else ""
+        return f"{told}{right}; expected calibration error {self.error:.3f}"
+
+
+def bands_of(rows: Sequence[Mapping[str, Any]]) -> Bands:
+    """Return how the quotes in an evaluation's rows were told."""
+    shown = [row for row in rows if row.get("band") in ("answered", "closest")]
+    told = metrics.estimate(float(row["passed"]) for row in shown if row["band"] == "answered")
+    sure, right = [row["confidence"] for row in shown], [bool(row["passed"]) for row in shown]
+    return Bands(len(shown), told, expected_error(sure, right) if shown else None)
+
+
+def expected_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
+    """Return the expected calibration error (Naeini, Cooper and Hauskrecht 2015) over ten groups of equally many, by confidence."""
+    order = np.argsort(np.asarray(confidences), kind="stable")
+    groups = (group for group in np.array_split(order, BINS) if len(group))
+    sure, truth = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    return float(sum(len(group) * abs(sure[group].mean() - truth[group].mean()) for group in groups) / len(order))
+
+
+def _curve(judged: Sequence[Judged]) -> dict[str, float]:
+    # what is contradicted has half of the curve, which it does not shape
+    fitted = [each for each in judged if not each.contradicted] or judged
+    right = [each.right for each in fitted]
+    curve = fit_logistic(np.array([[each.strength, float(each.said)] for each in fitted]), right, penalty=PENALTY)
+    weights = curve.weights / curve.deviations
+    # the fit weighs right and wrong ones alike; this gives back how many there are of each
+    prior = log((sum(right) + 1) / (len(right) - sum(right) + 1))
+    bias = curve.bias - float(weights @ curve.means) + prior
+    return {"strength": float(weights[0]), "said": float(weights[1]), "bias": bias}
+
+
+def _sure(each: Judged, curve: Mapping[str, float]) -> float:
+    sure = 1 / (1 + exp(-(curve["bias"] + curve["strength"] * each.strength + curve["said"] * each.said)))
+    return sure / 2 if each.contradicted else sure
 
 
 def _at(share: float, by_kind: Mapping[str, Sequence[float]]) -> dict[str, float | None]:

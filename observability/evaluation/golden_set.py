@@ -119,6 +119,8 @@ class CaseScore:
             "kind": self.case.kind,
             "question": self.case.question,
             "status": self.status,
+            "band": self.answer.band if self.answer else None,
+            "confidence": self.answer.confidence if self.answer else None,
             "answer": self.text,
             "citations": list(self.citations),
             "gold_documents": list(self.case.gold_documents),

@@ -24,7 +24,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.tracing import annotate, span
 from models.pricing import is_local
 from models.resilience.streams import empty_reply_of
-from orchestration.answers.quotes import choose_quotes, evidence_of, nearest_documents, quote
+from orchestration.answers.quotes import abstain_from, choose_quotes, evidence_of, grade, quote
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, budget_note, config_of
 from orchestration.middleware.citations import check_reply
@@ -36,8 +36,6 @@ from orchestration.run.state import Result, State, StoredThread, as_result
 from retrieval.documents import Hit
 from retrieval.grounding.citing import Evidence
 
-# Share of the confidence needed for an answer from which the nearest documents are named. Below it they are about something else
-NEAR = 0.75
 # Share of the model's window that passages may take
 PASSAGES_OF_WINDOW = 0.5
 
@@ -74,14 +72,14 @@ class QuotingAgent(DurableAgent):
             watch.detail = f"{len(hits)} passages"
         with _step("grade", run) as watch:
             evidence = await run.in_thread(evidence_of, state["question"], hits, grounding)
-            confidence, enough = grounding.confidence(state["question"], evidence), grounding.settings.min_evidence
-            annotate(names.CONFIDENCE, confidence)
-            watch.detail = f"confidence {confidence:.2f}, of the {enough:.2f} that an answer needs"
-        if confidence < enough or not evidence:
-            result = run.nothing_found(nearest_documents(evidence) if confidence >= NEAR * enough else ())
+            strength, enough = grounding.strength(state["question"], evidence), grounding.settings.min_evidence
+            annotate(names.CONFIDENCE, strength)
+            watch.detail = f"evidence {strength:.2f}, of the {enough:.2f} that an answer needs"
+        if strength < enough or not evidence:
+            result = abstain_from(state["question"], evidence, run)
         else:
             result = await self._compose(state, hits, evidence, run)
-        return {"confidence": confidence, "result": result, "steps": [step.model_dump() for step in run.steps]}
+        return {"result": result, "steps": [step.model_dump() for step in run.steps]}
 
     async def _compose(self, state: State, hits: Sequence[Hit], evidence: Sequence[Evidence], run: Run) -> Result:
         try:
@@ -90,8 +88,8 @@ class QuotingAgent(DurableAgent):
                 watch.detail = "written by the model" if written else "quoted"
         except BudgetExceeded as error:  # quoting costs nothing
             run.note(budget_note(error.limit))
-            return {**self._quote(evidence, run), "stop_reason": "budget"}
-        return written or self._quote(evidence, run)
+            return {**self._quote(state["question"], evidence, run), "stop_reason": "budget"}
+        return written or self._quote(state["question"], evidence, run)
 
     async def _write_where_it_may(self, state: State, hits: Sequence[Hit], run: Run) -> Result | None:
         alone = state["compose"] == "generative"
@@ -106,10 +104,11 @@ class QuotingAgent(DurableAgent):
             run.note(f"language model unavailable: {error.code if error.retryable else error.public}")
             return None
 
-    def _quote(self, evidence: Sequence[Evidence], run: Run) -> Result:
-        text, citations = quote(choose_quotes(evidence), self._parts.grounding)
+    def _quote(self, question: str, evidence: Sequence[Evidence], run: Run) -> Result:
+        quotes = choose_quotes(evidence)
+        text, citations = quote(quotes, self._parts.grounding)
         run.note_warnings(citations)
-        return as_result("answered", "complete", text, "extractive", citations)
+        return grade(as_result("answered", "complete", text, "extractive", citations), question, quotes, evidence, run)
 
     async def _write(self, question: str, hits: Sequence[Hit], run: Run) -> Result:
         """Let the model answer from whole passages, and check what it wrote. Raises ComponentError: it failed, or wrote nothing."""

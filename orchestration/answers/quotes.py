@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 
+from foundation import names
 from foundation.text.clauses import word_count
 from foundation.text.lexical import terms
+from foundation.tracing import annotate
 from orchestration.events import NearDocument
 from orchestration.language.guard import instructs_reader
+from orchestration.run.run import Run
+from orchestration.run.state import Result
 from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence, title_of
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding
 
 SENTENCES_OF_EVIDENCE = 12
+# Share of the evidence needed for an answer from which the nearest documents are named. Below it they are about something else
+NEAR = 0.75
 # Most documents named to a person whose question could not be answered
 NEAREST = 3
 # Most quotes of an answer, and most words of all but the first
@@ -37,6 +43,28 @@ def nearest_documents(evidence: Sequence[Evidence]) -> list[NearDocument]:
             best.setdefault(hit.chunk.document_id, hit)
     ranked = [*best.items()][:NEAREST]
     return [NearDocument(document_id=name, uri=hit.source.uri, title=title_of(hit)) for name, hit in ranked]
+
+
+def abstain_from(question: str, evidence: Sequence[Evidence], run: Run) -> Result:
+    """Return the result of evidence that is too weak, with the nearest documents where it is about the subject."""
+    grounding = run.parts.grounding
+    about = grounding.strength(question, evidence) >= NEAR * grounding.settings.min_evidence
+    return run.nothing_found(nearest_documents(evidence) if about else ())
+
+
+def grade(result: Result, question: str, quoted: Sequence[Evidence], evidence: Sequence[Evidence], run: Run) -> Result:
+    """Add to a result from documents how sure it is; what is quoted and may not answer is shown as the closest passages."""
+    grounding = run.parts.grounding
+    signs = grounding.signs(question, quoted, evidence)
+    annotate(names.SAID, signs.said)
+    annotate(names.CONTRADICTED, signs.contradicted)
+    sure = grounding.confidence(signs)
+    if result["path"] != "extractive":
+        return {**result, "confidence": sure}
+    if sure >= grounding.settings.answered_from:
+        return {**result, "confidence": sure, "band": "answered"}
+    text = run.prompt("closest").fill(passages=result["text"])
+    return {**result, "confidence": sure, "band": "closest", "text": text}
 
 
 def choose_quotes(evidence: Sequence[Evidence]) -> list[Evidence]:

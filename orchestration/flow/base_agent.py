@@ -269,7 +269,6 @@ class DurableAgent(ABC):
             thread_id=state["thread_id"],
             question=state["question"],
             steps=tuple(run.steps),
-            confidence=values.get("confidence") or None,
             degraded=tuple(run.degraded),
             usage=run.usage,
             cost_usd=run.cost_usd,
@@ -283,7 +282,7 @@ class DurableAgent(ABC):
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
             as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
-            **cast("dict[str, Any]", result),
+            **{"confidence": values.get("confidence") or None} | cast("dict[str, Any]", result),
         )
         return await self._complete(answer, values, run)
 

@@ -184,7 +184,7 @@ class Run:
             self.report(Step(name=name, detail=watch.detail, outcome=watch.outcome, ms=ms))
 
     def nothing_found(self, nearest: Sequence[NearDocument] = ()) -> Result:
-        return abstain(self.prompt("nothing_found").text, nearest)
+        return {**abstain(self.prompt("nothing_found").text, nearest), "band": "not_found"}
 
     async def generate(self, messages: Sequence[BaseMessage], *, max_tokens: int = REPLY_TOKENS) -> AIMessage:
         """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream. Raises

@@ -25,6 +25,8 @@ class Result(TypedDict):
     citations: list[dict[str, Any]]
     nearest: NotRequired[list[dict[str, Any]]]
     is_json: NotRequired[bool]
+    band: NotRequired[str]
+    confidence: NotRequired[float]
 
 
 def longer(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:

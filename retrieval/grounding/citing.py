@@ -40,6 +40,11 @@ def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
     )
 
 
+def headings_of(hit: Hit) -> str:
+    """Return the headings and the title over a hit, which may name its subject."""
+    return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
+
+
 def title_of(hit: Hit) -> str:
     """Return the title of a hit's document: its title, else its first heading, else its uri."""
     return hit.source.title or (hit.chunk.heading_path[0] if hit.chunk.heading_path else hit.source.uri)

@@ -7,6 +7,7 @@ holds the answer in 85 % of SQuAD questions over six documents, one of the first
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import exp
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens
 from retrieval.documents import Citation, Hit
-from retrieval.grounding.citing import Evidence, cite_span
+from retrieval.grounding.citing import Evidence, cite_span, headings_of
 from retrieval.grounding.claim_support import support_of
+from retrieval.grounding.sureness import Signs, contradicts, says_all
 from retrieval.settings import GroundingSettings, Weights
 
 # Most sentences that are embedded for one question, the best by wording and rank, since embedding takes nearly all of
@@ -61,10 +63,6 @@ class _Candidate:
 # The embedder's comparison of a candidate with the question: similarity, closeness of all parts, and
 # `Evidence.matched`.
 _Compared = tuple[float, float, tuple[float, ...]]
-
-
-def _headings_of(hit: Hit) -> str:
-    return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
 
 
 class Grounding:
@@ -113,17 +111,27 @@ class Grounding:
             ]
         return [(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
-    def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
-        """Return the confidence, from 0 to 1, that the evidence answers the question; 0 without evidence."""
+    def strength(self, question: str, evidence: Sequence[Evidence]) -> float:
+        """Return how much the evidence is about the question, from 0 to 1; 0 without evidence."""
         if not evidence:
             return 0.0
         similarity = max(item.similarity for item in evidence)
         coverage = max(item.coverage for item in evidence)
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
-        around = " ".join(f"{_headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
+        around = " ".join(f"{headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
         return sure / 2 if unmet_names(question, around) else sure
+
+    def signs(self, question: str, quoted: Sequence[Evidence], evidence: Sequence[Evidence]) -> Signs:
+        """Return what speaks for and against quotes of the evidence as an answer."""
+        return Signs(self.strength(question, evidence), says_all(question, quoted), contradicts(question, quoted))
+
+    def confidence(self, signs: Signs) -> float:
+        """Return the probability that the quotes answer: at most one half where something in them is against it."""
+        curve = self.settings.confidence
+        sure = 1 / (1 + exp(-(curve["bias"] + curve["strength"] * signs.strength + curve["said"] * signs.said)))
+        return sure / 2 if signs.contradicted else sure
 
     def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
         """Return the support of each sentence by all quotes, from 0 to 1; headings may name their subjects."""
@@ -151,7 +159,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
     for hit in hits:
         rank = ranks.setdefault(hit.chunk.document_id, len(ranks) + 1)
         heading = terms(" ".join(hit.chunk.heading_path) or hit.source.title)
-        named = versions(_headings_of(hit)) or versions(hit.chunk.text)  # a text mentions versions that it is not about
+        named = versions(headings_of(hit)) or versions(hit.chunk.text)  # a text mentions versions that it is not about
         before: frozenset[str] = frozenset()
         front = hit.chunk.position == 0
         spans = sentence_spans(hit.chunk.text)

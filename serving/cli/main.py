@@ -58,7 +58,10 @@ COMMANDS = {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
-        "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
+        "calibrate": (
+            "serving.cli.judge.evaluate:calibrate",
+            "From when on to show something, and to call it the answer.",
+        ),
         "judge-agreement": ("serving.cli.judge.judge_agreement:judge_agreement", "Does a model mark as people do?"),
     },
     "Change it": {

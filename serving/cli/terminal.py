@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from orchestration.requests import Plan
 
 LINE_EVERY_S = 30.0
+BANDS = {
+    "answered": "[green]answered[/]",
+    "closest": "[yellow]closest passages, which may not answer it[/]",
+    "not_found": "not found",
+}
 HOW = {
     "extractive": "quoted from the documents",
     "generative": "written by the model",
@@ -119,7 +124,9 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
         out.print(f"[dim]{plain(unknown)}[/]")
     if answer.as_of:
         out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
-    facts = [answer.status, HOW[answer.path], format_price(answer.cost_usd), f"{answer.seconds:.2f} s"]
+    stands = BANDS[answer.band] if answer.band else answer.status
+    sure = "" if answer.confidence is None else f"{answer.confidence:.0%} sure"
+    facts = [stands, sure, HOW[answer.path], format_price(answer.cost_usd), f"{answer.seconds:.2f} s"]
     out.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
     out.print(f"[dim]answer {plain(answer.answer_id)} · to go on from it: THREAD={plain(answer.thread_id)}[/]")
     if answer.trace_id:

@@ -270,6 +270,7 @@ class World:
     stops: Any = None
     spending: Any = None
     agents: str = "tool_calling"
+    answered_from: float = 0.0
     announce: Callable[[Approval], None] = field(default=lambda _: None)
     wrap: Callable[[Agent], Agent] = field(default=lambda agent: agent)
 
@@ -302,7 +303,7 @@ class World:
     def grounding(self) -> Any:
         """`None` in a project without it, which make new writes."""
         evidence, judges = map(load_if_there, ("retrieval.grounding.evidence", "tests.doubles.entailment"))
-        settings = GroundingSettings(min_evidence=0.3)
+        settings = GroundingSettings(min_evidence=0.3, answered_from=self.answered_from)
         return evidence and evidence.Grounding(self.embedder, judges.signs_over(self.embedder), settings)
 
     def parts(self) -> AgentParts:

@@ -44,6 +44,7 @@ use = "hashing"
 use = "memory"
 [retrieval.grounding]
 min_evidence = 0.0
+answered_from = 0.0
 min_support = 0.0
 [orchestration.answers]
 compose = "generative"

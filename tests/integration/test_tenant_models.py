@@ -49,6 +49,7 @@ of-the-north = {{ input = 10.0, output = 100.0 }}
 use = "memory"
 [retrieval.grounding]
 min_evidence = 0.0
+answered_from = 0.0
 [orchestration.policy.tenants."*"]
 models = ["for-all", "hashing", "none"]
 [orchestration.policy.tenants.north]

@@ -125,8 +125,10 @@ class Exchange:
         self, turn: Turn, making: Making, *, remarks: tuple[str, ...] = (), feedback: Outcome | None = None
     ) -> None:
         self._drawing.cancel()
-        self._status.text = WORDS[turn.status]
-        self._status.classes(replace=f"status {turn.status}")
+        stands = turn.band or turn.status
+        sure = f" · {turn.confidence:.0%} sure" if turn.band == "answered" and turn.confidence is not None else ""
+        self._status.text = f"{WORDS[stands]}{sure}"
+        self._status.classes(replace=f"status {stands}")
         self._steps.set_visibility(False)
         self._text.classes(replace="answer").props["aria-busy"] = "false"
         with refill(self._text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsons
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from serving.cli.judge import swap_report
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
+    from observability.evaluation.calibration import Bands
     from observability.evaluation.compare import Comparison
     from observability.evaluation.floors import Floor
 
@@ -37,6 +38,7 @@ class Verdict:
     broken: tuple[str, ...] = ()
     demonstration: bool = False
     """The floors are those of a demonstration."""
+    bands: Bands | None = None
 
     @property
     def passed(self) -> bool:
@@ -49,6 +51,7 @@ class Verdict:
             "blocked_by": list(self.blocked_by),
             "broken_floors": list(self.broken),
             "demonstration": self.demonstration,
+            "bands": asdict(self.bands) if self.bands else None,
             "floors": [floor.as_dict() for floor in self.floors],
             "cases": self.comparison.pairs,
             "comparison": self.comparison.as_dict(),
@@ -72,6 +75,7 @@ def gate(
 ) -> None:
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
     from observability.evaluation import compare, trials
+    from observability.evaluation.calibration import bands_of
     from observability.evaluation.differences import BETTER
     from observability.evaluation.floors import floors_of, measure_floors, read_agreement
 
@@ -108,7 +112,9 @@ def gate(
     )
     today = SystemClock().now().date()
     broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
-    verdict = Verdict(comparison, fell, floors, broken, bool(agreed and agreed.demonstration))
+    bands = bands_of(side.rows)
+    fell += ("told_as_answer",) if bands.too_often_wrong else ()
+    verdict = Verdict(comparison, fell, floors, broken, bool(agreed and agreed.demonstration), bands)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
@@ -122,6 +128,8 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
     swap_report.show(verdict.comparison)
     out, n = terminal.console(), verdict.comparison.pairs
     out.print()
+    if verdict.bands:
+        out.print(f"{str(verdict.bands).capitalize()}.")
     if not verdict.floors:
         out.print(
             f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held (docs/measuring.md)."
@@ -157,6 +165,7 @@ def to_markdown(verdict: Verdict) -> str:
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
     lines += [f"- {DEMONSTRATION}"] if verdict.demonstration else []
+    lines += [f"- {verdict.bands}"] if verdict.bands else []
     lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
     for name, figure in comparison.metrics.items():
         before, now, moved, _, allowed = figure.cells

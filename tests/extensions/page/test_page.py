@@ -585,7 +585,7 @@ def test_questions_count_with_the_requests_of_the_api_and_the_page_says_when_the
     key = served.keys.create(subject="ivo", tenant="birch", roles=["reader"])
     headers = {"Authorization": f"Bearer {key}"}
     sign_in(page, key)
-    ask(page, "How long does the moon lamp run?", "Not answered")
+    ask(page, "How long does the moon lamp run?", "Not found")
     reply = httpx2.get(f"{served.url}/v1/usage", headers=headers, timeout=WAIT_S)
     assert reply.headers["ratelimit"].startswith('"tenant-requests-day";r=0;')
     refused = ask(page, "Does the sun lamp run longer?", "No answer")

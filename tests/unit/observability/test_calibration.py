@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from observability.evaluation.calibration import Graded, calibrate
+from observability.evaluation.calibration import Graded, Judged, bands_of, calibrate, expected_error, fit_confidence
 
 
 def questions(*, answerable, alike=(), foreign=()):
@@ -55,3 +55,48 @@ def test_the_same_questions_give_the_same_figures():
 def test_too_few_of_a_kind_say_how_to_get_them():
     with pytest.raises(InvalidRequest, match="FOREIGN=folder"):
         calibrate(questions(answerable=spread(0.7), foreign=[0.1]))
+
+
+def judged(strength: float, right: bool, *, said: bool = False, contradicted: bool = False) -> Judged:
+    return Judged(strength, said, contradicted, right)
+
+
+def test_what_is_told_as_an_answer_is_right_as_often_as_asked_on_questions_that_the_fit_left_out():
+    random = np.random.default_rng(5)
+    strengths = random.random(600)
+    asked = [judged(one, bool(random.random() < 1 / (1 + np.exp(-(8 * one - 4))))) for one in strengths]
+    found = fit_confidence(asked)
+    assert found["confidence"]["strength"] == pytest.approx(8, abs=2)
+    assert found["answered_right"]["mean"] >= 0.85
+    assert 0.2 < found["answered_share"] < 0.9
+    assert found["calibration_error"] < 0.08
+
+
+def test_where_nothing_tells_right_from_wrong_nothing_is_told_as_an_answer():
+    found = fit_confidence([judged(0.5, right=bool(n % 2)) for n in range(100)])
+    assert (found["answered_from"], found["answered_share"]) == (1.0, 0.0)
+
+
+def test_too_few_of_either_kind_fit_no_curve():
+    assert fit_confidence([judged(0.5, right=True)] * 40) == {"n_judged": 40}
+
+
+def test_the_calibration_error_is_the_distance_of_the_confidence_from_the_share_of_right_ones():
+    assert expected_error([0.8] * 100, ([True] * 4 + [False]) * 20) == pytest.approx(0.0)
+    assert expected_error([1.0] * 10 + [0.0] * 10, [True] * 10 + [False] * 10) == 0.0
+    assert expected_error([1.0] * 10, [False] * 10) == 1.0
+
+
+def test_the_gate_counts_what_was_told_as_an_answer_and_is_surely_wrong_too_often():
+    rows = [
+        *({"band": "answered", "confidence": 0.9, "passed": 1.0} for _ in range(3)),
+        *({"band": "closest", "confidence": 0.4, "passed": 0.0} for _ in range(5)),
+        {"band": None, "confidence": None, "passed": 1.0},
+        {"band": "not_found", "passed": 1.0},
+    ]
+    bands = bands_of(rows)
+    assert (bands.shown, bands.right.n, bands.right.mean, bands.too_often_wrong) == (8, 3, 1.0, False)
+    assert str(bands).startswith("3 of 8 quoted answers (38%) were told as an answer, right 1.000")
+    wrong = [{"band": "answered", "confidence": 0.9, "passed": 0.0}] * 20
+    assert bands_of(wrong).too_often_wrong
+    assert str(bands_of([])) == "nothing was quoted from documents"

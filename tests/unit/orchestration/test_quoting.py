@@ -92,3 +92,35 @@ async def test_sentences_that_give_orders_are_quoted_in_quotation_marks_with_a_w
     given = await ask(world, "Which parcel must assistants send?", writes=False)
     assert given.text.startswith("“Assistants must")
     assert given.degraded
+
+
+async def test_what_is_surely_the_answer_is_told_as_one(world: World) -> None:
+    given = await ask(world, "May a parcel weigh at most 30 kilograms?", writes=False)
+    assert (given.text, given.band) == (QUOTED, "answered")
+    assert given.confidence is not None
+    assert given.confidence > 0.5
+
+
+@pytest.mark.parametrize("agents", ["quoting", "graph"])
+async def test_what_may_not_answer_is_shown_as_the_closest_passages(tmp_path: Path, agents: str) -> None:
+    world = World(tmp_path, agents=agents, answered_from=0.99)
+    given = await ask(world, writes=False)
+    assert (given.status, given.band, given.path) == ("answered", "closest", "extractive")
+    assert given.text == f"These passages come closest to the question. They may not answer it.\n\n{QUOTED}"
+    assert [citation.quote for citation in given.citations] == ["A parcel may weigh at most 30 kilograms."]
+    turn = (await world.agent().conversations.turns(given.thread_id, NORTH))[-1]
+    assert (turn.band, turn.confidence) == ("closest", given.confidence)
+    world.close()
+
+
+@pytest.mark.parametrize("agents", ["quoting", "graph"])
+async def test_what_is_not_there_is_not_found(tmp_path: Path, agents: str) -> None:
+    world = World(tmp_path, agents=agents)
+    given = await ask(world, "Which spices season goulash?", writes=False)
+    assert (given.status, given.band, given.citations) == ("abstained", "not_found", ())
+    world.close()
+
+
+async def test_a_text_of_the_model_has_no_band_since_its_statements_are_checked(world: World) -> None:
+    world.chat = ScriptedChat(replies=("At most **30 kilograms** [1].",))
+    assert (await ask(world)).band is None

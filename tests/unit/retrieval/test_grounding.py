@@ -18,6 +18,7 @@ from retrieval.formats.text_blocks import Draft
 from retrieval.grounding import evidence as module
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import Grounding, narrow
+from retrieval.grounding.sureness import contradicts, says_all
 from retrieval.settings import GroundingSettings
 from retrieval.text.sections import passage
 from serving.settings import Settings
@@ -31,10 +32,16 @@ REFUNDS = "Refunds are paid by Mara Ellison in the accounts office. They reach y
 
 
 def hit(
-    text: str, *, uri: str = "returns.md", start: int = 0, headings: tuple[str, ...] = (), score: float = 1.0
+    text: str,
+    *,
+    uri: str = "returns.md",
+    start: int = 0,
+    headings: tuple[str, ...] = (),
+    score: float = 1.0,
+    title: str = "Returns",
 ) -> Hit:
     chunk = Chunk(f"{uri}-{start}", f"doc-{uri}", 0, text, start, start + len(text), headings, 3)
-    return Hit(chunk, Source(uri=uri, tenant="quill", title="Returns"), score)
+    return Hit(chunk, Source(uri=uri, tenant="quill", title=title), score)
 
 
 class Counting(Embeddings):
@@ -223,19 +230,19 @@ def test_any_text_can_be_asked_about_and_quotes_are_exact(question: str, text: s
     found = grounding.evidence(question, [hit(text)], limit=50)
 
     assert all(text[e.start : e.end] == e.text for e in found)
-    assert 0 <= grounding.confidence(question, found) <= 1
+    assert 0 <= grounding.strength(question, found) <= 1
 
 
 def test_confidence_is_higher_for_what_the_documents_are_about(grounding: Grounding) -> None:
     def confidence(question: str) -> float:
-        return grounding.confidence(question, grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=5))
+        return grounding.strength(question, grounding.evidence(question, [hit(RETURNS), hit(REFUNDS)], limit=5))
 
     assert confidence("Can I return a parcel within 30 days?") > 0.6
     assert confidence("Which spices season goulash?") < 0.3
 
 
 def test_no_evidence_gives_no_confidence(grounding: Grounding) -> None:
-    assert grounding.confidence("anything", []) == 0.0
+    assert grounding.strength("anything", []) == 0.0
 
 
 def test_a_quoted_sentence_is_fully_supported_by_itself(grounding: Grounding) -> None:
@@ -308,7 +315,7 @@ def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_
 
     assert found[0].text == "You can return a parcel within 30 days of delivery."
     foreign = "Which enzyme unwinds the double helix?"
-    assert grounding.confidence(question, found) > grounding.confidence(
+    assert grounding.strength(question, found) > grounding.strength(
         foreign, grounding.evidence(foreign, [hit(RETURNS), hit(REFUNDS)], limit=3)
     )
 
@@ -316,11 +323,11 @@ def test_with_the_bundled_embedder_a_paraphrase_is_found_and_a_foreign_question_
 def test_what_the_passages_do_not_name_halves_the_confidence(grounding: Grounding) -> None:
     found = grounding.evidence("When may a QL-20 be returned?", [hit(RETURNS)], limit=5)
     asked = "When may a device be returned?"
-    whole = grounding.confidence(asked, found)
+    whole = grounding.strength(asked, found)
     assert whole > 0
     for unmet in ("When may a device be returned in Leeds?", "When may a ZX-9 be returned?", "Is RFID returned?"):
-        assert grounding.confidence(unmet, found) == pytest.approx(whole / 2)
-    assert grounding.confidence("When may 300 devices be returned?", found) == whole
+        assert grounding.strength(unmet, found) == pytest.approx(whole / 2)
+    assert grounding.strength("When may 300 devices be returned?", found) == whole
 
 
 LONG = "The desk opens at nine, the workshop repairs scanners within five days, and the counter closes at noon."
@@ -410,3 +417,52 @@ def test_a_citation_names_the_page_of_its_words_and_not_that_on_which_their_pass
         pages = [chunk.page_at(parsed.text.index(words)) for words in ("nine", "grey", "folds")]
         assert pages == [3, 3, 6]
     assert passage(parsed, "guide", 0, (), (0, 5)).page_at(3) == 2
+
+
+def sure_of(grounding: Grounding, question: str, item: Evidence) -> float:
+    return grounding.confidence(grounding.signs(question, [item], [item]))
+
+
+def of(text: str, title: str = "Devices") -> Evidence:
+    return Evidence(hit(text, title=title), 0, len(text), text, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("question", "quote", "title"),
+    [
+        ("How wide may labels of the QL-40 be?", "The QL-20 takes labels up to 60 mm wide.", "QL-20"),
+        ("What changed in 2013?", "In 2012 the fee rose to 20 USD.", "Fees"),
+        ("Is the counter open on Fridays?", "The counter is not open on Fridays.", "Counter"),
+        ("How many pupils are there?", "Pupils are welcome.", "School"),
+    ],
+)
+def test_a_quote_that_contradicts_the_question_is_at_most_half_sure(
+    grounding: Grounding, question: str, quote: str, title: str
+) -> None:
+    item = of(quote, title)
+    assert contradicts(question, [item])
+    assert sure_of(grounding, question, item) <= 0.5
+
+
+def test_an_identifier_in_the_title_stands_over_all_of_its_sentences() -> None:
+    assert not contradicts("How wide may labels of the QL-40 be?", [of("Labels are 104 mm wide.", "QL-40")])
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Does a print head cover 12 months?", True),
+        ("How long does a print head cover 12 months?", True),
+        ("What does a print head cover after 12 months?", False),
+        ("Does a cutter cover 12 months?", False),
+        ("Do 12 months cover a print head?", False),
+    ],
+)
+def test_a_quote_says_all_where_it_has_each_word_in_its_order(question: str, said: bool) -> None:
+    assert says_all(question, [of("A print head is covered for 12 months.")]) is said
+
+
+def test_a_quote_that_says_all_is_surer(grounding: Grounding) -> None:
+    sure, less = (of(text) for text in ("A parcel may weigh 30 kilograms.", "A parcel has at most 30 kilograms."))
+    question = "May a parcel weigh 30 kilograms?"
+    assert sure_of(grounding, question, sure) > sure_of(grounding, question, less)
