@@ -7,7 +7,15 @@ from decimal import Decimal
 
 from langchain_core.messages import AIMessageChunk
 
-from extensions.planned_agent.compose import Draft, draft_extractive, draft_generative, quoted_of, render, salvage_partial, verify
+from extensions.planned_agent.compose import (
+    Draft,
+    draft_extractive,
+    draft_generative,
+    quoted_of,
+    render,
+    salvage_partial,
+    verify,
+)
 from extensions.planned_agent.contract import EarlierAnswers
 from extensions.planned_agent.follow_ups import entity_names, stands_alone
 from extensions.planned_agent.plans import PlannedState, rewrite

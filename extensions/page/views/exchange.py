@@ -126,8 +126,7 @@ class Exchange:
     ) -> None:
         self._drawing.cancel()
         stands = turn.band or turn.status
-        sure = f" · {turn.confidence:.0%} sure" if turn.band == "answered" and turn.confidence is not None else ""
-        self._status.text = f"{WORDS[stands]}{sure}"
+        self._status.text = WORDS[stands]
         self._status.classes(replace=f"status {stands}")
         self._steps.set_visibility(False)
         self._text.classes(replace="answer").props["aria-busy"] = "false"
@@ -143,6 +142,8 @@ class Exchange:
                 html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
             for worse in remarks:
                 html.p(worse).classes("warning")
+            if turn.band and turn.confidence is not None:
+                html.p(f"{turn.confidence:.0%} sure that this answers the question.").classes("dim")
             if turn.citations:
                 self._sources(turn)
             if turn.nearest:
