@@ -102,7 +102,7 @@ def test_a_response_withdraws_what_waits_and_may_not_approve_it_itself(serve: Se
             item: Any = {"type": "mcp_approval_response", "approval_request_id": wanted.id, "approve": approve}
             return vendor.responses.create(model="sixply", input=[item], previous_response_id=made.id)
 
-        with pytest.raises(openai.PermissionDeniedError, match="somebody else has to approve it"):
+        with pytest.raises(openai.PermissionDeniedError, match="approve"):
             respond(approve=True)
         assert respond(approve=False).output_text == "Then nothing is done."
         lead = {"Authorization": f"Bearer {client.lead}"}  # type: ignore[attr-defined]

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from foundation.components import load
 from foundation.errors import InvalidSetting, UnknownPart
+from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
+from orchestration.contract import Agent
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, World
@@ -54,7 +57,8 @@ async def test_a_model_of_which_nothing_is_known_is_asked_with_a_warning(
         world.agent("auto")
     assert caplog.text == ""
     world.chat = ScriptedChat(replies=("Hello.",))
-    given = await answer(world.agent("auto"), AnswerRequest(question="Hello?"), NORTH)
+    agent = load("orchestration.agent", Part(use="auto"), world.parts(), expected=Agent)  # the world states a profile
+    given = await answer(agent, AnswerRequest(question="Hello?"), NORTH)
     assert (given.text, len(world.chat.seen)) == ("Hello.", 1)
     assert "make model-check" in caplog.text
     assert any("profile = { tool_calling = true }" in note for note in given.degraded)
