@@ -54,7 +54,7 @@ async def test_who_lost_the_reply_that_an_effect_waits_asks_the_same_again_and_g
         assert (repeated.answer_id, repeated.text) == (first.answer_id, first.text)
     assert await world.approvals.pending("north") == announced
     assert len(announced) == 1
-    if world.agents == "graph":  # the others go on beside it
+    if world.agents != "tool_calling":  # that one goes on beside it
         with pytest.raises(Conflict, match="waits for a decision"):
             await answer(agent, again.model_copy(update={"question": "Please send parcel P-111 now"}), NORTH)
     done = await resume(agent, decision_on(first), LEAD)
@@ -167,7 +167,7 @@ async def test_a_conversation_that_waits_goes_on_beside_it_and_one_with_a_plan_o
     waiting = await answer(agent, SEND, NORTH)
     more = AnswerRequest(question="Where is parcel P-123?", thread_id=waiting.thread_id)
     assert waiting.approval is not None
-    if world.agents != "graph":
+    if world.agents == "tool_calling":
         assert (await answer(agent, more, NORTH)).status == "answered"
         assert (await resume(agent, decision_on(waiting), LEAD)).approval.status == "approved"  # type: ignore[union-attr]
         return
