@@ -35,7 +35,7 @@ def small_system(
     with tempfile.TemporaryDirectory(prefix="ladder-") as folder:
         base: dict[str, dict[str, Any]] = {
             "foundation": {"data_dir": folder},
-            "orchestration": {"tools": [{"use": "memory"}]},
+            "orchestration": {"tools": []},
         }
         laid_over = overrides or {}
         merged = {**laid_over, **{layer: {**values, **laid_over.get(layer, {})} for layer, values in base.items()}}

@@ -20,8 +20,6 @@ from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
-from orchestration.memory import facts
-from orchestration.memory.facts import SqliteFacts
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings, PolicySettings
@@ -35,7 +33,6 @@ class Orchestration:
     """The open parts of layer 4 without the agent, which `open_agent` builds from them and the other layers."""
 
     tools: tuple[BaseTool, ...]
-    facts: SqliteFacts
     approvals: SqliteApprovals
     recorders: Recorders
     executor: Executor
@@ -77,7 +74,6 @@ def open_orchestration(
 
     return Orchestration(
         tools=tools,
-        facts=assembly.keep(SqliteFacts(data / facts.FILE, clock, records=records)),
         approvals=approvals,
         recorders=recorders,
         executor=Executor(

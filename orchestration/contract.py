@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -133,6 +134,14 @@ class Spending(Protocol):
         ...
 
 
+class PersonalMemory(ABC):
+    """What is remembered of people beyond a conversation. An extension offers it among its services."""
+
+    @abstractmethod
+    def texts_of(self, principal: Principal) -> list[str]:
+        """Return it, oldest first, to be shown to the model and to help to search. It never counts as the person's words."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -151,10 +160,13 @@ class AgentParts(Context):
     """The budgets that many runs share, of a day and of quotas; `None`: only those of each run."""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Returns attributes for the span of a finished answer. Called off the event loop."""
-    facts: Any = None
-    """`orchestration.memory.facts.SqliteFacts`"""
     answer_checks: Sequence[AnswerCheck] = ()
     services: Sequence[object] = ()
     """What extensions offer, such as a store of earlier answers; an agent finds by its class what it can use."""
     ledger: DocumentLedger | None = None
     """The store from which a tool-calling agent reads on in a document."""
+
+    def recall(self, person: Principal) -> list[str]:
+        """Return what every `PersonalMemory` holds of them. It may wait for a disk or the network."""
+        memories = (service for service in self.services if isinstance(service, PersonalMemory))
+        return [text for memory in memories for text in memory.texts_of(person)]

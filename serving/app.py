@@ -28,7 +28,6 @@ ROUTES = (
     "serving.api.answers",
     "serving.api.search",
     "serving.api.conversations",
-    "serving.api.facts",
     "serving.api.feedback",
     "serving.api.usage",
     "serving.api.documents",

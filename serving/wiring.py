@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.effects.records import Recorders
-    from orchestration.memory.facts import SqliteFacts
     from orchestration.prompts.files import Prompts
     from orchestration.run.spending import SqliteSpending
     from retrieval.build import Retrieval
@@ -71,7 +70,6 @@ class System:
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     spending: SqliteSpending
-    facts: SqliteFacts
     recorders: Recorders
     policy: Policy
     executor: Executor

@@ -12,7 +12,6 @@ from langchain_core.tools import BaseTool
 
 from extensions.planned_agent.stated_arguments import identifiers
 from foundation.text.lexical import names, terms
-from orchestration.memory.facts import Fact
 
 # Number of last turns that are kept whole
 TURNS = 6
@@ -88,19 +87,18 @@ def entity_names(text: str) -> list[str]:
     return [word for word in dict.fromkeys(words) if word in proper_names or _PRODUCT.fullmatch(word)]
 
 
-def with_facts(query: str, facts: Sequence[Fact]) -> str:
+def with_facts(query: str, facts: Sequence[str]) -> str:
     """Add to the query the names in the facts that share a word with it, where it says "my" or the like and has no name
     itself.
 
-    >>> from datetime import datetime
-    >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))
-    >>> with_facts("How do I reset my printer?", [fact]), with_facts("How is a printer reset?", [fact])
+    >>> facts = ["Our printers are all QL-20W"]
+    >>> with_facts("How do I reset my printer?", facts), with_facts("How is a printer reset?", facts)
     ('How do I reset my printer? QL-20W', 'How is a printer reset?')
     """
     if not _MINE.search(query) or entity_names(query):
         return query
     about = terms(query)
-    names = dict.fromkeys(name for fact in facts if about & terms(fact.text) for name in entity_names(fact.text))
+    names = dict.fromkeys(name for fact in facts if about & terms(fact) for name in entity_names(fact))
     return " ".join([query, *names])
 
 

@@ -44,7 +44,6 @@ from orchestration.contract import AgentParts
 from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.language.guard import without_foreign_urls
-from orchestration.memory.facts import Fact
 from orchestration.requests import AnswerRequest, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, abstain, as_result, result_of
@@ -74,8 +73,8 @@ class Steps(DocumentSteps):
         self._planners = tuple(planners)
 
     async def plan(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
-        facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
-        state = cast("PlannedState", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
+        known = await asyncio.to_thread(self._parts.recall, run.principal)
+        state = cast("PlannedState", {**state, "known": [{"text": text} for text in known]})
         question = self._full_question(state)
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < 2 else f"{_outline(plan)}: {plan.reason}"
@@ -163,7 +162,7 @@ class Steps(DocumentSteps):
 
     def in_context(self, question: str, state: PlannedState) -> str:
         """Return the query: the question with words of earlier ones and of facts about the person."""
-        known = [Fact(**fact) for fact in state.get("known") or []]
+        known = [fact["text"] for fact in state.get("known") or []]
         return with_facts(in_context(question, _earlier_questions(state)), known)
 
     def _record_plan(self, plan: Plan, run: PlannedRun) -> PlannedState:

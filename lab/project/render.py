@@ -15,6 +15,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -67,7 +68,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     unused = {declared[name].extra for name in left_out} - used
     _write_packages(folder, choices, {*left_out, *unused, *EXTRAS_OF_THE_LAB} - {""}, used - {""})
     _edit(folder / "pyproject.toml", lambda text: _rename_project(text, choices, names, commit, origin))
-    _edit_texts(folder, choices, names)
+    _edit_texts(folder, choices, names, {part for name in left_out for part, _ in declared[name].parts})
     _edit_reference(folder, [declared[name] for name in left_out])
 
 
@@ -118,10 +119,10 @@ def _write_packages(folder: Path, choices: Choices, gone: Iterable[str], used: I
     _edit(folder / "requirements-dev.lock", lambda text: keep_pins(text, develop, PROJECT, choices.name))
 
 
-def _edit_texts(folder: Path, choices: Choices, names: Sequence[str]) -> None:
+def _edit_texts(folder: Path, choices: Choices, names: Sequence[str], lost_parts: AbstractSet[str]) -> None:
     """What names the project, and what is gone, in its other files."""
     _edit(folder / "risks.toml", lambda text: _without_lost_controls(text, folder))
-    _edit(folder / "stack.toml", lambda text: _name_own(text, choices, names, folder))
+    _edit(folder / "stack.toml", lambda text: _name_own(text, choices, names, folder, lost_parts))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_lost_extras(text, folder))
     for file in ("CONTRIBUTING.md", "AGENTS.md"):
@@ -241,8 +242,8 @@ def _without_lost_pages(text: str, folder: Path) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not leads_nowhere(line))
 
 
-def _name_own(text: str, choices: Choices, names: Sequence[str], folder: Path) -> str:
-    """Its stack.toml with its extensions, tools, questions and name, and without comments on extensions that it has not."""
+def _name_own(text: str, choices: Choices, names: Sequence[str], folder: Path, lost_parts: AbstractSet[str]) -> str:
+    """Its stack.toml with its extensions, tools, questions and name, and without parts of and comments on extensions that it has not."""
     text = re.sub(r"^extensions = \[.*\]$", f"extensions = {json.dumps([*names])}", text, flags=re.MULTILINE)
     if "planned_agent" not in names:  # which brings the agent that the template's own stack names
         text = re.sub(r"^without_tools = .*$", WITHOUT_TOOLS, text, flags=re.MULTILINE)
@@ -252,10 +253,13 @@ def _name_own(text: str, choices: Choices, names: Sequence[str], folder: Path) -
     text = re.sub(r"^# \[serving\.brand\].*\n(?:#.*\n)*\n", brand, text, flags=re.MULTILINE)
 
     def keep_or_drop(block: re.Match[str]) -> str:
+        if f"{block['section']}/{block['use']}" in lost_parts:
+            return ""
         section = block["section"].partition(".")[0]
         return block.group() if section in names or (folder / section).is_dir() else ""
 
-    return re.sub(r"^#? ?\[+(?P<section>[\w.]+)\].*\n(?:(?:#|\w).*\n)*\n?", keep_or_drop, text, flags=re.MULTILINE)
+    block = r'^#? ?\[+(?P<section>[\w.]+)\].*\n(?:use = "(?P<use>[\w.:]+)".*\n)?(?:(?:#|\w).*\n)*\n?'
+    return re.sub(block, keep_or_drop, text, flags=re.MULTILINE)
 
 
 def _without_lost_extras(text: str, folder: Path) -> str:

@@ -110,7 +110,7 @@ def _agents(system: System, use: str | None) -> dict[str, Builds]:
 
     def build(executor: Executor, chat: BaseChatModel, use: str = use, **more: str) -> Agent:
         checkpoints = load("orchestration.checkpoints", Part(use="memory"), system.context)
-        own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "services": (), "facts": None}
+        own = {"executor": executor, "chat": chat, "checkpoints": checkpoints, "services": ()}
         part = Part(use=use, **((chosen.options if use == chosen.use else {}) | more))
         return cast("Agent", load("orchestration.agent", part, replace(system.parts, **own)))
 

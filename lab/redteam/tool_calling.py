@@ -84,7 +84,7 @@ def build_agent(parts: AgentParts, executor: Executor, replies: Sequence[Any], *
         executor=executor,
         chat=double,
         checkpoints=InMemorySaver(),
-        facts=None,
+        services=(),
         spending=None,
         settings=parts.settings.model_copy(update={"answers": answers, "budget": WIDE}),
     )

@@ -16,7 +16,7 @@ from foundation import names
 from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
 from foundation.tracing import span
 from foundation.types import Principal
-from orchestration.contract import Agent, AgentParts
+from orchestration.contract import Agent, AgentParts, PersonalMemory
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
@@ -33,7 +33,7 @@ ENDED = frozenset({"refuse", "hand_over", "reply"})
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """Return the parts of a cheaper agent: no services and no scorer; a tool call raises Forbidden, so that the next model is asked."""
+    """Return the parts of a cheaper agent: no scorer, and of the services what is remembered of people; a tool call raises Forbidden, so that the next model is asked."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
@@ -42,7 +42,8 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
     executor.call = refuse  # type: ignore[method-assign]
     # a trial has the run's id, and must not use up the calls of the answer that it leads to
     executor._calls = OrderedDict()  # noqa: SLF001
-    return replace(parts, executor=executor, services=(), scorer=None)
+    known_of_people = tuple(service for service in parts.services if isinstance(service, PersonalMemory))
+    return replace(parts, executor=executor, services=known_of_people, scorer=None)
 
 
 class CascadeAgent(AgentWrapper):

@@ -26,13 +26,13 @@ class InstructionsMiddleware(RequestMiddleware):
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
-        facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
+        facts = await asyncio.to_thread(self._parts.recall, run.principal)
         day = run.state.get("as_of")
         parts = [
             *(run.prompt(name).text for name in self._names),
             f"Today is {self._parts.clock.now():%A, %d %B %Y}.",
             f"The person asks for what was in force on {day}." if day else "",
-            f"What the person asked to be remembered: {'; '.join(fact.text for fact in facts)}" if facts else "",
+            f"What the person asked to be remembered: {'; '.join(facts)}" if facts else "",
             self._of_client(run),
         ]
         return request.override(system_message=SystemMessage("\n\n".join(part for part in parts if part)))

@@ -50,7 +50,6 @@ COMMANDS = {
         "config": ("serving.cli.doctor:config", "Every value in force and where it came from; secrets masked."),
     },
     "Records and personal data": {
-        "facts": ("serving.cli.govern.facts:app", "What is remembered of a person."),
         "erase": ("serving.cli.govern.erasure:erase", "Erase everything that one person said, asked and was told."),
         "retention": ("serving.cli.govern.erasure:retention", "Take out what is older than [foundation.retention]"),
     },

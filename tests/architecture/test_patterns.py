@@ -36,7 +36,7 @@ BUILT = {
     "guard": [r"<[\s/]*passage\b"],
     "stated_arguments": [r"(?<!\w)word(?!\w)", r"\bone\s+(?:more\s+)?day\b"],
     "classifier": [r"what is open\b"],
-    "memory": [r"(?:(?<!\s)\s++)?(?:please\s++|can you\s++){0,3}(?:remember|note)(?:\s*,)?(?:\s+that\b|\s*:)\s*"],
+    "tools": [r"(?:(?<!\s)\s++)?(?:please\s++|can you\s++){0,3}(?:remember|note)(?:\s*,)?(?:\s+that\b|\s*:)\s*"],
     "risk_register": [r'"a test"|\ndef a_test\(', r"^ *(?:async )?(?:class|def) part\b"],
     "from_documents": [r"(?<!\w)word(?!\w)", r"a\s+quoted\s+sentence"],
     "checking": [r"(?<!\w)three[\W_]+plain[\W_]+words(?!\w)[.!?\u3002]?"],

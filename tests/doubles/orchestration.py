@@ -264,7 +264,6 @@ class World:
     shared: Any = None
     """Records and checkpoints in PostgreSQL, as a second replica has them too: `SharedRecords`, and the options of the latter."""
     services: Sequence[object] = ()
-    facts: Any = None
     answer_checks: Sequence[AnswerCheck] = ()
     approver: Approver | None = None
     stops: Any = None
@@ -325,7 +324,6 @@ class World:
             prompts=self.prompts,
             services=self.services,
             spending=self.spending,
-            facts=self.facts,
             answer_checks=self.answer_checks,
         )
 

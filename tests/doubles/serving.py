@@ -6,11 +6,12 @@ import asyncio
 import itertools
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import OutcomeStore
 from orchestration.actions import Approval, Decision
+from orchestration.contract import PersonalMemory
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Record, Recorders
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
@@ -40,7 +42,6 @@ from serving.build import open_serving
 from serving.hooks import plug_in
 from serving.settings import HttpSettings, ServingSettings, Settings, with_sections
 from tests.doubles.opened import CLOSE
-from tests.there import load_if_there
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
@@ -275,8 +276,8 @@ class MemoryApprovals:
         return 1
 
 
-REMOVABLE = ("orchestration.memory.facts",)
-"""A project can be without each of them."""
+def _count(noun: str, numbers: Iterator[int]) -> str:
+    return f"{noun}-{next(numbers)}"
 
 
 @dataclass
@@ -301,7 +302,6 @@ class FakeSystem:
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.settings.orchestration.policy)
-        (facts,) = map(load_if_there, REMOVABLE)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger, self.vectors)
         self.retriever = MemoryRetriever(self.ledger)
@@ -320,19 +320,15 @@ class FakeSystem:
             from tests.extensions.objects.doubles import AlwaysTwelve
 
             self.hooks.server_parts.insert(0, lambda _: AlwaysTwelve())
-        numbered = itertools.count(1)
         for service in self.hooks.services:
-            if hasattr(service, "new_id"):  # the first job is job-1
-                service.new_id = lambda: f"job-{next(numbered)}"
+            if hasattr(service, "new_id"):  # the first job is job-1, the first fact fact-1
+                noun = "fact" if isinstance(service, PersonalMemory) else "job"
+                service.new_id = partial(_count, noun, itertools.count(1))
         self.records: list[Record] = []
         self.hooks.recorders.append(self._keep)
         self.recorders = Recorders(self.hooks.recorders)
         self._open_shared(opened)
-        numbers = itertools.count(1)
-        self.facts = facts and facts.SqliteFacts(
-            folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}"
-        )
-        for store in filter(None, (self.costs, self.outcomes, self.spending, self.facts)):
+        for store in (self.costs, self.outcomes, self.spending):
             opened.callback(store.close)
 
     async def _keep(self, record: Record) -> None:

@@ -53,10 +53,6 @@ RULES = {
     "GET /v1/conversations": Rule(paged=True),
     "GET /v1/conversations/{thread_id}": Rule(paged=True, of_tenant=True, of_person=True),
     "DELETE /v1/conversations/{thread_id}": Rule(of_tenant=True, of_person=True),
-    "GET /v1/facts": Rule(paged=True),
-    "POST /v1/facts": Rule(json={"text": "Our printers are all QL-20W."}),
-    "PUT /v1/facts/{fact_id}": Rule(json={"text": "They are QL-40."}, of_tenant=True, of_person=True),
-    "DELETE /v1/facts/{fact_id}": Rule(of_tenant=True, of_person=True),
     "GET /v1/usage": Rule(),
     "POST /v1/documents": Rule(WRITERS, files=FILE),
     "POST /v1/documents/retry": Rule(WRITERS),
@@ -78,7 +74,7 @@ RULES = {
 }
 KEYED = {name: rule for name, rule in RULES.items() if not rule.who & PUBLIC}
 OURS = {
-    "answer_id": "a-1", "thread_id": "t-1", "fact_id": "fact-1", "document_id": "doc-1", "approval_id": "ap-1",
+    "answer_id": "a-1", "thread_id": "t-1", "document_id": "doc-1", "approval_id": "ap-1",
     "what": "effects", "name": "favicon.png",
     **{kind: known for brought in BROUGHT.values() for kind, known in getattr(brought, "OURS", {}).items()},
 }  # fmt: skip
@@ -152,7 +148,7 @@ def given(tmp_path: Path) -> World:
 async def caller(given: World) -> AsyncIterator[Caller]:
     """The app, with one of everything in the tenant north."""
     async for caller in opened(given):
-        for begun in (Begun("POST /v1/documents", "agent"), Begun("POST /v1/facts"), *BEGUN):
+        for begun in (Begun("POST /v1/documents", "agent"), *BEGUN):
             assert (await caller.call(begun.name, getattr(given, begun.key), **begun.changes)).is_success
         yield caller
 

@@ -1,4 +1,4 @@
-"""Routes that a project can be without: search, conversations, facts, refused documents in pages."""
+"""Routes that a project can be without: search, conversations, refused documents in pages."""
 # ruff: noqa: F401, F811 - fixtures of test_api.py
 
 from datetime import UTC, datetime
@@ -82,19 +82,3 @@ async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: W
     assert [turn["answer_id"] for turn in read.json()["turns"]] == ["a-1"]
     assert (await api.delete("/v1/conversations/t-1", headers=bearer(given.reader))).status_code == 204
     assert_problem(await api.get("/v1/conversations/t-1", headers=bearer(given.reader)), 404, "not_found")
-
-
-async def test_a_person_lists_corrects_and_erases_what_is_remembered_of_them_alone(
-    given: World, api: httpx2.AsyncClient
-) -> None:
-    mine, theirs = bearer(given.reader), bearer(given.agent)
-    made = await api.post("/v1/facts", headers=mine, json={"text": "Our printers are all QL-20W"})
-    assert made.status_code == 201
-    fact = f"/v1/facts/{made.json()['fact_id']}"
-    assert (await api.get("/v1/facts", headers=theirs)).json()["facts"] == []
-    assert_problem(await api.put(fact, headers=theirs, json={"text": "mine"}), 404, "not_found")
-    assert_problem(await api.delete(fact, headers=theirs), 404, "not_found")
-    assert_problem(await api.put(fact, headers=mine, json={"text": " "}), 422, "invalid_request")
-    assert (await api.put(fact, headers=mine, json={"text": "They are QL-40"})).json()["text"] == "They are QL-40"
-    assert (await api.delete(fact, headers=mine)).status_code == 204
-    assert (await api.get("/v1/facts", headers=mine)).json()["facts"] == []

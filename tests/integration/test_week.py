@@ -108,19 +108,16 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
         system.outcomes.record(Outcome(answer.answer_id, "rejected", datetime.now(UTC), recorded_by="zoe", note=SECRET))
         asyncio.run(system.approvals.request(_approval("zoe")))
         asyncio.run(system.approvals.request(_approval("ada")))
-        system.facts.add(zoe, SECRET)
-        system.facts.add(ADA, "We print on Tuesdays")
     assert said_in(data)
     run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", tmp_path / "erased.json")
     report = json.loads((tmp_path / "erased.json").read_text())
     told = {row["store"]: row["count"] for row in report["erased"] if row["count"]}
-    assert told == {"keys": 1, "spans": 1, "approvals": 1, "outcomes": 1, "facts": 1, "costs": 1, "conversations": 1}
+    assert told == {"keys": 1, "spans": 1, "approvals": 1, "outcomes": 1, "costs": 1, "conversations": 1}
     assert report["unclaimed"] == []
     assert not report["cut_off_before"]
     assert said_in(data) == []
     with open_system(load(stack)) as system:
         assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
-        assert [len(system.facts.of(one)) for one in (zoe, ADA)] == [0, 1]
         assert [one.requested_by for one in asyncio.run(system.approvals.pending("north"))] == ["ada"]
         assert {one.verdict for one in system.outcomes.all()} == {"edited", "rejected"}
     again = tmp_path / "again.json"

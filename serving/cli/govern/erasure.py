@@ -128,7 +128,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     """Return every store, those of extensions too, on or off, and the parts of others that declare none."""
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, effect_log
-    from orchestration.memory import facts
     from orchestration.run import spending
     from retrieval.ingest import refused_files
 
@@ -141,7 +140,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
         spending.STORE,
         approvals.STORE,
         outcomes.STORE,
-        facts.STORE,
         spans.STORE,
         _REPORTS,
     ]

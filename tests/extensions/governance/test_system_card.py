@@ -29,12 +29,12 @@ api_key = "sk-very-secret"
 [orchestration.budget]
 usd = 0.5
 [[orchestration.tools]]
-use = "memory"
+use = "tests.doubles.desk:build"
 [orchestration.policy]
-effects_without_approval = ["remember"]
+effects_without_approval = ["refund"]
 [orchestration.policy.roles]
-clerk = ["remember", "recall_facts"]
-boss = ["recall_facts"]
+clerk = ["refund", "find_order"]
+boss = ["find_order"]
 """
 EVALUATION = {
     "overall": {"passed": {"mean": 0.75, "low": 0.5, "high": 1.0, "n": 8}},
@@ -71,9 +71,8 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
     assert (found["limits"]["budget.usd"], found["data"]["documents"]) == (0.5, 0)
     tools = {one["name"]: (one["effect"], one["roles"], one["approval"]) for one in found["tools"]}
     assert tools == {
-        "remember": (True, ["clerk"], "unless in the person's own words"),
-        "forget": (True, [], "always"),
-        "recall_facts": (False, ["clerk", "boss"], "never"),
+        "refund": (True, ["clerk"], "unless in the person's own words"),
+        "find_order": (False, ["clerk", "boss"], "never"),
     }
     assert "&lt;b&gt;big&lt;/b&gt;" in found["page"]
     assert {one["part"]: one["model"] for one in found["models"]}["openvino"] == "the bundled one"

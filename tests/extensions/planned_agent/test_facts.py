@@ -12,11 +12,11 @@ from extensions.planned_agent.follow_ups import with_facts
 from foundation.components import Context, load
 from foundation.settings import Part
 from orchestration.actions import Decision
-from orchestration.memory.facts import FILE, SqliteFacts
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import PolicySettings
-from tests.doubles.orchestration import LEAD, NORTH, ManualClock, World
+from tests.doubles.orchestration import LEAD, NORTH, ManualClock
+from tests.extensions.facts.persons import Persons
 
 POLICY = PolicySettings(
     roles={"clerk": ("remember", "forget", "recall_facts")}, effects_without_approval=("remember", "forget")
@@ -25,32 +25,23 @@ OTHER = replace(NORTH, subject="bo")
 
 
 @pytest.fixture
-def facts(data_dir: Path) -> Iterator[SqliteFacts]:
-    store = SqliteFacts(data_dir / FILE, World(data_dir / "world").clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def world(data_dir: Path) -> Iterator[World]:
+def world(data_dir: Path) -> Iterator[Persons]:
     tools = load("orchestration.tools", Part(use="memory"), Context(data_dir=data_dir, clock=ManualClock()))
-    made = World(data_dir, tools=tools, policy=POLICY, agents="graph")
-    made.facts = SqliteFacts(data_dir / FILE, made.clock)
+    made = Persons(data_dir, tools=tools, policy=POLICY, agents="graph")
     yield made
-    made.facts.close()
     tools.close()
     made.close()
 
 
-def test_a_fact_names_what_is_mine_and_nothing_else(facts: SqliteFacts) -> None:
-    known = [facts.add(NORTH, "Our printers are all QL-20W"), facts.add(NORTH, "Our depot is in Pellbury")]
+def test_a_fact_names_what_is_mine_and_nothing_else() -> None:
+    known = ["Our printers are all QL-20W", "Our depot is in Pellbury"]
     assert with_facts("How do I clean my printer?", known) == "How do I clean my printer? QL-20W"
     assert with_facts("How is a printer cleaned?", known) == "How is a printer cleaned?"
     assert with_facts("How do I clean my QP-5 printer?", known) == "How do I clean my QP-5 printer?"
     assert with_facts("How do I clean my printer?", []) == "How do I clean my printer?"
 
 
-async def test_what_a_person_says_is_remembered_at_once_for_them_and_told_on_request(world: World) -> None:
+async def test_what_a_person_says_is_remembered_at_once_for_them_and_told_on_request(world: Persons) -> None:
     agent = world.agent()
     given = await answer(agent, AnswerRequest(question="Please remember that our depot is closed on Fridays."), NORTH)
     assert (given.status, given.text) == ("answered", "I will remember: our depot is closed on Fridays.")
@@ -68,7 +59,7 @@ async def test_what_a_person_says_is_remembered_at_once_for_them_and_told_on_req
         "Don't forget that I am in Pellbury on Mondays",
     ],
 )
-async def test_a_request_in_so_many_words_is_understood_whatever_it_is_about(world: World, question: str) -> None:
+async def test_a_request_in_so_many_words_is_understood_whatever_it_is_about(world: Persons, question: str) -> None:
     given = await answer(world.agent(), AnswerRequest(question=question), NORTH)
     assert (given.status, len(world.facts.of(NORTH))) == ("answered", 1)
 
@@ -86,7 +77,7 @@ async def test_a_request_in_so_many_words_is_understood_whatever_it_is_about(wor
         ),
     ],
 )
-async def test_what_is_meant_beyond_doubt_is_forgotten(world: World, question: str, text: str, left: int) -> None:
+async def test_what_is_meant_beyond_doubt_is_forgotten(world: Persons, question: str, text: str, left: int) -> None:
     for fact in ("Our printers are all QL-20W", "Our depot is in Pellbury", "Our depot is closed on Fridays"):
         world.facts.add(NORTH, fact)
         world.facts.add(OTHER, fact)
@@ -95,12 +86,12 @@ async def test_what_is_meant_beyond_doubt_is_forgotten(world: World, question: s
 
 
 @pytest.mark.parametrize("question", ["Do you remember the colour of it?", "I cannot remember my password"])
-async def test_a_question_that_only_mentions_remembering_is_none(world: World, question: str) -> None:
+async def test_a_question_that_only_mentions_remembering_is_none(world: Persons, question: str) -> None:
     await answer(world.agent(), AnswerRequest(question=question), NORTH)
     assert world.facts.of(NORTH) == []
 
 
-async def test_without_the_word_of_the_operator_every_fact_waits_for_approval(world: World) -> None:
+async def test_without_the_word_of_the_operator_every_fact_waits_for_approval(world: Persons) -> None:
     world.policy = PolicySettings(roles=POLICY.roles)
     agent = world.agent()
     waiting = await answer(agent, AnswerRequest(question="Please remember that I prefer e-mail"), NORTH)
@@ -110,7 +101,7 @@ async def test_without_the_word_of_the_operator_every_fact_waits_for_approval(wo
     assert [one.text for one in world.facts.of(NORTH)] == ["I prefer e-mail"]
 
 
-async def test_a_question_about_something_of_theirs_is_searched_for_with_its_name_and_as_asked(world: World) -> None:
+async def test_a_question_about_something_of_theirs_is_searched_for_with_its_name_and_as_asked(world: Persons) -> None:
     agent = world.agent()
     world.facts.add(NORTH, "Our parcel scale is a WX-9")
     await answer(agent, AnswerRequest(question="How many kilograms may my parcel weigh?"), NORTH)

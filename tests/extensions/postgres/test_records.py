@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from extensions.facts import store as facts
+from extensions.facts.store import SqliteFacts
 from extensions.postgres.records import Options, SharedRecords
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased
 from foundation.stores.erasures import Erasures
@@ -27,8 +29,6 @@ from orchestration.actions import Approval, Decision
 from orchestration.effects import approvals, effect_log
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
-from orchestration.memory import facts
-from orchestration.memory.facts import SqliteFacts
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings
 from tests import services

@@ -304,7 +304,7 @@ def test_a_claim_that_a_restart_ended_is_taken_again_once_no_other_replica_holds
 
 
 def test_doctor_warns_where_each_replica_would_have_its_own_approvals() -> None:
-    tools = {"tools": [{"use": "memory"}]}
+    tools = {"tools": [{"use": "tests.doubles.desk:build"}]}
     several = Settings(retrieval={"ledger": {"use": "postgres"}}, orchestration=tools)  # type: ignore[arg-type]
     assert "[foundation.records]" in check_records(several).advice
     assert check_records(Settings(orchestration=tools)).advice == ""  # type: ignore[arg-type]

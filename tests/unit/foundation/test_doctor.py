@@ -224,32 +224,30 @@ def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, lay
 
 
 def test_tools_that_the_policy_names_and_no_part_has_are_a_warning(data_dir):
-    rules = {"roles": {"reader": ("recall_fact", "recall*"), "agent": ("*",)}, "effects_without_approval": ("forgett",)}
+    rules = {"roles": {"reader": ("find_ordr", "find*"), "agent": ("*",)}, "effects_without_approval": ("refnd",)}
     settings = loaded(
         data_dir,
         models={"chat": Part(use="scripted"), "embedder": Part(use="hashing")},
         retrieval={"vectors": Part(use="memory")},
         orchestration={
-            "tools": (Part(use="memory"),),
-            "policy": rules | {"tenants": {"north": {"tools": ("remember",)}}},
+            "tools": (Part(use="tests.doubles.desk:build"),),
+            "policy": rules | {"tenants": {"north": {"tools": ("find_order",)}}},
         },
     )
     check = doctor.check_start(settings)
     assert check.ok
-    assert "names tools that no part has: forgett, recall_fact. Found:" in check.advice
-    assert check.advice.endswith('Did you mean "forget"?')
+    assert "names tools that no part has: find_ordr, refnd. Found:" in check.advice
+    assert check.advice.endswith('Did you mean "find_order"?')
 
 
-@pytest.mark.parametrize(
-    ("allowed", "left"), [(("remember",), "forget, recall_facts"), (("*",), ""), (("re*",), "forget")]
-)
+@pytest.mark.parametrize(("allowed", "left"), [(("find_order",), "refund"), (("*",), ""), (("re*",), "find_order")])
 def test_tools_that_no_role_may_use_are_a_warning(data_dir, allowed, left):
     settings = loaded(
         data_dir,
         models={"chat": Part(use="scripted"), "embedder": Part(use="hashing")},
         retrieval={"vectors": Part(use="memory")},
         orchestration={
-            "tools": (Part(use="memory"),),
+            "tools": (Part(use="tests.doubles.desk:build"),),
             "policy": {"roles": {"reader": allowed}, "effects_without_approval": ()},
         },
     )

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -12,9 +11,6 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from typer.main import get_command
 
-from foundation.clock import SystemClock
-from foundation.types import Principal
-from orchestration.memory.facts import FILE, SqliteFacts
 from serving.cli.main import COMMANDS, app, main
 from tests.doubles.command_line import commands
 
@@ -238,17 +234,3 @@ def test_a_person_is_erased_whole_where_a_server_has_run(cli: Callable[..., Done
     (tmp_path / "var" / "server.lock").touch()  # what `sixply serve` leaves there
     done = cli("erase", "--user", "ada", "--tenant", "acme")
     assert (done.returncode, "No store says" in done.stdout) == (0, False), done.stdout
-
-
-def test_what_is_remembered_of_a_user_is_listed_corrected_and_erased(cli: Callable[..., Done], tmp_path: Path) -> None:
-    with closing(SqliteFacts(tmp_path / "var" / FILE, SystemClock())) as facts:
-        kept = [facts.add(Principal(one, "north"), "We use QL-20W") for one in ("ada", "ada", "bo")]
-    whose = ("--tenant", "north", "--user", "ada")
-    assert cli("facts", "correct", kept[0].fact_id, "We use QL-40", *whose).returncode == 0
-    listed = json.loads(cli("facts", *whose, "--json", "-").stdout)
-    assert [one["text"] for one in listed] == ["We use QL-40", "We use QL-20W"]
-    assert cli("facts", "erase", kept[2].fact_id, *whose).returncode == 2
-    assert cli("facts", "erase", *whose).returncode == 2
-    assert cli("facts", "erase", "", *whose).returncode == 2, "an empty name is not all of them"
-    assert "Erased: 2." in cli("facts", "erase", "--all", *whose).stdout
-    assert "We use QL-20W" in cli("facts", "--tenant", "north", "--user", "bo").stdout

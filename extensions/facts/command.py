@@ -15,7 +15,7 @@ from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, is_to_l
 from serving.settings import context_of
 
 if TYPE_CHECKING:
-    from orchestration.memory.facts import SqliteFacts
+    from extensions.facts.store import SqliteFacts
 
 app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None, add_completion=False)
 
@@ -72,7 +72,7 @@ def erase_facts(
 
 @contextmanager
 def _facts(stack: Path) -> Iterator[SqliteFacts]:
-    from orchestration.memory.facts import FILE, SqliteFacts
+    from extensions.facts.store import FILE, SqliteFacts
 
     context = context_of(load_stack(stack).settings)
     with closing(SqliteFacts(context.data_dir / FILE, SystemClock(), records=context.records)) as facts:

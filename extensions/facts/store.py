@@ -15,6 +15,7 @@ from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
+from orchestration.contract import PersonalMemory
 from orchestration.requests import Noun
 
 # The file, in the data folder
@@ -54,18 +55,19 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
 STORE = SqliteStore(
     name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, erased="what was remembered of them", shared=True
 )
+STORES = (STORE,)
 
 
-class SqliteFacts:
+class SqliteFacts(PersonalMemory):
     def __init__(
         self, path: Path, clock: Clock, new_id: Callable[[], str] | None = None, records: Open = SqliteFile
     ) -> None:
         self._file = records(path, STORE)
-        self._clock, self._new_id = clock, new_id or (lambda: uuid4().hex)
+        self._clock, self.new_id = clock, new_id or (lambda: uuid4().hex)
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
         """Store and return a fact, once for each `key`. Raises InvalidRequest: the text is blank or too long, or there are `MOST`."""
-        fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
+        fact = Fact(fact_id=self.new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
         with self._file.transaction() as connection:
             existing = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
             if existing:
@@ -80,6 +82,9 @@ class SqliteFacts:
         """Return the person's facts, oldest first."""
         with self._file.transaction() as connection:
             return _of(connection, principal)
+
+    def texts_of(self, principal: Principal) -> list[str]:
+        return [fact.text for fact in self.of(principal)]
 
     def correct(self, fact_id: str, text: str, principal: Principal) -> Fact:
         """Replace the text of a fact by the person's own words. Raises NotFound; InvalidRequest as `add`."""

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from orchestration.memory.facts import CHARACTERS, Fact, SqliteFacts
+from extensions.facts.store import CHARACTERS, Fact, SqliteFacts
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
-from serving.runtime import Running, admit
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admit("reads")])
 
@@ -26,28 +26,30 @@ class FactList(BaseModel):
     next_cursor: str | None
 
 
+def _facts(runtime: Runtime) -> SqliteFacts:
+    return runtime.system.hooks.service(SqliteFacts)
+
+
 @router.get("", responses=responses())
 def listed(caller: Asker, runtime: Running, pages: Pages) -> FactList:
     """List the facts remembered about you, oldest first."""
-    page, cursor = pages.page(runtime.system.facts.of(caller), lambda fact: f"{fact.at.isoformat()} {fact.fact_id}")
+    page, cursor = pages.page(_facts(runtime).of(caller), lambda fact: f"{fact.at.isoformat()} {fact.fact_id}")
     return FactList(facts=page, next_cursor=cursor)
 
 
 @router.post("", status_code=201, responses=responses())
 def add(body: FactText, caller: Asker, runtime: Running) -> Fact:
     """Remember a fact, in your own words. Facts help to search; they never steer an action."""
-    facts: SqliteFacts = runtime.system.facts
-    return facts.add(caller, body.text)
+    return _facts(runtime).add(caller, body.text)
 
 
 @router.put("/{fact_id}", responses=responses(404))
 def correct(fact_id: FactId, body: FactText, caller: Asker, runtime: Running) -> Fact:
     """Replace a fact by your own words."""
-    facts: SqliteFacts = runtime.system.facts
-    return facts.correct(fact_id, body.text, caller)
+    return _facts(runtime).correct(fact_id, body.text, caller)
 
 
 @router.delete("/{fact_id}", status_code=204, responses=responses(404))
 def erase(fact_id: FactId, caller: Asker, runtime: Running) -> None:
     """Erase a fact. Answers that used it stay in your conversations."""
-    runtime.system.facts.erase(fact_id, caller)
+    _facts(runtime).erase(fact_id, caller)

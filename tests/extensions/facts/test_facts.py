@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from extensions.facts.store import CHARACTERS, FILE, MOST, SqliteFacts
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.actions import Decision, Origin, ToolOutcome
-from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
+from tests.extensions.facts.persons import Persons
 
 POLICY = PolicySettings(
     roles={"clerk": ("remember", "forget", "recall_facts")}, effects_without_approval=("remember", "forget")
@@ -33,12 +34,10 @@ def facts(data_dir: Path) -> Iterator[SqliteFacts]:
 
 
 @pytest.fixture
-def world(data_dir: Path) -> Iterator[World]:
+def world(data_dir: Path) -> Iterator[Persons]:
     tools = load("orchestration.tools", Part(use="memory"), Context(data_dir=data_dir, clock=ManualClock()))
-    made = World(data_dir, tools=tools, policy=POLICY)
-    made.facts = SqliteFacts(data_dir / FILE, made.clock)
+    made = Persons(data_dir, tools=tools, policy=POLICY)
     yield made
-    made.facts.close()
     tools.close()
     made.close()
 
@@ -89,7 +88,7 @@ def test_a_call_that_is_made_again_keeps_one_fact_and_there_is_an_end_to_them(fa
     ],
 )
 async def test_what_a_document_or_a_tool_said_becomes_no_memory_without_approval(
-    world: World, words: str, fact: str
+    world: Persons, words: str, fact: str
 ) -> None:
     """Whatever made the model call the tool; the text stands in a result, and not in what the person said."""
     executor = world.executor()
@@ -106,15 +105,13 @@ async def test_what_a_document_or_a_tool_said_becomes_no_memory_without_approval
 
 
 async def test_a_fact_never_counts_as_what_the_person_said_now(data_dir: Path) -> None:
-    world = World(
+    world = Persons(
         data_dir, policy=PolicySettings(roles={"clerk": ("send_parcel",)}, effects_without_approval=("send_parcel",))
     )
-    world.facts = SqliteFacts(data_dir / FILE, world.clock)
     world.facts.add(NORTH, "Please send parcel P-123")
     given = await answer(world.agent(), AnswerRequest(question="Please send my parcel now"), NORTH)
     assert given.status == "abstained"
     assert world.depot.sent == []
-    world.facts.close()
     world.close()
 
 

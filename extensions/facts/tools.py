@@ -11,13 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import Field
 
+from extensions.facts.store import FILE, STORE, SqliteFacts
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
 from foundation.text.lexical import terms
 from orchestration.actions import ToolMetadata, ToolSet
-from orchestration.memory.facts import FILE, STORE, SqliteFacts
 
 # First words that ask to remember something; the fact follows
 OPENS = (
