@@ -122,6 +122,10 @@ def _reachable(changes: Any, folder: Path, collector: str) -> Any:
     found = {key: _reachable(value, folder, collector) for key, value in changes.items()}
     if "base_url" in found:
         found |= {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
+    if "base_url" in found and ":" in str(
+        found.get("use")
+    ):  # LangChain knows nothing of the bundled model behind a class of its own
+        found["profile"] = {"tool_calling": False}
     if "endpoint" in found:
         found["endpoint"] = collector
     return found | services.options(str(found.get("use", "")), folder)
