@@ -113,19 +113,17 @@ def _move(old: Path, new: Path, changes: Mapping[str, Any], file: Path) -> None:
         corpus.import_ledger(file, stack=ROOT / "stack.toml")
 
 
-def _reachable(changes: Any, folder: Path, collector: str) -> Any:
+def _reachable(changes: Any, folder: Path, collector: str, place: str = "") -> Any:
     """The same with the addresses of servers that the tests start, in place of those that the page gives as examples."""
     if isinstance(changes, list):
-        return [_reachable(each, folder, collector) for each in changes]
+        return [_reachable(each, folder, collector, place) for each in changes]
     if not isinstance(changes, dict):
         return changes
-    found = {key: _reachable(value, folder, collector) for key, value in changes.items()}
+    found = {key: _reachable(value, folder, collector, key) for key, value in changes.items()}
     if "base_url" in found:
         found |= {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
-    if "base_url" in found and ":" in str(
-        found.get("use")
-    ):  # LangChain knows nothing of the bundled model behind a class of its own
-        found["profile"] = {"tool_calling": False}
+        if place in ("chat", "fallbacks"):  # the bundled model calls none, which nobody knows of it behind an address
+            found["profile"] = {"tool_calling": False}
     if "endpoint" in found:
         found["endpoint"] = collector
     return found | services.options(str(found.get("use", "")), folder)
