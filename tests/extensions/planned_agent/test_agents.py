@@ -678,3 +678,12 @@ async def test_of_a_draft_that_broke_off_whole_sentences_are_shown_and_no_though
     world.chat = BreaksOff(says=("<think>", RIGHT))
     with pytest.raises(UpstreamDown):
         await asked(world, compose="generative")
+
+
+async def test_quotes_that_may_not_answer_are_told_as_the_closest_passages(tmp_path: Path) -> None:
+    world = World(tmp_path, agents=PLANNED[0], answered_from=0.99)
+    given = await asked(world)
+    assert (given.status, given.band, given.path) == ("answered", "closest", "extractive")
+    assert given.text.startswith("These passages come closest to the question. They may not answer it.\n\n")
+    assert (await asked(world, "Which spices season goulash?")).band == "not_found"
+    world.close()

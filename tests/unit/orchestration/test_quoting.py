@@ -101,9 +101,8 @@ async def test_what_is_surely_the_answer_is_told_as_one(world: World) -> None:
     assert given.confidence > 0.5
 
 
-@pytest.mark.parametrize("agents", ["quoting", "graph"])
-async def test_what_may_not_answer_is_shown_as_the_closest_passages(tmp_path: Path, agents: str) -> None:
-    world = World(tmp_path, agents=agents, answered_from=0.99)
+async def test_what_may_not_answer_is_shown_as_the_closest_passages(tmp_path: Path) -> None:
+    world = World(tmp_path, agents="quoting", answered_from=0.99)
     given = await ask(world, writes=False)
     assert (given.status, given.band, given.path) == ("answered", "closest", "extractive")
     assert given.text == f"These passages come closest to the question. They may not answer it.\n\n{QUOTED}"
@@ -113,12 +112,9 @@ async def test_what_may_not_answer_is_shown_as_the_closest_passages(tmp_path: Pa
     world.close()
 
 
-@pytest.mark.parametrize("agents", ["quoting", "graph"])
-async def test_what_is_not_there_is_not_found(tmp_path: Path, agents: str) -> None:
-    world = World(tmp_path, agents=agents)
+async def test_what_is_not_there_is_not_found(world: World) -> None:
     given = await ask(world, "Which spices season goulash?", writes=False)
     assert (given.status, given.band, given.citations) == ("abstained", "not_found", ())
-    world.close()
 
 
 async def test_a_text_of_the_model_has_no_band_since_its_statements_are_checked(world: World) -> None:
