@@ -27,14 +27,14 @@ def main() -> None:
     ]
     print("min_evidence  answers given  right ones  said no where no document says it")
     for least in (0.46, 0.3, 0.0):
-        with small_system({"retrieval": {"grounding": {"min_evidence": least}}}) as system:
+        with small_system({"retrieval": {"grounding": {"min_evidence": least, "answered_from": 0.4}}}) as system:
             report = asyncio.run(golden_report(system, cases))
             example = ask(system, TRAPS[1])
         given = sum(row.status == "answered" for row in report.rows)
         right = [row.passed for row in report.rows if row.case.answerable]
         refused = [row.passed for row in report.rows if not row.case.answerable]
         print(f"{least:12} {given:14} {sum(right):6} of {len(right)} {sum(refused):9} of {len(refused)}")
-        print(f"              “{example.question}” {example.text}")
+        print(f"              “{example.question}” {example.text.splitlines()[0]}")
     print("More answers, and no new one is right. Tune a layer by the figure of the whole system, not by its own.")
     print("One layer up: what does one answer cost, and where? python -m examples.cost_and_latency")
 
