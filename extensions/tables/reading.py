@@ -42,6 +42,8 @@ class Sheet:
     """The heading and the line above it."""
     mark: str = ""
     """The mark of decimals in its document; empty: unknown."""
+    headless: bool = False
+    """Whether it has no head, so that its columns are only numbered, and its first row may be one that was not seen."""
     nameless: tuple[int, ...] = ()
     """Columns of a table with a head that have no name there, by their place."""
     cut: bool = False
@@ -61,6 +63,8 @@ class Sheet:
         """Why nothing may be counted in it; empty where nothing speaks against it."""
         if odd := next(filter(None, map(self._odd_row, range(len(self.names)))), 0):
             return f"row {odd} has more cells than the head has names, so that cells may stand under a wrong name"
+        if self.headless:
+            return "it has no head, so that what its columns are is not said"
         if self.cut:
             return "it is cut into parts, since its columns could not be told apart in all rows"
         twice = next((name for name in self.names if self.names.count(name) > 1), "")
@@ -126,7 +130,7 @@ def _read_sheet(parsed: Parsed, table: Table) -> Sheet:
     before = parsed.blocks[table.first - 1 : table.first] if table.first else ()
     above += [block for block in before if block.kind == "paragraph"]
     words = " / ".join(parsed.text[block.start : block.end] for block in above)
-    return Sheet(names, tuple(rows), words[:300], nameless=nameless)
+    return Sheet(names, tuple(rows), words[:300], headless=not table.names, nameless=nameless)
 
 
 def _cut(text: str, names: Sequence[str], widths: Sequence[int]) -> list[str]:
