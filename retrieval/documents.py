@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from math import dist
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from foundation.errors import InvalidRequest
 from foundation.types import UNCLASSIFIED, Scope
@@ -65,18 +65,6 @@ class Table:
     """Characters of each cell, row by row; 0: the cell is empty."""
 
 
-class Box(NamedTuple):
-    """Where characters of the text stand on the picture of their page, in thousandths of its width and height from the upper left."""
-
-    start: int
-    end: int
-    page: int
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A document as plain text with its structure. All offsets refer to `text`."""
@@ -88,8 +76,6 @@ class Parsed:
     parsers: tuple[str, ...] = ()
     """Versions of the parsers that read it, with those of a mail's attachments. Set by the caller of a parser."""
     tables: tuple[Table, ...] = ()
-    boxes: tuple[Box, ...] = ()
-    """Of words that were recognised in pictures."""
 
 
 # The reason why a person's documents are not erased with them

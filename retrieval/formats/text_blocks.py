@@ -186,10 +186,6 @@ class FormatParser:
     version: str
     read: Callable[[Draft, bytes], Parsed]
     limits: ParseLimits
-    seconds: float = 0
-    """Time that a document may take beyond `retrieval.parsing.timeout_s`."""
-    memory_mb: int = 0
-    """Memory of the process that parses; 0: as for any document."""
 
     def parse(self, content: bytes, name: str) -> Parsed:
         return self.read(Draft(name, self.limits), content)

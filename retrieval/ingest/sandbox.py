@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
-from retrieval.ingest.parsing import check_offer, parse_here, parser_for, translate_failures
+from retrieval.ingest.parsing import check_offer, parse_here, translate_failures
 from retrieval.tables import row_codec
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
@@ -35,11 +35,9 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DY
 class ParserPool:
     """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
-    def __init__(self, settings: ParsingSettings, parsers: tuple[str, ...] = (), *, memory_mb: int = 0) -> None:
+    def __init__(self, settings: ParsingSettings, parsers: tuple[str, ...] = ()) -> None:
         """`parsers` are modules of extensions, beside the files of `retrieval/parsers`."""
         self._settings, pages = settings, settings.max_pages
-        self._memory_mb = memory_mb
-        self._larger: dict[int, ParserPool] = {}
         self._limits = ParseLimits(pages=pages, characters=PAGE_CHARACTERS * pages, parsers=parsers)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
@@ -49,11 +47,8 @@ class ParserPool:
         MissingDependency: the parser's package is not installed.
         """
         name = check_offer(content, name, self._settings.max_bytes, self._limits)
-        parser = parser_for(name, self._limits)
-        if (memory_mb := getattr(parser, "memory_mb", 0)) > self._memory_mb:
-            return self._pool_of(memory_mb).parse(content, name)
         with self._lock:
-            answer = self._ask(content, name, self._settings.timeout_s + getattr(parser, "seconds", 0))
+            answer = self._ask(content, name)
             if answer.pop("worn", False):
                 self._end_child()
         if "refused" in answer:
@@ -61,13 +56,6 @@ class ParserPool:
         if "missing" in answer:
             raise MissingDependency(answer["missing"])
         return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
-
-    def _pool_of(self, memory_mb: int) -> ParserPool:
-        """Return the pool of the parsers that need more memory, so that the others' process stays as small as ever."""
-        with self._lock:
-            if memory_mb not in self._larger:
-                self._larger[memory_mb] = ParserPool(self._settings, self._limits.parsers, memory_mb=memory_mb)
-            return self._larger[memory_mb]
 
     @property
     def pid(self) -> int | None:
@@ -77,26 +65,24 @@ class ParserPool:
 
     def close(self) -> None:
         """End the child. A later `parse` starts another one."""
-        for pool in self._larger.values():
-            pool.close()
         with self._lock:
             self._end_child()
 
-    def _ask(self, content: bytes, name: str, timeout_s: float) -> dict[str, Any]:
+    def _ask(self, content: bytes, name: str) -> dict[str, Any]:
         if self._child is not None and self._child.poll() is not None:
             self._end_child()
-        child = self._child = self._child or _start(self._memory_mb or MEMORY_MB)
+        child = self._child = self._child or _start(MEMORY_MB)
         timed_out = threading.Event()
 
         def kill() -> None:
             timed_out.set()
             child.kill()
 
-        timer = threading.Timer(timeout_s, kill)
+        timer = threading.Timer(self._settings.timeout_s, kill)
         timer.daemon = True
         timer.start()
         try:
-            return _exchange(child, content, name, self._limits, timeout_s)
+            return _exchange(child, content, name, self._limits, self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
             if not isinstance(error, ValueError):  # it closed its pipe: get its exit code before we kill it
                 with suppress(subprocess.TimeoutExpired):
@@ -104,7 +90,7 @@ class ParserPool:
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
-                    f'"{name}" took longer than {timeout_s:g} s to parse and was given up. Try again '
+                    f'"{name}" took longer than {self._settings.timeout_s:g} s to parse and was given up. Try again '
                     f"if this machine was busy; else simplify or split it, or raise retrieval.parsing.timeout_s.",
                     reason="timeout",
                 ) from error
