@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 from langchain_core.tools import tool
 
-from extensions.planned_agent.intent import classify_clauses
 from foundation.text.prose import blank_code
 from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
@@ -30,7 +29,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "a person's words, for the values of an effect": lambda text: foreign_values(
         send, {"to": "ana@example.org", "text": text, "usd": 5}, Origin(words=text), {"send": send}
     ),
-    "clauses": classify_clauses,
     "orders to a model": instructs_reader,
     "code in an answer": blank_code,
     "addresses in an answer": lambda text: without_foreign_urls(text, [text[:100]]),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from extensions.planned_agent import document_steps
 from foundation.machine import deadline
 from models.chat.scripted import ScriptedChat
-from orchestration.flow import document_steps
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
@@ -25,7 +25,7 @@ REPLY = "A parcel may weigh at most 30 kilograms [1]."
 
 @pytest.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
-    made = World(data_dir, answers=AnswerSettings(compose="generative"))
+    made = World(data_dir, agents="graph", answers=AnswerSettings(compose="generative"))
     made.chat = ScriptedChat(replies=(REPLY,))
     yield made
     made.close()

@@ -7,6 +7,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from extensions.planned_agent.intent import classify_clauses
+from tests.architecture.worst_texts import COMMON, GROWTH, growth
+
 READ = """
 from extensions.planned_agent.compose import _MARKER
 from extensions.planned_agent.planners.classifier import _BREAK
@@ -21,3 +24,8 @@ for expression in (_MARKER, _BREAK, _AMOUNT):
 def test_long_runs_of_the_same_character_are_read_in_one_pass() -> None:
     """In a process of its own, because an expression cannot be stopped: one pass takes milliseconds, the others hours."""
     subprocess.run([sys.executable, "-c", READ], check=True, timeout=300)
+
+
+def test_clauses_of_a_text_four_times_as_long_take_four_times_as_long() -> None:
+    units = (*COMMON, "百", "not ", "and ")
+    assert not {unit: grown for unit in units if (grown := growth(classify_clauses, "", unit, "!")) > GROWTH}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -118,10 +117,10 @@ async def test_an_operator_can_forbid_the_clients_instructions_and_the_answer_sa
     assert "French" not in shown(world)[0].text
 
 
-async def test_a_planned_agent_goes_on_as_it_was(world: World) -> None:
-    graph = replace(world, agents="graph").agent()
+async def test_an_agent_without_tools_goes_on_as_it_was(world: World) -> None:
+    agent = world.agent("quoting")
     request = AnswerRequest(question="And for a parcel?", messages=TOLD, client=ClientOptions(instructions="Rhyme."))
-    answer = [event async for event in graph.stream(request, NORTH)][-1].answer
+    answer = [event async for event in agent.stream(request, NORTH)][-1].answer
     assert answer is not None
     assert request.earlier == ("I am Ana.",)
 
@@ -284,10 +283,10 @@ async def test_a_model_that_calls_several_at_once_all_the_same_is_told_to_wait(w
     assert texts == ["18 degrees", ONE_AT_A_TIME]
 
 
-async def test_a_planned_agent_takes_no_tools_of_a_client(world: World) -> None:
-    graph = replace(world, agents="graph").agent()
+async def test_an_agent_without_tools_takes_no_tools_of_a_client(world: World) -> None:
+    agent = world.agent("quoting")
     with pytest.raises(InvalidRequest, match="takes no tools of a client"):
-        await last(graph, question="Weather?", client=CLIENT)
+        await last(agent, question="Weather?", client=CLIENT)
 
 
 SCHEMA: dict[str, Any] = {

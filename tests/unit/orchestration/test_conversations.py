@@ -68,8 +68,13 @@ async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_t
 
 async def test_a_conversation_goes_on_with_another_agent(world: World) -> None:
     first = await answer(world.agent(), AnswerRequest(question=HOURS), NORTH)
-    for question, use in (("Where is parcel P-124?", "tool_calling"), ("Where is parcel P-123?", "graph")):
-        given = await answer(world.agent(use), AnswerRequest(question=question, thread_id=first.thread_id), NORTH)
+    for question, use in (
+        ("Where is parcel P-124?", "tool_calling"),
+        ("How many kilograms may a parcel weigh at most?", "quoting"),
+    ):
+        given = await answer(
+            world.agent(use), AnswerRequest(question=question, thread_id=first.thread_id, compose="extractive"), NORTH
+        )
         assert given.status == "answered"
     assert len(await kept(world.agent()).turns(first.thread_id, NORTH)) == 3
 
@@ -78,7 +83,7 @@ async def test_what_another_agent_left_waiting_is_said_to_be_lost(world: World) 
     waiting = await answer(world.agent(), AnswerRequest(question="Please send parcel P-123 now"), NORTH)
     assert waiting.approval is not None
     decision = Decision(approval_id=waiting.approval.approval_id, approve=True)
-    other = "tool_calling" if world.agents == "graph" else "graph"
+    other = "quoting" if world.agents == "tool_calling" else "tool_calling"
     with pytest.raises(NotFound, match="lost"):
         await resume(world.agent(other), decision, LEAD)
     assert world.depot.sent == []
