@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `not_run` which of its tests those are, reason by reason, and in `not_claimed_by` adapter by adapter; they are left out
     instead. A part that `sixply contracts` puts to the suites has claims of its own: nothing is left out for it.
 
-    A test that `needs` a module that can be missing goes with it.
+    A test that `needs` a module that can be missing goes with it, and so does one on adapters of which this tree has none.
 
     Files with slow tests come first, and those that say so: of several processes, none is left alone with one of them at the end.
     """
@@ -109,6 +109,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in early)
     gone = {item for item in items if not all(map(is_there, _needs(item)))}
     if not NAMED:
+        gone |= {
+            item for item in items if item.name.endswith("[NOTSET]")
+        }  # pytest's name for an empty list of parameters
         gone |= {item for item in items if item.name.partition("[")[0] in _left_out(item)}
     config.hook.pytest_deselected(items=[item for item in items if item in gone])
     items[:] = [item for item in items if item not in gone]

@@ -32,6 +32,7 @@ use = "openai_compatible"
 model = "for-all"
 api_key = "a key for tests"
 base_url = "{everybody}/v1"
+profile = {{ tool_calling = false }}
 [models.tenants.north.chat]
 model = "of-the-north"
 base_url = "{north}/v1"
@@ -122,7 +123,7 @@ async def test_what_an_agent_does_follows_from_the_model_of_the_tenant(opened: O
     with opened() as (system, everybody, north):
         theirs, ours = await ask(system, ANA), await ask(system, NORA)
     assert "search_documents" in json.dumps(north.requests[0][2]["tools"]), "the tool-calling agent"
-    assert "tools" not in everybody.requests[0][2], "the planned one, as its model calls no tools"
+    assert "tools" not in everybody.requests[0][2], "another agent, as its model calls no tools"
     assert [step.name for step in theirs.steps] != [step.name for step in ours.steps]
 
 
