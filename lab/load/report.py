@@ -159,7 +159,10 @@ class Server:
 async def server_on(order: Order, name: str, provider: Provider, **more: Any) -> AsyncIterator[Server]:
     folder = order.data_dir / name
     folder.mkdir()
-    chat = {"use": "openai_compatible", "model": "scripted", "base_url": provider.url, "keep_alive": True}
+    # the load is of answers that a model writes once
+    profile = {"tool_calling": False}
+    double = {"use": "openai_compatible", "model": "scripted", "base_url": provider.url, "keep_alive": True}
+    chat: dict[str, Any] = {**double, "profile": profile}
     http: dict[str, Any] = {"port": 0}
     overrides: dict[str, Any] = {
         "foundation": {"data_dir": str(folder)},
