@@ -350,15 +350,13 @@ def test_a_model_that_langchain_knows_to_think_is_not_waited_for(serve: Serve, m
 
 
 @pytest.mark.parametrize("before", [[], [piece(role="assistant", content="")]])
-def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
-    serve: Serve, before: list[dict[str, Any]]
-) -> None:
+def test_an_error_is_tried_again_where_nobody_has_heard_a_word(serve: Serve, before: list[dict[str, Any]]) -> None:
     broken = stream(*before, piece("error", content=""), {"choices": [], "usage": USED})
-    again, told = answers(
+    # the second breaks off behind words, of which a reply that is not streamed has told nobody
+    for given in answers(
         serve, [broken, *said(USED)], [stream(piece(content="A parcel "), piece("error")), *said(USED)]
-    )
-    assert again["text"] == TEXT, again
-    assert (told["code"], "broke off" in told["detail"]) == ("upstream_down", True), told
+    ):
+        assert given["text"] == TEXT, given
 
 
 def test_a_whole_reply_that_broke_off_is_tried_again_and_paid_for(
