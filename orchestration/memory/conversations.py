@@ -111,7 +111,7 @@ def _turn(stored: CheckpointTuple) -> Turn:
         for item in several
         if isinstance(item.value, dict) and "text" in item.value
     ]
-    decided = iter(sorted(approvals_of(values.get("messages") or [])))
+    decided = min(approvals_of(values.get("messages") or []), default=None)
     unfinished = {"status": "waiting" if paused else "unfinished", "text": "\n\n".join(item["text"] for item in paused)}
     return Turn(
         **(values.get("result") or unfinished),
@@ -120,5 +120,5 @@ def _turn(stored: CheckpointTuple) -> Turn:
         at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),
-        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or next(decided, None),
+        approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or decided,
     )

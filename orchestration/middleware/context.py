@@ -104,7 +104,9 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         for tries_left in range(TRIES, -1, -1):
             messages = await self._fit(whole, max(room, 0), state, reply)
             try:
-                response = await handler(request.override(messages=messages, tools=_offered(request.tools, state)))
+                response = await handler(
+                    request.override(messages=messages, tools=_leave_out_search(request.tools, state))
+                )
                 break
             except ContextTooLong:
                 if not tries_left:
@@ -249,8 +251,8 @@ def _lay_out(messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMes
     return [HumanMessage(summary), AIMessage(READ), *shown] if summary else shown
 
 
-def _offered(tools: Sequence[Any], state: ContextState) -> list[Any]:
-    """Return the tools, the search only where there is something to find: else it would only cost."""
+def _leave_out_search(tools: Sequence[Any], state: ContextState) -> list[Any]:
+    """Return the tools without the search of the conversation where nothing was left out: it would find nothing, and cost."""
     left = state.get("summary_before") or state.get("left_out_before")
     return [tool for tool in tools if left or getattr(tool, "name", "") != SEARCH]
 

@@ -96,6 +96,8 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
                     httpx2.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
                 ):
                     client.lead = keys.create(subject="lena", tenant=TENANT, roles=["approver"])  # type: ignore[attr-defined]
+                    # the caller again, who may approve as well
+                    client.ana_too = keys.create(subject="ana", tenant=TENANT, roles=["agent", "approver"])  # type: ignore[attr-defined]
                     client.other = keys.create(subject="ben", tenant=TENANT, roles=["agent"])  # type: ignore[attr-defined]
                     yield client, provider
 

@@ -98,13 +98,15 @@ def test_a_response_withdraws_what_waits_and_may_not_approve_it_itself(serve: Se
         made = vendor.responses.create(model="sixply", input=ASKED)
         wanted = made.output[-1]
 
-        def respond(*, approve: bool) -> Any:
+        def respond(client: openai.OpenAI, *, approve: bool) -> Any:
             item: Any = {"type": "mcp_approval_response", "approval_request_id": wanted.id, "approve": approve}
-            return vendor.responses.create(model="sixply", input=[item], previous_response_id=made.id)
+            return client.responses.create(model="sixply", input=[item], previous_response_id=made.id)
 
-        with pytest.raises(openai.PermissionDeniedError, match="approve"):
-            respond(approve=True)
-        assert respond(approve=False).output_text == "Then nothing is done."
+        with pytest.raises(openai.PermissionDeniedError, match=r"decided by the roles: approver\. Ask one of them"):
+            respond(vendor, approve=True)
+        with pytest.raises(openai.PermissionDeniedError, match="somebody else has to approve it"):
+            respond(vendor.with_options(api_key=client.ana_too), approve=True)  # type: ignore[attr-defined]
+        assert respond(vendor, approve=False).output_text == "Then nothing is done."
         lead = {"Authorization": f"Bearer {client.lead}"}  # type: ignore[attr-defined]
         assert client.get("/v1/approvals", headers=lead).json()["approvals"] == []
 
