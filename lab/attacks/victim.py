@@ -49,23 +49,24 @@ min_evidence = 0.0
 answered_from = 0.0
 [orchestration]
 policy_file = "{root}/policy.toml"
-[orchestration.agent]
-use = "auto"
-without_tools = "graph"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
-[[orchestration.tools]]
-use = "memory"
 [serving.http]
 port = 0
 [[observability.exporters]]
 use = "sqlite"
 """
-NOTIFIER = """
+WITH_EXTENSIONS = """
+[[orchestration.tools]]
+use = "memory"
+[orchestration.agent]
+use = "auto"
+without_tools = "graph"
 [notifier]
 url = "http://127.0.0.1:9/nobody"
 secret = "a secret of these attacks alone"
 """
+"""What a stack with every extension on has besides."""
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(?=\n)")
 _ORDERING = threading.Lock()
 
@@ -194,7 +195,7 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
     data = folder / "var"
     data.mkdir(parents=True, exist_ok=True)
     path = folder / "stack.toml"
-    base = STACK.format(data=data, root=ROOT, extensions=json.dumps(installed())) + NOTIFIER
+    base = STACK.format(data=data, root=ROOT, extensions=json.dumps(installed())) + WITH_EXTENSIONS
     path.write_text(_merge(base, stack), encoding="utf-8")
     keys = KeyStore.of(load(path).settings, SystemClock())
     keys.create(subject="nobody", tenant="nowhere", roles=["reader"])  # a server without a key refuses to start

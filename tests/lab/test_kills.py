@@ -60,6 +60,14 @@ def run_command(arguments: list[str], log: Path) -> None:
     app(arguments)
 
 
+REMEMBERS = """
+[orchestration.agent]
+without_tools = "graph"
+[[orchestration.tools]]
+use = "memory"
+"""
+
+
 class Home:
     """A data folder and its configuration."""
 
@@ -67,7 +75,7 @@ class Home:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.data, self.stack, self.log = folder / "var", folder / "stack.toml", folder / "log"
-        text = STACK.format(data=self.data, root=ROOT, extensions='["audit"]')
+        text = STACK.format(data=self.data, root=ROOT, extensions='["audit", "facts", "planned_agent"]') + REMEMBERS
         text += f'[retrieval.chunker]\nuse = "{chunker}"\n' + more
         self.stack.write_text(text, encoding="utf-8")
 

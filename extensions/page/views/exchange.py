@@ -188,6 +188,14 @@ class Exchange:
                     again.cancel()
                     self._status.text = "Nobody decided in time; nothing was done"
                     return
+                if (
+                    approval.thread_id != self.thread_id
+                ):  # the same was asked before, and goes on where it was asked first
+                    again.cancel()
+                    self._status.text = (
+                        f"{approval.status.capitalize()} by {approval.decided_by}, where you asked it first"
+                    )
+                    return
             turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
             # where the conversation went on meanwhile, a later turn says what came of it
             outcomes = [it for it in turns if it.approval_id and it.approval_id == turn.approval_id]

@@ -669,6 +669,15 @@ def test_whoever_asked_withdraws_what_waits(page: Page, served: Served) -> None:
     expect(turn.get_by_role("status").first).to_contain_text("Rejected by")
 
 
+def test_what_was_asked_twice_is_withdrawn_from_either_conversation(page: Page, served: Served) -> None:
+    sign_in(page, served.agent)
+    ask(page, "Please refund order QM-10017, the box was open", "Waits for approval")
+    page.get_by_role("button", name="New conversation").click()
+    again = ask(page, "Please refund order QM-10017, the box was open", "Waits for approval")
+    again.get_by_role("button", name="Withdraw").click()
+    expect(again.get_by_role("status").first).to_contain_text("where you asked it first")
+
+
 def test_a_decider_sees_who_asked_in_which_words_and_that_it_was_asked_before(
     page: Page, deciding: Page, served: Served
 ) -> None:

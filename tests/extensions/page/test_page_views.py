@@ -17,6 +17,7 @@ from extensions.page.views.plots import Plot
 def client() -> Iterator[Client]:
     with Client(ui.page("")) as client:
         yield client
+    client.delete()  # NiceGUI holds it in one table with the clients of servers of other tests in this process
 
 
 def write(client: Client, text: str) -> None:
