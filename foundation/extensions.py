@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -60,7 +59,8 @@ class Extension:
 
 def installed() -> list[str]:
     """Return the names of all extensions that are here, on or off."""
-    return sorted(module.name for module in pkgutil.iter_modules(import_module("extensions").__path__) if module.ispkg)
+    folders = [folder for path in import_module("extensions").__path__ for folder in os.scandir(path)]
+    return sorted(folder.name for folder in folders if Path(folder.path, "__init__.py").is_file())
 
 
 def find(name: str) -> Extension:
@@ -69,6 +69,10 @@ def find(name: str) -> Extension:
         raise UnknownPart(
             f'There is no extension "{name}" in extensions/. {did_you_mean(name, installed())} make extensions lists them.'
         )
+    return _read(name)
+
+
+def _read(name: str) -> Extension:
     extension = resolve(f"extensions.{name}:extension")
     if not isinstance(extension, Extension):
         raise InvalidSetting(f"extensions/{name}/__init__.py has no `extension = Extension(about=...)`. Give it one.")
@@ -86,7 +90,7 @@ def find_parts() -> dict[str, tuple[str, str]]:
     declared: dict[str, Extension] = {}
     for name in installed():
         with suppress(SixplyError):  # one that cannot be loaded is told of where it is turned on
-            declared[name] = find(name)
+            declared[name] = _read(name)
     return {place: (module, name) for name, extension in declared.items() for place, module in extension.parts}
 
 
