@@ -6,13 +6,15 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import regex
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import ValidationError
 
@@ -23,9 +25,8 @@ from foundation.text.patterns import find_error, has_key_patterns
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
 
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
-
+# Calls a tool with the call and the configuration that a tool gets
+Invoke = Callable[[BaseTool, dict[str, Any], dict[str, Any]], Awaitable[ToolMessage]]
 # Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
 # Most characters of a tool's schema, what it refers to in place of the references
@@ -266,6 +267,16 @@ class Call:
     step: int
     origin: Origin
     call_id: str
+    through: Invoke | None = None
+
+    async def invoke(self, extra: Mapping[str, Any]) -> ToolMessage:
+        """Call the tool. An effect is called by nobody else, who might try it again."""
+        request = {"type": "tool_call", "id": self.key, "name": self.tool.name, "args": self.arguments}
+        config = {"configurable": {"principal": self.principal, **extra}}
+        if self.through and not metadata_of(self.tool, "effect", True):
+            return await self.through(self.tool, request, config)
+        message: ToolMessage = await self.tool.ainvoke(request, config)  # type: ignore[arg-type]
+        return message
 
     @property
     def hash(self) -> str:

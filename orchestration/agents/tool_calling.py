@@ -17,7 +17,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 from foundation.errors import InvalidSetting
-from foundation.settings import Section
+from foundation.settings import NamedPart, Section
 from models.pricing import identity
 from models.resilience.bindings import UNKNOWN_PROFILE
 from orchestration.contract import AgentParts
@@ -27,6 +27,7 @@ from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddlew
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
+from orchestration.middleware.listed import open_middleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.middleware.rounds import RoundsMiddleware
@@ -46,6 +47,8 @@ class Options(Section):
     """Whether words are streamed as the model writes them, or only once checked."""
     client_instructions: bool = True
     """Whether system messages of clients of the vendors' APIs are followed, below all our instructions."""
+    middleware: tuple[NamedPart, ...] = ()
+    """Middleware of LangChain or your own, such as `"langchain.agents.middleware:TodoListMiddleware"`, from the outer to the inner."""
 
 
 class ToolCallingAgent(MessageAgent):
@@ -63,12 +66,14 @@ class ToolCallingAgent(MessageAgent):
         profile = parts.chat.profile or {}
         window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
+        listed = open_middleware(options.middleware, parts)
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
             ClientToolsMiddleware(),
-            PolicyMiddleware(parts.executor),
+            PolicyMiddleware(parts.executor, calls_within=bool(listed)),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
+            *listed,
             ContextMiddleware(window=window),
             FormatMiddleware(),
             RoundsMiddleware(rounds=options.rounds),

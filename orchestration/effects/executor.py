@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
@@ -32,6 +31,7 @@ from orchestration.calls import (
     RULES,
     Call,
     Denial,
+    Invoke,
     UnfitArguments,
     advise_after_failure,
     arguments_hash,
@@ -117,11 +117,13 @@ class Executor(Decisions):
         origin: Origin = Origin(),  # noqa: B008 - frozen
         approval: Approval | None = None,
         call_id: str = "",
+        through: Invoke | None = None,
     ) -> ToolOutcome:
         """Call `tool` and return the outcome, which may be a refusal or a failure of the tool. Broken stores raise.
 
         An effect happens once for its run, `step` and arguments. `call_id` is the model's id of the call: another call with the
         same key is told that it was done before. The argument values are traced to `origin`.
+        `through` calls a tool that only reads, so that it may be tried again.
         """
         if refusal := self._refuse_caller(tool, principal, run_id):
             hashed = ""
@@ -142,6 +144,7 @@ class Executor(Decisions):
             step=step,
             origin=origin,
             call_id=call_id,
+            through=through,
         )
         outcome = await self._carry_out(call, approval)
         granted = outcome.approval
@@ -310,11 +313,9 @@ class Executor(Decisions):
         return None if begun_before else await self._forbidden(call, approval)
 
     async def _invoke(self, call: Call, extra: Mapping[str, Any]) -> ToolOutcome:
-        request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
-        config = {"configurable": {"principal": call.principal, **extra}}
         try:
             async with asyncio.timeout(metadata_of(call.tool, "timeout_s", TIMEOUT_S)):
-                message: ToolMessage = await call.tool.ainvoke(request, config)  # type: ignore[arg-type]
+                message = await call.invoke(extra)
         except TimeoutError:
             return fail(call, "timeout", f"{call.tool.name} did not end in time. {advise_after_failure(call)}")
         except ToolException as error:

@@ -13,12 +13,13 @@ from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langchain_core.messages.tool import tool_call
+from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from langgraph.types import interrupt
 
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
-from orchestration.calls import metadata_of
+from orchestration.calls import Invoke, metadata_of
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
@@ -43,8 +44,9 @@ LONGEST_RESULT = 1_000_000
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Puts the executor between the model and its tools. The read-only tools of other middleware bypass it."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, executor: Executor, *, calls_within: bool = False) -> None:
+        """`calls_within`: whether the executor calls tools that only read through the middleware within, which may try again."""
+        self._executor, self._calls_within = executor, calls_within
         self._names = frozenset(tool.name for tool in executor.tools)
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
@@ -62,17 +64,59 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         _tell(run, call, "begun")
         # an unknown tool too: the executor says so, and records it
         if call["name"] in self._names or request.tool is None:
-            return await execute(self._executor, call, request.state["messages"], run)
+            through = _through(request, handler) if self._calls_within and request.tool else None
+            return await execute(self._executor, call, request.state["messages"], run, through=through)
         if not self._executor.count_call(run.answer_id):
             content = self._executor.too_many_calls
             _tell(run, call, "denied", content)
             return ToolMessage(content, name=call["name"], tool_call_id=call["id"] or "", status="error")
-        message = cast("ToolMessage", await handler(request))
-        _tell(run, call, "failed" if message.status == "error" else "done", message.text)
-        return message
+        reply = await handler(request)
+        message = message_in(reply)
+        failed = message is not None and message.status == "error"
+        _tell(run, call, "failed" if failed else "done", message.text if message else "")
+        return reply
 
 
-async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run) -> ToolMessage:
+def message_in(reply: ToolReply) -> ToolMessage | None:
+    """Return what a tool says to the model; `None` where it only changes the state."""
+    if isinstance(reply, ToolMessage):
+        return reply
+    messages = reply.update.get("messages", ()) if isinstance(reply.update, dict) else ()
+    return next((message for message in messages if isinstance(message, ToolMessage)), None)
+
+
+class _ConfiguredTool(BaseTool):
+    """A tool with the executor's configuration, which LangGraph's node of tools knows nothing of."""
+
+    inner: BaseTool
+    settings: dict[str, Any]
+
+    async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+        return await self.inner.ainvoke(input, merge_configs(config, cast("Any", self.settings)))
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
+
+
+def _through(request: ToolCallRequest, handler: ToolHandler) -> Invoke:
+    async def invoke(tool: BaseTool, call: dict[str, Any], settings: dict[str, Any]) -> ToolMessage:
+        said = {name: getattr(tool, name) for name in (*SAID_OF_A_TOOL, "response_format")}
+        configured = _ConfiguredTool(**said, inner=tool, settings=settings)
+        wanted = cast("ToolCallDict", {**request.tool_call, **call})
+        reply = await handler(request.override(tool_call=wanted, tool=configured))
+        return message_in(reply) or ToolMessage("", tool_call_id=wanted["id"] or "")
+
+    return invoke
+
+
+async def execute(
+    executor: Executor,
+    call: ToolCallDict,
+    messages: Sequence[AnyMessage],
+    run: Run,
+    *,
+    through: Invoke | None = None,
+) -> ToolMessage:
     """Carry out a model's tool call by the executor; pause the graph where it needs an approval. Without `messages`, the
     conversation so far, the person's question is the only text of theirs.
     """
@@ -81,7 +125,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     # one that is still pending waits on: another call of the same turn was decided
     text = f"{approval.reason} {WAITS}" if approval else ""
     if approval is None or approval.status != "pending":
-        outcome = await call_executor(executor, call, messages, run, approval)
+        outcome = await call_executor(executor, call, messages, run, approval, through=through)
         if outcome.status != "waiting" or outcome.approval is None:
             run.waiting.pop(call_id, None)  # some servers give the id to a later call of the same run again
             _tell(run, call, outcome.status, outcome.content)
@@ -102,6 +146,7 @@ async def call_executor(
     approval: Approval | None,
     *,
     run_id: str = "",
+    through: Invoke | None = None,
 ) -> ToolOutcome:
     """Make a call for the run, or for an earlier one, `run_id`, to which its approval and its effect belong."""
     words: list[str] = [m.text for m in messages if is_from_person(m)]
@@ -116,6 +161,7 @@ async def call_executor(
         call_id=call["id"] or "",
         origin=Origin(words="\n".join(words), asked="\n".join(words[-LATEST:]), results=recorded_outcomes(messages)),
         approval=approval,
+        through=through,
     )
 
 

@@ -1,5 +1,6 @@
 """Steps for people who watch the run: one for each call of the model or of a tool, stored with the run."""
 
+from dataclasses import replace
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest
@@ -13,6 +14,7 @@ from foundation import names
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
+from orchestration.middleware.policy import message_in
 from orchestration.run.run import Run, current_run
 
 
@@ -44,10 +46,15 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
             if pause is not None:
                 watch.detail = watch.outcome = "waiting"
                 raise pause
-            failed = isinstance(message, ToolMessage) and message.status == "error"
+            said = message_in(message)
+            failed = said is not None and said.status == "error"
             watch.detail = watch.outcome = "failed" if failed else "done"
         crash_point("tool_done")
-        return Command(update={"messages": [message], **_steps(run)})
+        if isinstance(message, ToolMessage):
+            return Command(update={"messages": [message], **_steps(run)})
+        return (
+            replace(message, update={**message.update, **_steps(run)}) if isinstance(message.update, dict) else message
+        )
 
 
 def _steps(run: Run) -> dict[str, Any]:
