@@ -81,7 +81,7 @@ def _read(name: str) -> Extension:
 
 def stores() -> list[Store]:
     """Return the stores of every extension that is installed, on or off."""
-    named = [find(name).stores for name in installed()]
+    named = [_read(name).stores for name in installed()]
     return [store for reference in named if reference for store in resolve(reference)]
 
 
@@ -129,7 +129,7 @@ def turn_on(names: Iterable[str]) -> dict[str, Extension]:
 
 def explain_unknown_command(command: str) -> str:
     """Return which extension that is off brings a command; an empty text where none does."""
-    owners = [name for name in installed() if command in {each.name for each in find(name).commands}]
+    owners = [name for name in installed() if command in {each.name for each in _read(name).commands}]
     return (
         f'"{command}" comes with the extension "{owners[0]}", which is off. Turn it on: make add NAME={owners[0]}'
         if owners

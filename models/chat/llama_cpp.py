@@ -1,24 +1,34 @@
-"""A GGUF model in this process: llama.cpp's HTTP server on loopback, called by LangChain's OpenAI client."""
+"""A GGUF model in this process: llama.cpp's HTTP server on loopback, called by LangChain's OpenAI client.
+
+The bundled one is started by its first call, since most questions are answered without it.
+"""
+# ruff: noqa: SLF001 - LangChain spells the hooks of a chat model with an underscore
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
-from langchain_core.messages import get_buffer_string
-from langchain_openai import ChatOpenAI
+from langchain_core.messages import AIMessage, BaseMessage, get_buffer_string
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
 from pydantic import Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from foundation.settings import BESIDE_STACK, Section
 from models import weights
+from models.resilience.bindings import rebind
 from models.resilience.http_clients import clients
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they take longer to import than all else that a question needs
     import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs
+    from langchain_openai import ChatOpenAI
 
 
 class Options(Section):
@@ -47,17 +57,102 @@ class Options(Section):
     read_timeout_s: float = Field(default=120, gt=0)
 
 
-class LlamaCppChat(ChatOpenAI):
-    """LangChain's OpenAI client together with its server. `close()` stops the server."""
+class Server:
+    """llama.cpp's server and its client, made at the first use, from then on shared by all copies of the model."""
+
+    def __init__(
+        self, start: Callable[[], xllamacpp.Server], connect: Callable[[xllamacpp.Server], ChatOpenAI]
+    ) -> None:
+        self._start, self._connect = start, connect
+        self._lock = threading.Lock()
+        self._process: xllamacpp.Server | None = None
+        self._client: ChatOpenAI | None = None
+
+    def client(self) -> ChatOpenAI:
+        """Return the client, once the server listens (half a second at the first use). Raises WeightsInvalid."""
+        with self._lock:
+            if self._client is None:
+                self._process = self._start()
+                self._client = self._connect(self._process)
+            return self._client
+
+    def close(self) -> None:
+        """Stop the server and free the model. A second call does nothing."""
+        self._process = None  # its destructor joins the server's threads
+        if self._client is not None and self._client.http_client is not None:
+            self._client.http_client.close()
+
+
+class LlamaCppChat(BaseChatModel):
+    """A model that `server` serves. The fields that a call may set are those of LangChain's OpenAI client, which it calls."""
 
     local: ClassVar[bool] = True
-    _server: xllamacpp.Server | None = PrivateAttr(default=None)
+
+    model_name: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    reasoning_effort: str | None = None
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    _server: Server = PrivateAttr()
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama-cpp"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return self._settings()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": "llama_cpp"}
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        return {**params, "ls_provider": "llama_cpp", "ls_model_name": self.model_name}
+
+    def client(self) -> ChatOpenAI:
+        """Return the client of the server, which is started where it does not run, with this model's settings."""
+        return self._server.client().model_copy(update=self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in LlamaCppChat.__annotations__ if name in LlamaCppChat.model_fields}
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        return self.client()._generate(messages, stop, run_manager, **kwargs)
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        yield from self.client()._stream(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        client = await asyncio.to_thread(self.client)
+        return await client._agenerate(messages, stop, run_manager, **kwargs)
+
+    async def _astream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        client = await asyncio.to_thread(self.client)
+        async for chunk in client._astream(messages, stop, run_manager, **kwargs):
+            yield chunk
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[Any, AIMessage]:
+        client = self.client()
+        return rebind(client.bind_tools(tools, tool_choice=tool_choice, **kwargs), client, self)
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
+        client = self.client()
+        return rebind(client.with_structured_output(schema, include_raw=include_raw, **kwargs), client, self)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids by the model's own tokenizer; the parent would download OpenAI's."""
+        """Return token ids by the model's own tokenizer; the client's would download OpenAI's."""
         return list(self._ask("POST", "tokenize", json={"content": text})["tokens"])
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
@@ -69,38 +164,54 @@ class LlamaCppChat(ChatOpenAI):
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        assert isinstance(self.openai_api_key, SecretStr)
-        address, key = str(self.openai_api_base).removesuffix("/v1"), self.openai_api_key.get_secret_value()
+        client = self.client()
+        assert isinstance(client.openai_api_key, SecretStr)
+        address, key = str(client.openai_api_base).removesuffix("/v1"), client.openai_api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}"}
-        reply = self.http_client.request(method, f"{address}/{path}", headers=headers, **options)  # type: ignore[union-attr]
+        reply = client.http_client.request(method, f"{address}/{path}", headers=headers, **options)  # type: ignore[union-attr]
         content: dict[str, Any] = reply.raise_for_status().json()
         return content
 
     def close(self) -> None:
-        """Stop the server and free the model. A second call does nothing."""
-        self._server = None  # its destructor joins the server's threads
-        if self.http_client is not None:
-            self.http_client.close()
+        self._server.close()
 
 
 def build(options: Options, context: Context) -> BaseChatModel:
-    """Check the weights, start the server (half a second) and return the model that calls it."""
+    """Check the weights and return the model that calls the server. Weights or an adapter of one's own are loaded at once: whether they
+    fit, and call tools, is not known before.
+    """
     bundled = options.path is None
     path = weights.SMOLLM2.verify() if options.path is None else weights.verify(options.path, options.sha256)
     name = weights.SMOLLM2.name if bundled else path.stem
     if options.adapter is not None:
         weights.check_adapter(options.adapter, options.adapter_sha256, base=path)
         name += f"+{options.adapter.stem}"
-    key = secrets.token_urlsafe(32)
-    server = _start(path, name=name, key=key, options=options, threads=options.threads or max(1, context.threads - 1))
-    sync_client, async_client = clients(connect_s=5, read_s=options.read_timeout_s, keep_alive=False, proxies=False)
+    key, threads = secrets.token_urlsafe(32), options.threads or max(1, context.threads - 1)
     model = LlamaCppChat(
+        model_name=name,
+        temperature=options.temperature,
+        seed=context.seed if options.seed is None else options.seed,
+        max_tokens=options.max_tokens,
+        extra_body={"cache_prompt": options.reuse_prompts},
+        profile=ModelProfile(max_input_tokens=options.context_tokens, structured_output=True, tool_calling=False),
+    )
+    model._server = Server(
+        lambda: _start(path, name=name, key=key, options=options, threads=threads),
+        lambda server: _connect(server, name, key, options),
+    )
+    if not bundled or options.adapter is not None:
+        model.profile = ModelProfile(**{**(model.profile or {}), "tool_calling": model.has_tool_template()})
+    return model
+
+
+def _connect(server: xllamacpp.Server, name: str, key: str, options: Options) -> ChatOpenAI:
+    from langchain_openai import ChatOpenAI
+
+    sync_client, async_client = clients(connect_s=5, read_s=options.read_timeout_s, keep_alive=False, proxies=False)
+    return ChatOpenAI(
         model=name,
         base_url=f"{server.listening_address}/v1",
         api_key=SecretStr(key),
-        temperature=options.temperature,
-        seed=context.seed if options.seed is None else options.seed,
-        max_completion_tokens=options.max_tokens,
         max_retries=0,
         timeout=sync_client.timeout,
         stream_usage=True,
@@ -109,13 +220,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
         http_client=sync_client,
         http_async_client=async_client,
         http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
-        extra_body={"cache_prompt": options.reuse_prompts},
     )
-    model._server = server  # noqa: SLF001  # private to pydantic; this is its maker
-    model.profile = ModelProfile(
-        max_input_tokens=options.context_tokens, structured_output=True, tool_calling=model.has_tool_template()
-    )
-    return model
 
 
 def _start(path: Path, *, name: str, key: str, options: Options, threads: int) -> xllamacpp.Server:

@@ -19,6 +19,7 @@ OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
 NO_CALLS: Mapping[str, Any] = {
     "anthropic": {"type": "none"},
     "google_genai": "none",
+    "llama_cpp": "none",
     "mistral": "none",
     "openai": "none",
     "scripted": "none",

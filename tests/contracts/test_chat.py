@@ -226,7 +226,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def _options(adapter: str, local: Any, max_tokens: int = REPLY) -> dict[str, Any]:
     """What an adapter needs to be built here; an adapter that is not listed needs nothing."""
-    address, key = str(local.openai_api_base), local.openai_api_key.get_secret_value()
+    client = local.client()
+    address, key = str(client.openai_api_base), client.openai_api_key.get_secret_value()
     remote = {"model": local.model_name, "api_key": key, "max_tokens": max_tokens, "temperature": 0}
     # They would keep connections of the event loop of one test for the next one, which has another.
     foreign = {"max_retries": 0, "default_headers": {"Connection": "close"}}

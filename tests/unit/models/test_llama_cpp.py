@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
+from models.pricing import identity
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 
@@ -37,16 +38,16 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def door(chat: Any) -> Iterator[httpx2.Client]:
     """A stranger on the same machine."""
-    with httpx2.Client(base_url=str(chat.openai_api_base).removesuffix("/v1"), timeout=30) as client:
+    with httpx2.Client(base_url=str(chat.client().openai_api_base).removesuffix("/v1"), timeout=30) as client:
         yield client
 
 
 def _key(chat: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {chat.openai_api_key.get_secret_value()}"}
+    return {"Authorization": f"Bearer {chat.client().openai_api_key.get_secret_value()}"}
 
 
 def test_it_listens_on_loopback_only(chat: Any) -> None:
-    assert str(chat.openai_api_base).startswith("http://127.0.0.1:")
+    assert str(chat.client().openai_api_base).startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/completion", "/tokenize", "/v1/embeddings"])
@@ -78,8 +79,8 @@ def test_its_properties_cannot_be_changed(door: httpx2.Client, chat: Any) -> Non
 
 def test_every_server_has_a_key_of_its_own_and_shows_it_to_nobody(chat: Any, tmp_path: Path) -> None:
     other = _load(tmp_path)
-    key = chat.openai_api_key.get_secret_value()
-    assert other.openai_api_key.get_secret_value() != key
+    key = chat.client().openai_api_key.get_secret_value()
+    assert other.client().openai_api_key.get_secret_value() != key
     assert key not in repr(chat)
     assert key not in str(chat._get_invocation_params())
     other.close()
@@ -87,7 +88,7 @@ def test_every_server_has_a_key_of_its_own_and_shows_it_to_nobody(chat: Any, tmp
 
 def test_after_closing_nobody_listens(tmp_path: Path) -> None:
     model = _load(tmp_path)
-    address = str(model.openai_api_base).removesuffix("/v1")
+    address = str(model.client().openai_api_base).removesuffix("/v1")
     model.close()
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(f"{address}/health")
@@ -160,3 +161,21 @@ def test_a_process_that_forgets_to_close_it_still_ends_in_silence() -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+def test_the_bundled_model_is_started_by_its_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.chat import llama_cpp
+
+    started, start = [], llama_cpp._start
+    monkeypatch.setattr(llama_cpp, "_start", lambda *args, **named: started.append(args) or start(*args, **named))
+    model = _load(tmp_path, max_tokens=2)
+    assert identity(model) == ("llama_cpp", "SmolLM2-135M-Instruct")
+    assert not started
+    copy = model.model_copy(update={"max_tokens": 1})
+    assert [copy.invoke("hello").usage_metadata["output_tokens"], len(started)] == [1, 1]
+    assert [model.invoke("hello").usage_metadata["output_tokens"], len(started)] == [2, 1]
+    model.close()
+
+
+def test_what_is_said_of_it_before_it_runs_is_so(chat: Any) -> None:
+    assert chat.profile["tool_calling"] == chat.has_tool_template()
