@@ -97,6 +97,19 @@ def house(json: Json = None) -> None:
 
 
 @app.command()
+def mutate(
+    count: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 300,
+    limit: Annotated[int, typer.Option(min=1, help="How many of them are tried, the first so many.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 7,
+    json: Json = None,
+) -> None:
+    """Small faults, put into the six layers one at a time: do the tests that are nearest notice? Some 15 seconds each."""
+    from lab import mutate as trial
+
+    trial.run(count=count, limit=limit, seed=seed, json=json)
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Option(help="Of the project, like acme-desk.")],
     folder: Annotated[

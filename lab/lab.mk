@@ -7,4 +7,4 @@ also_checked = && $(BIN)/mypy -p lab && $(BIN)/lint-imports lab/imports.toml
 lab: _base
 	@$(BIN)/python -m lab.cli --help
 
-assistant-trial attack fuzz house new release-check screenshots: _dev
+assistant-trial attack fuzz house mutate new release-check screenshots: _dev

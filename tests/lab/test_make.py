@@ -26,6 +26,7 @@ PROMISED = {
     "attack": "JSON ONLY REOPEN",
     "fuzz": "BODIES JSON SEED",
     "house": "JSON",
+    "mutate": "COUNT JSON LIMIT SEED",
     "assistant-trial": "ASSISTANT CMD MINUTES TABLE TASK",
     "bench-retrieval": "DATA JSON LIMIT STACK",
     "bench-answers": "DATA FOREIGN JSON LIMIT PLOT STACK",
