@@ -215,7 +215,8 @@ def _demand_extensions(settings: Settings) -> None:
     for port, part in configured_parts(settings):
         section = port.partition("[")[0]
         for key, use in (("use", part.use), *_named_in(part.options)):
-            _, name = brought.get(f"{section}/{use}", ("", ""))
+            listed = f"{section.partition('.')[0]}.{key}/{use}"  # such as the middleware of an agent
+            _, name = brought.get(f"{section}/{use}") or brought.get(listed, ("", ""))
             if name and name not in settings.extensions:
                 raise UnknownPart(
                     f'[{section}] {key} = "{use}" comes with the extension "{name}", which is off. Turn it on: make add NAME={name}'
@@ -223,8 +224,11 @@ def _demand_extensions(settings: Settings) -> None:
 
 
 def _named_in(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the options that name another part of the port, as `auto` does."""
+    """Yield the options that name other parts, as `auto` does, alone or in a list."""
     for key, value in options.items():
-        use = value.get("use") if isinstance(value, Mapping) else value
-        if isinstance(use, str):
-            yield key, use
+        for item in value if isinstance(value, list | tuple) else [value]:
+            use = item.get("use") if isinstance(item, Mapping) else item
+            if isinstance(use, str):
+                yield key, use
+        if isinstance(value, Mapping):
+            yield from _named_in(value)

@@ -20,7 +20,7 @@ from orchestration.events import StopReason, Unsupported, WorkedOut
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
-from orchestration.middleware.policy import recorded_outcomes, this_turn
+from orchestration.middleware.policy import artifact_of, recorded_outcomes, this_turn
 from orchestration.run.judging_chat import JudgingChatModel
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
@@ -135,7 +135,9 @@ def _check_alone(
 
 def _texts_known(messages: Sequence[AnyMessage], run: Run) -> list[str]:
     """Return what an answer may rest on beside passages: results of tools, what was said, instructions. Not the model's own words."""
-    read = [message.text for message in messages if isinstance(message, ToolMessage | HumanMessage)]
+    said = [message for message in messages if isinstance(message, ToolMessage | HumanMessage)]
+    # the report of a sub-agent is a model's own words, too
+    read = [text for message in said for text in artifact_of(message).get("read", [message.text])]
     return [*read, run.prompt("persona").text, client_options(run).instructions]
 
 

@@ -5,8 +5,9 @@ Checkpoints hold the ids of passages and no text: each run reads the text again 
 
 import html
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import count
 from typing import Annotated, Any
 
 from langchain.agents.middleware import ModelRequest
@@ -57,9 +58,9 @@ class DocumentToolsMiddleware(RequestMiddleware):
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
-        run.numbers = passage_numbers(request.messages)
-        searched = [message for message in request.messages if _chunks_of(message) and "day" in artifact_of(message)]
-        run.days = {chunk: date.fromisoformat(artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
+        # in place: a sub-agent's run shares them
+        run.numbers.update(passage_numbers(request.messages, run.numbers))
+        run.days.update(_days_of(request.messages))
         # read again in each run: the caller may have lost access since
         missing: dict[date | None, list[str]] = defaultdict(list)
         for chunk_id in run.numbers:
@@ -96,14 +97,29 @@ class DocumentToolsMiddleware(RequestMiddleware):
         return f"Passages {first + 1} to {first + len(wanted)} of {count}. {content}", artifact
 
 
-def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
-    """Number the passages of the conversation from 1, by id, in order of appearance."""
-    chunk_ids = dict.fromkeys(chunk_id for message in messages for chunk_id in _chunks_of(message))
-    return {chunk_id: number for number, chunk_id in enumerate(chunk_ids, 1)}
+def passage_numbers(messages: Sequence[AnyMessage], known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Number the passages of the conversation by id: as is `known`, as a sub-agent numbered them, else from 1 in order of appearance."""
+    numbers = dict(known or {})
+    for artifact in map(artifact_of, messages):
+        numbers = dict(zip(artifact.get("chunks", ()), artifact.get("numbers", ()), strict=False)) | numbers
+    taken = frozenset(numbers.values())
+    free = (number for number in count(1) if number not in taken)
+    for chunk_id in dict.fromkeys(chunk_id for message in messages for chunk_id in _chunks_of(message)):
+        numbers[chunk_id] = numbers.get(chunk_id) or next(free)
+    return numbers
 
 
 def _chunks_of(message: AnyMessage) -> list[str]:
     return list(artifact_of(message).get("chunks", ()))
+
+
+def _days_of(messages: Sequence[AnyMessage]) -> dict[str, date]:
+    days: dict[str, str] = {}
+    for artifact in map(artifact_of, messages):
+        if day := artifact.get("day"):
+            days |= dict.fromkeys(artifact["chunks"], day)
+        days |= artifact.get("days", {})
+    return {chunk_id: date.fromisoformat(day) for chunk_id, day in days.items()}
 
 
 def _note_hits(hits: Sequence[Hit], run: Run, day: date | None) -> tuple[str, dict[str, Any]]:
@@ -114,7 +130,7 @@ def _note_hits(hits: Sequence[Hit], run: Run, day: date | None) -> tuple[str, di
 
 def _show(message: AnyMessage, run: Run) -> AnyMessage:
     chunk_ids = _chunks_of(message)
-    if not chunk_ids:
+    if not chunk_ids or artifact_of(message).get("is_report"):  # its passages are named by their numbers
         return message
     numbers = [run.numbers[chunk_id] for chunk_id in chunk_ids]
     frames = {number: _frame(number, run.passages.get(id_)) for number, id_ in zip(numbers, chunk_ids, strict=True)}

@@ -198,12 +198,13 @@ def as_person(message: AnyMessage) -> AnyMessage:
 
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
     """Return the executor's outcomes in these messages."""
-    artifacts = [(message, artifact_of(message).get("outcome")) for message in messages]
     # by the message's own tool: one that bypasses the executor must not forge the outcome of another
     outcomes = (
         outcome
-        for message, outcome in artifacts
-        if isinstance(outcome, dict) and (is_note(message) or outcome.get("tool") == message.name)
+        for message in messages
+        for outcome in (artifact_of(message).get("outcome"), *artifact_of(message).get("outcomes", ()))
+        if isinstance(outcome, dict)
+        and (is_note(message) or outcome.get("tool") == message.name or "is_report" in artifact_of(message))
     )
     return tuple(ToolOutcome(**outcome) for outcome in outcomes)
 

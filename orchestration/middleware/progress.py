@@ -21,10 +21,14 @@ from orchestration.run.run import Run, current_run
 class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Reports steps. Stands first, so that it sees the result of the other middleware."""
 
+    def __init__(self, *, of: str = "") -> None:
+        """`of` is the name of the sub-agent whose steps they are."""
+        self._of = f"{of}: " if of else ""
+
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         run = current_run()
         crash_point("model_begun")
-        with run.watch("model") as watch:
+        with run.watch(f"{self._of}model") as watch:
             response = await handler(request)
             replies = (message for message in response.result if isinstance(message, AIMessage))
             calls = ", ".join(call["name"] for message in replies for call in message.tool_calls)
@@ -35,7 +39,7 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, name, pause = current_run(), request.tool_call["name"], None
         crash_point("tool_begun")
-        with run.watch(name) as watch:
+        with run.watch(f"{self._of}{name}") as watch:
             watch.detail = "failed"
             with span("tool", layer="orchestration", attributes={names.STEP: name}):
                 try:
