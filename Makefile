@@ -26,12 +26,10 @@ Change
   make adapter        write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
                       what else a system can have, its extensions: make extensions, make add NAME=audit, make remove NAME=audit
   make contracts      which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
-  make swap-report    the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [LIMIT=60] [DATA=] [HTML=]
 
 Judge
   make evaluate       ask questions with known answers (the golden set) of your documents, and score what comes   [GOLDEN=file] [LIMIT=20]
   make gate           did any score fall since the committed baseline? fails if so   [RENEW=1]
-  make roi            what the recorded outcomes were worth: ship, hold or stop
 
 Code
   make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]

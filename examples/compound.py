@@ -8,7 +8,7 @@ import asyncio
 from examples.evaluate_it import golden_cases
 from examples.small_system import VISITOR, ask, small_system, store
 from extensions.proposals.from_feedback import Asked, proposals
-from observability.evaluation.compare import Side, compare
+from observability.evaluation.baseline import Side, compare
 from observability.evaluation.golden_set import GoldenCase
 from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
@@ -55,8 +55,7 @@ def main() -> None:
     print(f"            the difference: {passed.diff:+.2f} [{passed.low:+.2f}, {passed.high:+.2f}]")
     for change in gate.changed:
         print(f"            changed: “{change['question']}” {change['a']['status']} -> {change['b']['status']}")
-    fell = [name for name, figure in gate.metrics.items() if figure.verdict == "worse"]
-    print(f"            got worse: {', '.join(fell) or 'nothing'}")
+    print(f"            got worse: {', '.join(gate.fallen) or 'nothing'}")
     print("The case stays. Whoever breaks this answer next year hears of it before anybody else does.")
     print("One layer up: there is none; make it yours. docs/your-own.md")
 

@@ -283,9 +283,9 @@ def bench_verify(data: Data, limit: Limit = None, json: Json = None, stack: Stac
 @app.command("bench-team")
 def bench_team(limit: Limit = None, json: Json = None) -> None:
     """The team of agents against the single agent: quality, time, money. Fails only where it cannot run."""
-    from serving.cli.judge import swap_report
+    from extensions.swap_report.command import report
 
-    swap_report.report(STACK, Path("examples/team/swap.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
+    report(STACK, Path("examples/team/swap.toml"), data=None, limit=limit, repeats=1, json=json, html=None)
 
 
 @app.command("bench-claims")
@@ -515,7 +515,7 @@ def load(
     """Latency against offered load, an overload of ten times, callers that leave, and stopping under streams."""
     from lab.load import command
     from lab.load.report import Order
-    from serving.cli.judge.swap_report import read_json
+    from serving.cli.judge.gate import read_json
 
     data_dir = load_stack(stack).settings.foundation.data_dir
     plots_in = plots or data_dir / "reports"

@@ -45,7 +45,7 @@ class JudgeSettings(Section):
 
 class EvaluationSections(Section):
     compare: Annotated[Losses, AfterValidator(lambda given: {**ALLOWED, **given})] = ALLOWED
-    """Largest allowed losses of a swap, by figure of `sixply swap-report`."""
+    """Largest allowed losses, by figure: scores at the gate; times, money and memory where two systems are compared, too."""
     scored_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
     judge: JudgeSettings = JudgeSettings()

@@ -4,6 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="Which layer to strengthen next: where failures begin, and what each part is worth.",
+    requires=("swap_report",),
     commands=(
         Command(
             name="strengthen",

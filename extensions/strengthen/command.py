@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from extensions.swap_report.command import Order, run
 from foundation.clock import SystemClock
 from foundation.settings import Part
 from serving.cli import terminal
-from serving.cli.judge import swap_report
 from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
 from serving.settings import load
@@ -33,25 +33,24 @@ def strengthen(
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
     from extensions.strengthen.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
-    from observability.evaluation import compare, trials
+    from extensions.swap_report.compare import compare
+    from extensions.swap_report.questions import read_material
     from observability.reports import triage
 
     settings = load_stack(stack).settings
     data = data or settings.observability.golden_set
-    material = trials.material(data, limit)
+    material = read_material(data, limit)
     as_it_is = [settings]
     # its ablation names the default chunker by its module
     if settings.retrieval.chunker == Part(use="structure"):
         as_it_is.append(load(stack, overrides={"retrieval": {"chunker": DEFAULT_CHUNKER}}).settings)
     ablations = [it for it in ABLATIONS if load(stack, overrides=it.changes).settings not in as_it_is]
-    orders = [swap_report.Order(stack.name, stack, {})] + [
-        swap_report.Order(ablation.without, stack, ablation.changes) for ablation in ablations
+    orders = [Order(stack.name, stack, {})] + [
+        Order(ablation.without, stack, ablation.changes) for ablation in ablations
     ]
-    whole, *without = swap_report.run(
-        orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir
-    )
+    whole, *without = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
     worths = [
-        worth_of(ablation, compare.compare(side, whole, settings.observability.compare, seed=settings.foundation.seed))
+        worth_of(ablation, compare(side, whole, settings.observability.compare, seed=settings.foundation.seed))
         for ablation, side in zip(ablations, without, strict=True)
     ]
     failures, chosen = count_failures(whole.rows), choose_layer(whole.rows, worths)

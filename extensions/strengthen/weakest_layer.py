@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from extensions.swap_report.compare import Comparison
 from foundation.types import Layer
-from observability.evaluation.compare import Comparison
 
 Row = Mapping[str, Any]
 

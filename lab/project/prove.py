@@ -14,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from foundation import extensions
 from serving.cli import terminal
 from serving.parts.paid_calls import PROMISE as PAID
 
@@ -24,7 +25,6 @@ EXCUSED = (CONTRACTS_ARE_KEPT, NO_SCORE_FELL)
 """Checks that tell apart what an update broke and what was broken before."""
 PYTHON = [sys.executable, "-m"]
 GATE = "serving/cli/judge/gate.py"
-SWAP_WORKER = "serving/cli/judge/swap_worker.py"
 STARTS = """
 from pathlib import Path
 from serving.access.identity import KeyStore
@@ -172,8 +172,8 @@ def _comparisons(
     its first.
     """
     compared, first = data / "swap.json", data / "baseline.json"
-    if was and all((tree / SWAP_WORKER).exists() for tree in (project, was)):
-        both = [str(was / "stack.toml"), "stack.toml", "--checkout", str(was)]
+    if was and all("swap_report" in extensions.read_names(tree / "stack.toml") for tree in (project, was)):
+        both = ["stack.toml", "--a", str(was / "stack.toml"), "--checkout", str(was)]
         yield (
             ANSWERS_ARE_COMPARED,
             [*PYTHON, "serving.cli", "swap-report", *both, "--repeats=1", "--json", str(compared)],

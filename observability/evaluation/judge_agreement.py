@@ -14,7 +14,6 @@ import numpy.typing as npt
 from foundation.errors import InvalidRequest, UpstreamMalformed
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_questions
-from observability.evaluation.differences import FEWEST
 from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verdict
 
 JUDGED = "human_judgements.jsonl"
@@ -23,6 +22,8 @@ TURNS = 4
 FULL = 4
 # Answers at the start without a verdict, after which it gives up: a wrong key, or a model that ignores schemas
 GIVEN_UP_AFTER = 5
+# Fewest tasks for an interval
+FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)

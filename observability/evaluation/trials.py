@@ -1,6 +1,4 @@
-"""Trials for comparing two systems, read from a folder: `golden.jsonl` beside `corpus/`, or a benchmark's `qa.jsonl` (asked) or
-`queries.jsonl` (searched for only).
-"""
+"""What is asked to compare two runs: the cases of a golden set, and the documents that they ask about."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
-from observability.evaluation import datasets
-from observability.evaluation.golden_set import GoldenCase, Kind, ask_one, load_golden
+from observability.evaluation.datasets import evenly
+from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
 from observability.evaluation.leaks import LeakFinder
 from orchestration.events import Answer
 from retrieval.documents import OF_THE_LEDGER, Source
@@ -55,28 +53,6 @@ class Material:
         return _digest([[case, dict(trial.grades), trial.ask] for case, trial in zip(asked, self.trials, strict=True)])
 
 
-def material(data: Path, limit: int | None = None) -> Material:
-    """Read the trials of a folder. `limit` samples the questions evenly and keeps the whole corpus.
-    Raises InvalidRequest: the folder has none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is malformed.
-    """
-    if (data / "golden.jsonl").exists():
-        return _golden(data, limit)
-    if (data / "qa.jsonl").exists():
-        questions, corpus = datasets.read_questions(data)
-        trials = [Trial(*_case_of(question)) for question in questions]
-    elif (data / "queries.jsonl").exists():
-        corpus, texts = list(datasets.read_corpus(data)), datasets.read_queries(data)
-        judged = ((key, grades) for key, grades in datasets.read_qrels(data).items() if key in texts)
-        trials = [Trial(_case(key, texts[key], answerable=True), grades, ask=False) for key, grades in judged]
-    else:
-        corpus, trials = [], []
-    if not trials:
-        raise InvalidRequest(
-            f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
-        )
-    return Material(data.name, datasets.items_of(corpus), datasets.evenly(trials, limit))
-
-
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
     """Read the corpus of a golden set. Files without a tenant in sources.jsonl belong to the tenant of all cases that
     have an answer. Raises InvalidRequest: these have several tenants. As `retrieval.ingest.folders.read_folder`.
@@ -98,7 +74,10 @@ def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
     return list(items)
 
 
-def _golden(data: Path, limit: int | None) -> Material:
+def material(data: Path, limit: int | None = None) -> Material:
+    """Read the trials of a golden set. `limit` samples the cases evenly and keeps the whole corpus.
+    Raises InvalidRequest: a line is malformed, or a case names a document that is not there.
+    """
     cases = load_golden(data / "golden.jsonl")
     items = golden_documents(data, cases)
     uris = {item.source.uri for item in items}
@@ -109,24 +88,13 @@ def _golden(data: Path, limit: int | None) -> Material:
                 f"Name it as it stands below that folder. {did_you_mean(lost, sorted(uris))}"
             )
     trials = [Trial(case, dict.fromkeys(case.gold_documents, 1)) for case in cases]
-    return Material(data.name, items, datasets.evenly(trials, limit))
+    return Material(data.name, items, evenly(trials, limit))
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
     offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
     # without its folder, which differs between machines
     return offered | {"groups": sorted(source.groups), "origin": ""}
-
-
-def _case_of(question: datasets.Question) -> tuple[GoldenCase, dict[str, int]]:
-    more = {"gold_documents": question.documents, "answers": question.answers}
-    case = _case(question.question_id, question.question, answerable=question.answerable, **more)
-    return case, dict.fromkeys(question.documents, 1) if question.answerable else {}
-
-
-def _case(key: str, text: str, *, answerable: bool, **more: Any) -> GoldenCase:
-    kind: Kind = "answerable" if answerable else "unanswerable"
-    return GoldenCase(id=key, question=text, kind=kind, tenant=datasets.TENANT, answerable=answerable, **more)
 
 
 async def row_of(

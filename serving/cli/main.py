@@ -56,7 +56,6 @@ COMMANDS = {
     "Is it good enough, and worth it?": {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
-        "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
         "calibrate": (
             "serving.cli.judge.evaluate:calibrate",
             "From when on to show something, and to call it the answer.",

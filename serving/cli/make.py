@@ -18,8 +18,6 @@ from serving.cli import main as product
 
 # Parameter -> its name in make, where it differs. Shells set USER to the person who is logged in.
 ALIASES = {"question": "Q", "user": "USER_ID", "operations": "OPS"}
-# a command line cannot leave out the first argument only
-DEFAULTS = {"swap-report": {"A": os.environ.get("SIXPLY_STACK", "stack.toml")}}
 SWITCH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
@@ -72,7 +70,7 @@ def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Colle
     options: list[str] = []
     operands: list[str] = []
     for name, parameter in parameters.items():
-        value = values.get(name) or DEFAULTS.get(command.name, {}).get(name, "")
+        value = values.get(name, "")
         if not value and parameter.required:
             raise InvalidRequest(f"make {command.name} needs {name}=...\n{listed}")
         if not value:

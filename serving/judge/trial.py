@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal, Scope
@@ -19,8 +22,11 @@ from serving.wiring import System, open_system
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase, Report
     from observability.evaluation.leaks import DocumentText
+    from observability.evaluation.trials import Material, Trial
     from orchestration.contract import Agent
 
+# Prefixes of the stack's keys that decide who writes the drafts
+WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
@@ -49,6 +55,45 @@ async def golden_report(
         # an effect that a case asked for waits, and nobody would ever decide it
         for tenant in {case.tenant for case in cases}:
             system.approvals.erase(tenant, GOLDEN_SET)
+
+
+@dataclass(frozen=True)
+class OpenTrials:
+    """A system in which the documents of the trials are, and what is known of it."""
+
+    run: Callable[[Trial], dict[str, Any]]
+    """Ask and search once; return the row."""
+    stack: Mapping[str, str]
+    """The parts by port, the settings of what writes answers, and the prompts."""
+    figures: Mapping[str, float]
+
+
+@contextmanager
+def open_trials(loaded: Loaded, material: Material) -> Iterator[OpenTrials]:
+    """Open a system and take in the documents of the trials. Its data folder is to be empty."""
+    from observability.evaluation.leaks import LeakFinder
+    from observability.evaluation.trials import DEPTH, row_of
+
+    started_s = time.perf_counter()
+    # one loop for all trials: the clients of many models keep connections that end with the loop in which they were opened
+    with asyncio.Runner() as loop, open_system(loaded) as system:
+        opened_s = time.perf_counter()
+        report = system.ingestor.ingest(material.items)
+        figures = {"open_s": opened_s - started_s, "ingest_s": time.perf_counter() - opened_s}
+        leaks = LeakFinder(texts_of(system, [trial.case for trial in material.trials]))
+
+        def answer(case: GoldenCase) -> Awaitable[Answer]:
+            return ask_case(system, case, "evaluation")
+
+        def retrieve(case: GoldenCase) -> list[str]:
+            return [hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope, limit=DEPTH)]
+
+        described = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
+        yield OpenTrials(
+            lambda trial: loop.run(row_of(trial, answer, retrieve, leaks)),
+            described | {f"prompts.{name}": label for name, label in system.parts.prompts.labels().items()},
+            figures | {"documents": report.added, "chunks": report.chunks},
+        )
 
 
 async def ask_case(system: System, case: GoldenCase, subject: str, *, agent: Agent | None = None) -> Answer:

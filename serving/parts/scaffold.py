@@ -71,7 +71,7 @@ def next_steps(port: Port, name: str, path: Path) -> str:
         f"  1. Write its methods; import its vendor inside them, and name the vendor in pyproject.toml's import-linter.\n"
         f"  2. See which promises hold:  make contracts PORT={port.folder} NAME={name}\n"
         f"  3. Choose it in stack.toml:\n\n{textwrap.indent(chosen, '         ')}\n\n"
-        f"  4. See what it changes:      make swap-report B=swap.toml   (a file with just that section)"
+        f"  4. See what it changes:      make gate"
     )
 
 

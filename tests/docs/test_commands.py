@@ -46,7 +46,7 @@ RUN_BY = {
     "make new": "tests/lab/test_new_project.py",
     "make update": "tests/lab/test_new_project.py",
     "make gate": "tests/examples/test_gate.py",
-    "make swap-report": "tests/integration/test_swap_report.py",
+    "make swap-report": "tests/extensions/swap_report/test_swap_report.py",
     "make torture": "tests/lab/test_torture.py",
     "make leaks": "tests/lab/test_leaks.py",
     "make attack": "tests/lab/test_attacks.py",

@@ -15,10 +15,10 @@ import typer
 from typer.testing import CliRunner
 
 from foundation.errors import InvalidRequest, InvalidSetting
-from observability.evaluation import compare, trials
-from observability.evaluation.compare import Side
+from observability.evaluation import baseline, trials
+from observability.evaluation.baseline import Side
 from serving.cli import main
-from serving.cli.judge import gate, swap_report
+from serving.cli.judge import gate
 
 BASELINE = Path("examples/support_desk/baseline.json")
 EXCEPTED = Path("tests/doubles/outcomes.toml")
@@ -61,7 +61,7 @@ def while_the_exceptions_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def committed() -> Side:
-    side = compare.baseline_of(json.loads(BASELINE.read_text()), BASELINE.name)
+    side = baseline.baseline_of(json.loads(BASELINE.read_text()), BASELINE.name)
     return replace(side, rows=[{**row, "effect_done": False} for row in side.rows])
 
 
@@ -70,10 +70,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side], None]:
     """No model here: the rows of the baseline stand in for what the system would have answered."""
 
     def put(side: Side) -> None:
-        def run(*_: object, **__: object) -> list[Side]:
-            return [side]
-
-        monkeypatch.setattr(swap_report, "run", run)
+        monkeypatch.setattr(gate, "answer_again", lambda *_: side)
 
     return put
 
@@ -217,10 +214,10 @@ def test_where_there_is_no_contract_the_gate_says_so(
 def test_other_data_are_refused_before_anything_is_asked(
     changed: str, tmp_path: Path, answered: Callable[[Side], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: object, **__: object) -> list[Side]:
+    def never(*_: object) -> Side:
         raise AssertionError("it asked")
 
-    monkeypatch.setattr(swap_report, "run", never)
+    monkeypatch.setattr(gate, "answer_again", never)
     other = tmp_path / "baseline.json"
     other.write_text(json.dumps(json.loads(BASELINE.read_text()) | {changed: "0" * 64}))
     with pytest.raises(InvalidRequest, match="make gate RENEW=1"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as jsons
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,20 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foundation.clock import SystemClock
-from foundation.errors import InvalidRequest
+from foundation.errors import InvalidRequest, InvalidSetting
 from foundation.output.markdown import markdown_label
 from serving.cli import terminal
-from serving.cli.judge import swap_report
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
+    from observability.evaluation.baseline import Comparison, Side
     from observability.evaluation.calibration import Bands
-    from observability.evaluation.compare import Comparison
     from observability.evaluation.floors import Floor
+    from observability.evaluation.trials import Material
 
 BASELINE = "baseline.json"
-# Most changed answers in the comment on a pull request
-SHOWN = 10
+# Most changed answers in the comment on a pull request, and in a terminal
+SHOWN, PRINTED = 10, 8
+FIGURES = ["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n"]
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
 
@@ -45,7 +48,7 @@ class Verdict:
         return not self.blocked_by and not self.broken
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON. `comparison` has the keys of a swap report; A is the baseline."""
+        """Return plain values, ready for JSON. In `comparison`, A is the baseline."""
         return {
             "passed": self.passed,
             "blocked_by": list(self.blocked_by),
@@ -74,9 +77,9 @@ def gate(
     stack: Stack = STACK,
 ) -> None:
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
-    from observability.evaluation import compare, trials
+    from observability.evaluation import baseline as baselines
+    from observability.evaluation import trials
     from observability.evaluation.calibration import bands_of
-    from observability.evaluation.differences import BETTER
     from observability.evaluation.floors import floors_of, measure_floors, read_agreement
 
     settings = load_stack(stack).settings
@@ -87,33 +90,26 @@ def gate(
         raise InvalidRequest(
             f"There is no baseline at {baseline} yet. Take today's answers as the first: make gate RENEW=1"
         )
-    stored = None if renew else compare.baseline_of(swap_report.read_json(baseline), baseline.name)
+    stored = None if renew else baselines.baseline_of(read_json(baseline), baseline.name)
     if stored is not None:
-        planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
+        planned = baselines.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
         # refuse before the work, not after it
-        compare.demand_the_same(stored, planned, otherwise=AGAIN)
+        baselines.demand_the_same(stored, planned, otherwise=AGAIN)
         if lost := {trial.case.id for trial in material.trials} - {row.get("id") for row in stored.rows}:
             raise InvalidRequest(f"{baseline} has no row of {len(lost)} cases, such as {min(lost)}. {AGAIN}")
-    order = swap_report.Order(stack.name, stack, {})
-    (side,) = swap_report.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
+    side = answer_again(stack, material)
     if stored is None:
-        lines = jsons.dumps(compare.as_baseline(side), indent=1, ensure_ascii=False)
+        lines = jsons.dumps(baselines.as_baseline(side), indent=1, ensure_ascii=False)
         terminal.write_text(baseline, lines + "\n")
         return
-    comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
+    comparison = baselines.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
     agreed = read_agreement(contract) if contract.is_file() else None
     floors = floors_of(agreed, measure_floors(side.rows)) if agreed else ()
-    # the same models give nearly the same answers to the same cases, so a loss blocks as it is, without an interval
-    fell = tuple(
-        name
-        for name, figure in comparison.metrics.items()
-        if figure.threshold is not None and figure.diff * BETTER[name] < -figure.threshold - 1e-9
-    )
     today = SystemClock().now().date()
     broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
     bands = bands_of(side.rows)
-    fell += ("told_as_answer",) if bands.too_often_wrong else ()
+    fell = comparison.fallen + (("told_as_answer",) if bands.too_often_wrong else ())
     verdict = Verdict(comparison, fell, floors, broken, bool(agreed and agreed.demonstration), bands)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
@@ -122,10 +118,51 @@ def gate(
     exit_unless(ok=verdict.passed)
 
 
+def answer_again(stack: Path, material: Material) -> Side:
+    """Ask every case, of the configured system in an empty folder."""
+    from observability.evaluation.baseline import Side
+    from serving.judge.trial import open_trials, own_folder
+
+    with own_folder(partial(load_stack, stack)) as loaded, terminal.progress() as progress:
+        with open_trials(loaded, material) as system:
+            rows = []
+            for done, trial in enumerate(material.trials, 1):
+                rows.append(system.run(trial))
+                progress("ask", done, len(material.trials))
+        digests = (material.corpus_digest, material.trials_digest)
+        return Side(stack.name, rows, *digests, system.stack, system.figures)
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read the JSON of an earlier run. Raises InvalidSetting: the file is no such JSON."""
+    try:
+        content: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"{path} cannot be read as the JSON of a report: {error}. Name another file.") from error
+    return content
+
+
+def show_changes(changed: Sequence[Mapping[str, Any]]) -> None:
+    """Print the first cases that changed."""
+    out = terminal.console()
+    for change in changed[:PRINTED]:
+        out.print(f"\n{terminal.plain(change['question'])}  [dim]{terminal.plain(change['id'])}[/]")
+        for side in ("a", "b"):
+            answer = change[side]
+            text = answer.get("answer") or ", ".join(answer.get("found", ())[:3])
+            out.print(
+                f"  {side.upper()} [dim]{terminal.plain(answer.get('status', ''))}[/] {terminal.plain(text[:160])}"
+            )
+    if len(changed) > PRINTED:
+        out.print(f"[dim]and {len(changed) - PRINTED} more cases that changed: see JSON=[/]")
+
+
 def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
     from observability.evaluation.floors import DEMONSTRATION
 
-    swap_report.show(verdict.comparison)
+    rows = [(name, *figure.cells, figure.n) for name, figure in verdict.comparison.metrics.items()]
+    terminal.show_table(FIGURES, rows)
+    show_changes(verdict.comparison.changed)
     out, n = terminal.console(), verdict.comparison.pairs
     out.print()
     if verdict.bands:

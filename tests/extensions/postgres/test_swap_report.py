@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from observability.evaluation.compare import Side
+from observability.evaluation.baseline import Side
 from tests import services
-from tests.integration.test_swap_report_real import data, inline, reported, shipped, stack
+from tests.extensions.swap_report.test_swap_report_real import data, inline, reported, shipped, stack
 
 
 @pytest.mark.real_model

@@ -14,8 +14,9 @@ from extensions.strengthen.weakest_layer import (
     locate_failure,
     worth_of,
 )
+from extensions.swap_report.compare import compare
 from foundation.types import Layer
-from observability.evaluation.compare import Side, compare
+from observability.evaluation.baseline import Side
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import LeakFinder
 from observability.evaluation.trials import Trial, row_of

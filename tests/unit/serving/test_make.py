@@ -104,7 +104,7 @@ def test_every_target_that_was_promised_takes_the_values_that_were_promised(targ
         ("make ingest SRC=folder PRUNE=yes", ["ingest", "--prune", "--", "folder"]),
         ("make export TO=a.gz", ["export", "--", "a.gz"]),
         ("make import FROM=a.gz", ["import", "--", "a.gz"]),
-        ("make swap-report B=b.toml", ["swap-report", "--", "stack.toml", "b.toml"]),
+        ("make swap-report A=a.toml B=b.toml", ["swap-report", "--a=a.toml", "--", "b.toml"]),
         ("make erase USER_ID=ada TENANT=north", ["erase", "--user=ada", "--tenant=north"]),
         ("make adapter NAME=acme PORT=retrieval/vectors", ["adapter", "--", "retrieval/vectors", "acme"]),
     ],

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from observability.evaluation import metrics
-from observability.rendering.formatting import figure
+from observability.evaluation.baseline import Difference
+from observability.evaluation.metrics import Numbers, interval_of
 
-Numbers = npt.NDArray[np.float64]
 Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
 # Minimum pairs for an interval. With fewer, all may differ in the same way by chance, and the interval has no width.
 FEWEST = 8
@@ -93,54 +91,41 @@ PEAK = Measure(
 BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A measure of both systems, and B - A with its 95 % interval. `threshold` is the allowed loss, in `unit`.
+@dataclass(frozen=True, kw_only=True)
+class SwapDifference(Difference):
+    """A measure of both systems. For a median time, `diff` is the median of the pairwise differences: how much longer the same question took."""
 
-    For a median time, `diff` is the median of the pairwise differences: how much longer the same question took.
-    """
-
-    a: float
-    b: float
-    diff: float
-    low: float | None
-    high: float | None
-    n: int
     unit: str
-    threshold: float | None
     verdict: Judgement
     more_needed: int | None = None
     """Additional cases that would probably decide an "undecided" one; `None` where no number would."""
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """A, B, B - A, the interval and the allowed loss, as reports write them."""
-        interval = "" if self.low is None else f"{figure(self.low, signed=True)} to {figure(self.high, signed=True)}"
-        allowed = "-" if self.threshold is None else figure(self.threshold)
-        return figure(self.a), figure(self.b), figure(self.diff, signed=True), interval, allowed
-
 
 def difference_of(
     measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers], allowed: float | None, *, seed: int
-) -> Difference:
+) -> SwapDifference:
     """Compare the columns of both systems against the allowed loss. A single pair has no interval."""
     n = len(ours[0])
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
-    low: float | None = None
-    high: float | None = None
-    if n > 1:
-        # percentile bootstrap over the pairs (Efron 1979); BCa is undefined where no pair differs, which is the best case of a swap
-        drawn = [
-            _apart(measure, [column[at] for column in ours], [column[at] for column in theirs])
-            for at in metrics.draws(n, seed=seed)
-        ]
-        # a sample without a right answer has no cost per right answer
-        if len(differences := np.concatenate(drawn)[~np.isnan(np.concatenate(drawn))]):
-            low, high = (float(value) for value in np.percentile(differences, [2.5, 97.5]))
+    # a sample without a right answer has no cost per right answer
+    low, high = interval_of(
+        lambda at: _apart(measure, [it[at] for it in ours], [it[at] for it in theirs]), n, seed=seed
+    )
     diff = float(_apart(measure, ours, theirs))
     threshold = None if allowed is None or math.isnan(a) else allowed * abs(a) if measure.relative else allowed
     verdict, more = _judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
-    return Difference(a, b, diff, low, high, n, measure.unit, threshold, verdict, more)
+    return SwapDifference(
+        a=a,
+        b=b,
+        diff=diff,
+        low=low,
+        high=high,
+        n=n,
+        threshold=threshold,
+        unit=measure.unit,
+        verdict=verdict,
+        more_needed=more,
+    )
 
 
 def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> Numbers:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from extensions.swap_report import command as swap_report
 from models import weights
-from observability.evaluation.compare import Side
+from observability.evaluation.baseline import Side
 from observability.evaluation.trials import Material
 from serving.cli import main
-from serving.cli.judge import swap_report
 from tests import services
-from tests.integration.test_swap_report import folder_of_questions
+from tests.extensions.swap_report.test_swap_report import folder_of_questions
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MEASURED = ("answer_p50_ms", "search_p50_ms", "usd_per_answer", "peak_rss_mb")
 QUALITY = (
     "recall_at_10",
@@ -71,7 +71,7 @@ def reported(
         shipped.setdefault(material.trials_digest, sides[0])
         return [a, *sides] if a else sides
 
-    arguments = [str(stack), str(b), "--data", str(data), "--repeats", "1", "--json", str(out)]
+    arguments = ["--a", str(stack), str(b), "--data", str(data), "--repeats", "1", "--json", str(out)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(swap_report, "run", measure)
         ran = CliRunner().invoke(main.app, ["swap-report", *arguments])

@@ -1,19 +1,18 @@
-"""Compare two systems on the same trials: the differences, their intervals, and whether B may replace A."""
+"""Compare two systems on the same questions: the differences, their intervals, and whether B may replace A."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from foundation.errors import InvalidRequest
-from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, difference_of
+from extensions.swap_report.differences import MEASURES, PEAK, Judgement, SwapDifference, difference_of
+from observability.evaluation import baseline
+from observability.evaluation.baseline import DIGITS, Row, Side
 from observability.evaluation_settings import Losses
+from serving.judge.trial import WRITERS
 
-Row = Mapping[str, Any]
-# Decimals in a baseline
-DIGITS = 6
 # Possible fates of a text that the chat model wrote, with their description
 DRAFTS = {
     "shown": "shown unmarked",
@@ -21,82 +20,29 @@ DRAFTS = {
     "discarded": "discarded, quotes shown instead",
     "refused": "refused, nothing shown",
 }
-# Fields shown for both systems where a trial ended differently
-SHOWN = (
-    "status", "answer", "citations", "drafts", "found", "passed", "recall_at_10", "ndcg_at_10", "answer_ms", "usd", "error"
-)  # fmt: skip
 UNSEEN = frozenset({"discarded", "refused"})
-# Prefixes of the stack's keys that decide who writes the drafts
-WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
 
 
-@dataclass(frozen=True)
-class Side:
-    """One system and its results. A trial that was asked several times has several rows."""
-
-    name: str
-    rows: Sequence[Row]
-    corpus: str
-    trials: str
-    stack: Mapping[str, str]
-    figures: Mapping[str, float]
-    """Values measured once: peak_rss_mb, open_s, ingest_s, documents, chunks."""
-    stored: bool = False
-    """Measured in an earlier run, so its times cannot be compared with today's."""
-
-
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(baseline.Comparison):
+    metrics: Mapping[str, SwapDifference]
     verdict: Judgement
     reason: str
-    metrics: Mapping[str, Difference]
-    changed: Sequence[Mapping[str, Any]]
-    pairs: int
     repeats: int
     drafts: Mapping[str, Mapping[str, int]]
     """For "a" and "b", the number of texts that the chat model wrote (`n`), and the numbers of each fate (`DRAFTS`)."""
-    a: Side
-    b: Side
     notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON. `runs` holds every row, so that a side can be compared again later."""
-        content = asdict(self)
-        return content | {"runs": {"a": content.pop("a"), "b": content.pop("b")}}
 
     @property
     def exit_code(self) -> int:
         return int(self.verdict == "worse")
 
 
-def as_baseline(side: Side) -> dict[str, Any]:
-    """Return what later runs are compared with: scores and answers, without times, money and memory."""
-    scores = {key for measure in MEASURES if not measure.relative for key in measure.keys}
-    keys = {"id", "question", "status", "answer", "drafts"} | scores
-
-    def shorten(row: Row) -> dict[str, Any]:
-        values = {key: value for key in sorted(keys) if (value := row.get(key)) not in (None, [])}
-        return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in values.items()}
-
-    rows = [shorten(row) for row in side.rows]
-    return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
-
-
-def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
-    """Return the side that `as_baseline` wrote. Raises InvalidRequest: `stored` is no baseline."""
-    try:
-        return Side(name, stored["rows"], stored["corpus"], stored["trials"], stored["stack"], {}, stored=True)
-    except (KeyError, TypeError) as error:
-        raise InvalidRequest(
-            f"{name} is no baseline: {error} is missing or wrong. Write one: make gate RENEW=1"
-        ) from error
-
-
 def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
-    """Pair the rows by trial, and judge each difference against the allowed loss, then all together. Raises as `demand_the_same`."""
-    demand_the_same(a, b)
+    """Pair the rows by trial, and judge each difference against the allowed loss, then all together. Raises as `baseline.demand_the_same`."""
+    baseline.demand_the_same(a, b)
     ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
-    metrics: dict[str, Difference] = {}
+    metrics: dict[str, SwapDifference] = {}
     for measure in (*MEASURES, PEAK):
         pairs: list[tuple[Row, Row]] = [(ours[key], theirs[key]) for key in ours if key in theirs]
         if measure is PEAK:
@@ -116,10 +62,10 @@ def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
     metrics = _without_unseen_equals(metrics, a, b)
     verdict, reason = _overall(metrics)
     return Comparison(
-        verdict,
-        reason,
-        metrics,
-        find_changes(a, b),
+        verdict=verdict,
+        reason=reason,
+        metrics=metrics,
+        changed=baseline.find_changes(a, b),
         pairs=len(ours.keys() & theirs.keys()),
         repeats=max(Counter(row["id"] for row in b.rows).values(), default=0),
         drafts={"a": count_drafts(a.rows), "b": count_drafts(b.rows)},
@@ -127,16 +73,6 @@ def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
         b=b,
         notes=_notes(metrics, a, b),
     )
-
-
-def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
-    """Raises InvalidRequest: the corpora or the trials differ, so that a comparison would say nothing."""
-    for what, ours, theirs in (("corpus", a.corpus, b.corpus), ("cases", a.trials, b.trials)):
-        if ours != theirs:
-            raise InvalidRequest(
-                f"The {what} of the two runs differ (sha256 {ours[:12]} of {a.name}, {theirs[:12]} of {b.name}), so their "
-                f"difference would say nothing about the systems. {otherwise}"
-            )
 
 
 def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
@@ -149,7 +85,7 @@ def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
     return {"n": len(outcomes), **{outcome: outcomes.count(outcome) for outcome in DRAFTS}}
 
 
-def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) -> dict[str, Difference]:
+def _without_unseen_equals(metrics: Mapping[str, SwapDifference], a: Side, b: Side) -> dict[str, SwapDifference]:
     # the same model with the same prompts writes the same drafts
     writers = [{key: value for key, value in side.stack.items() if key.startswith(WRITERS)} for side in (a, b)]
     unseen = {row["id"] for side in (a, b) for row in side.rows if UNSEEN.intersection(row.get("drafts") or ())}
@@ -179,7 +115,7 @@ def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     return joined
 
 
-def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
+def _overall(metrics: Mapping[str, SwapDifference]) -> tuple[Judgement, str]:
     by: dict[str, list[str]] = {}
     for name, difference in metrics.items():
         by.setdefault(difference.verdict, []).append(name)
@@ -204,7 +140,7 @@ def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
     return "equal", "B loses no more than [observability.compare] allows on anything."
 
 
-def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ...]:
+def _notes(metrics: Mapping[str, SwapDifference], a: Side, b: Side) -> tuple[str, ...]:
     notes = [
         f"{hidden} of the {counts['n']} texts that the chat model of {side.name} wrote were not shown: no figure here says how good "
         "they are."
@@ -235,30 +171,3 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
             f"{unpriced} answers have no known price; they are left out of the cost figures, which are too low."
         )
     return tuple(notes)
-
-
-def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
-    """Return the trials whose outcome differs, side by side: losses of B first, then its gains."""
-    ours, theirs = ({row["id"]: row for row in reversed(side.rows)} for side in (a, b))  # the first row of each trial
-    changes = []
-    for row_a, row_b in ((ours[key], theirs[key]) for key in ours if key in theirs):
-        gain = _gain(row_a, row_b)
-        if gain or any((row_a.get(key) or None) != (row_b.get(key) or None) for key in ("status", "answer", "drafts")):
-            changes.append(
-                {
-                    "id": row_a["id"],
-                    "question": row_a["question"],
-                    "gold": list(row_a.get("gold_answers", ())),
-                    "gold_documents": list(row_a.get("gold_documents", ())),
-                    "gain": gain,
-                    "a": {key: row_a[key] for key in SHOWN if row_a.get(key) is not None},
-                    "b": {key: row_b[key] for key in SHOWN if row_b.get(key) is not None},
-                }
-            )
-    return sorted(changes, key=lambda change: (change["gain"] >= 0, -abs(change["gain"])))
-
-
-def _gain(row_a: Row, row_b: Row) -> float:
-    passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
-    before, after = (round(row.get("ndcg_at_10") or 0.0, DIGITS) for row in (row_a, row_b))
-    return float(passed or (after - before) / 2)

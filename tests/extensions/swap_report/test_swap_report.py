@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from extensions.swap_report import command as swap_report
+from extensions.swap_report.questions import read_material
 from foundation.errors import InvalidRequest, InvalidSetting
-from observability.evaluation import trials
+from observability.evaluation.trials import ranking_of
 from serving.cli import main
-from serving.cli.judge import swap_report
 from tests.doubles import stacks
 from tests.doubles.provider import FaultyProvider, ok
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = {
     "returns": "A device may be returned within 30 days of the delivery.",
     "battery": "The battery of the scanner lasts 14 hours and is charged in a cradle.",
@@ -57,7 +58,8 @@ def folder_of_questions(folder: Path, *, turns: int = 3) -> Path:
 
 
 def sixply(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serving.cli", "swap-report", *map(str, arguments)]
+    a, *others = map(str, arguments)
+    command = [sys.executable, "-m", "serving.cli", "swap-report", "--a", a, *others]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
@@ -143,7 +145,7 @@ def test_a_mistake_in_the_second_stack_is_told_before_the_first_one_works(
 ) -> None:
     swap = tmp_path / "b.toml"
     swap.write_text("[retrieval.rankin]\ntop_k = 3\n")
-    ran = CliRunner().invoke(main.app, ["swap-report", str(stack), str(swap), "--data", str(data)])
+    ran = CliRunner().invoke(main.app, ["swap-report", "--a", str(stack), str(swap), "--data", str(data)])
     assert ran.exit_code == 3, "1 is a verdict"
     assert 'Did you mean "ranking"' in " ".join(ran.output.split())
 
@@ -168,7 +170,7 @@ def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for
 
 def test_another_version_of_the_code_is_compared_with_ours(stack: Path, data: Path, tmp_path: Path) -> None:
     old, out = tmp_path / "old", tmp_path / "out.json"
-    for layer in ("foundation", "models", "retrieval", "orchestration", "serving", "observability"):
+    for layer in ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "extensions"):
         shutil.copytree(ROOT / layer, old / layer, ignore=shutil.ignore_patterns("__pycache__"))
     trial = old / "serving/judge/trial.py"
     broken = "raise UpstreamDown('of the old code')"
@@ -188,11 +190,11 @@ def test_another_version_of_the_code_is_compared_with_ours(stack: Path, data: Pa
 
 
 def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:
-    before = trials.material(data)
-    assert trials.material(data).corpus_digest == before.corpus_digest
-    assert trials.material(data, 3).trials_digest != before.trials_digest
+    before = read_material(data)
+    assert read_material(data).corpus_digest == before.corpus_digest
+    assert read_material(data, 3).trials_digest != before.trials_digest
     (data / "corpus.jsonl").write_text(json.dumps({"_id": "returns", "text": "Nothing is taken back."}))
-    changed = trials.material(data)
+    changed = read_material(data)
     assert changed.corpus_digest != before.corpus_digest
     assert changed.trials_digest == before.trials_digest
 
@@ -202,18 +204,18 @@ def test_queries_with_judgements_are_searched_for_and_not_answered(data: Path) -
     (data / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "battery"}))
     (data / "qrels").mkdir()
     (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tbattery\t2\n")
-    (trial,) = trials.material(data).trials
+    (trial,) = read_material(data).trials
     assert (trial.ask, trial.grades) == (False, {"battery": 2})
 
 
 def test_a_folder_with_nothing_to_ask_says_so(data: Path) -> None:
     (data / "qa.jsonl").unlink()
     with pytest.raises(InvalidRequest, match="nothing to ask"):
-        trials.material(data)
+        read_material(data)
 
 
 def test_rankings_are_scored_by_grade() -> None:
-    assert trials.ranking_of({"a": 1}, ["b", "a"]) == pytest.approx(
+    assert ranking_of({"a": 1}, ["b", "a"]) == pytest.approx(
         {"recall_at_10": 1.0, "mrr_at_10": 0.5, "ndcg_at_10": 0.6309}, abs=1e-4
     )
-    assert set(trials.ranking_of({"a": 1}, []).values()) == {0.0}
+    assert set(ranking_of({"a": 1}, []).values()) == {0.0}

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from observability.evaluation.compare import DRAFTS, Comparison, Side
-from observability.evaluation.differences import BETTER, MEASURES, PEAK
+from extensions.swap_report.compare import DRAFTS, Comparison
+from extensions.swap_report.differences import BETTER, MEASURES, PEAK
+from observability.evaluation.baseline import Side
 from observability.rendering import svg
 from observability.rendering.formatting import figure
 
@@ -13,10 +14,10 @@ MOST_CASES = 60
 FARTHEST = 3.0
 
 
-def page(comparison: Comparison, data: str) -> str:
+def render_page(comparison: Comparison, data: str) -> str:
     return svg.render_page(
-        "observability.evaluation",
-        "compare.html",
+        "extensions.swap_report",
+        "page.html",
         title=f"{comparison.a.name} against {comparison.b.name}",
         found=comparison,
         data=data,

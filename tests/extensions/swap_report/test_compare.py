@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from extensions.swap_report import compare, differences, page
 from foundation.errors import InvalidRequest
-from observability.evaluation import compare, compare_page, differences
-from observability.evaluation.compare import Side
-from observability.evaluation.differences import Numbers
+from observability.evaluation import baseline
+from observability.evaluation.baseline import Side
+from observability.evaluation.metrics import Numbers
 from observability.evaluation_settings import ALLOWED
 
 
@@ -206,7 +207,7 @@ def test_runs_on_different_data_are_not_compared(what: str) -> None:
 
 def test_a_stored_run_is_compared_without_its_times() -> None:
     rows = [row(number, passed=1.0, answer_ms=10.0) for number in range(30)]
-    stored = compare.baseline_of(compare.as_baseline(side("A", rows)), "before.json")
+    stored = baseline.baseline_of(baseline.as_baseline(side("A", rows)), "before.json")
     slower = [one | {"answer_ms": 99.0} for one in rows]
     found = compare.compare(stored, side("B", slower), ALLOWED)
     assert (found.verdict, "answer_p50_ms" in found.metrics) == ("equal", False)
@@ -215,15 +216,15 @@ def test_a_stored_run_is_compared_without_its_times() -> None:
 def test_what_changed_is_shown_side_by_side_losses_first() -> None:
     a = [row(1, passed=1.0, answer="30 days"), row(2, passed=0.0, answer="no"), row(3, passed=1.0, answer="yes")]
     b = [row(1, passed=0.0, answer="20 days"), row(2, passed=1.0, answer="ok"), row(3, passed=1.0, answer="yes")]
-    changed = compare.find_changes(side("A", a), side("B", b))
+    changed = baseline.find_changes(side("A", a), side("B", b))
     assert [(one["id"], one["gain"]) for one in changed] == [("q1", -1.0), ("q2", 1.0)]
     assert (changed[0]["a"]["answer"], changed[0]["b"]["answer"]) == ("30 days", "20 days")
 
 
 def test_a_run_that_is_held_against_its_own_baseline_changed_nothing() -> None:
     run = side("A", [row(number, passed=1.0, answer="yes", ndcg_at_10=1 / 3) for number in range(3)])
-    stored = compare.baseline_of(compare.as_baseline(run), "baseline.json")
-    assert compare.find_changes(stored, run) == []
+    stored = baseline.baseline_of(baseline.as_baseline(run), "baseline.json")
+    assert baseline.find_changes(stored, run) == []
     found = compare.compare(stored, run, ALLOWED).metrics["ndcg_at_10"]
     assert (found.diff, found.low, found.high) == (0.0, 0.0, 0.0)
 
@@ -238,7 +239,7 @@ def test_the_page_is_whole_in_itself_and_escapes_every_text() -> None:
         for number in range(20)
     ]  # fmt: skip
     other = [one | {"passed": 1.0, "answer": HOSTILE[::-1]} for one in rows]
-    text = compare_page.page(compare.compare(side(HOSTILE, rows), side("B", other), ALLOWED), HOSTILE)
+    text = page.render_page(compare.compare(side(HOSTILE, rows), side("B", other), ALLOWED), HOSTILE)
     assert "<script" not in text
     assert text.count("&lt;script&gt;") > 20
     assert text.count("<svg") == 1
@@ -274,9 +275,9 @@ def test_drafts_are_counted_for_each_side_and_shown_on_the_page() -> None:
     }
     assert found.as_dict()["drafts"] == found.drafts
     assert len(found.changed) == 10, "the same text for other drafts is a change"
-    page = compare_page.page(found, "data")
-    assert "<td>discarded, quotes shown instead</td><td>0</td><td>9</td>" in page
-    assert "<small>B answered, draft discarded</small>" in page
+    text = page.render_page(found, "data")
+    assert "<td>discarded, quotes shown instead</td><td>0</td><td>9</td>" in text
+    assert "<small>B answered, draft discarded</small>" in text
 
 
 def test_two_models_whose_drafts_nobody_saw_are_not_equal() -> None:

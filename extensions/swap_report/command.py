@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,27 +15,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from extensions.swap_report import worker
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.settings import read_stack
 from serving.cli import terminal
-from serving.cli.judge import swap_worker
-from serving.cli.options import Html, Json, Limit
+from serving.cli.judge.gate import FIGURES, show_changes
+from serving.cli.options import STACK, Html, Json, Limit
 from serving.settings import Settings, load
 
 if TYPE_CHECKING:
-    from observability.evaluation.compare import Comparison, Side
+    from extensions.swap_report.compare import Comparison
+    from observability.evaluation.baseline import Side
     from observability.evaluation.trials import Material
 
-SHOWN = 8
-WORKER = "serving/cli/judge/swap_worker.py"
+WORKER = "extensions/swap_report/worker.py"
 
 
 def swap_report(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A stack.", exists=True, dir_okay=False)],
     b: Annotated[
         Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
     ],
     *,
+    a: Annotated[
+        Path, typer.Option(envvar="SIXPLY_STACK", help="The stack that B is held against.", exists=True, dir_okay=False)
+    ] = STACK,
     data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl or queries.jsonl.")] = None,
     limit: Limit = None,
     repeats: Annotated[
@@ -71,7 +73,8 @@ def report(
     checkout: Path | None = None,
 ) -> int:
     """Compare the system of `a` with that of `b`, or with its changes; return the exit code. Raises SixplyError."""
-    from observability.evaluation import compare, compare_page, trials
+    from extensions.swap_report import compare, page
+    from extensions.swap_report.questions import read_material
 
     if checkout is None:
         orders = [Order(a.name, a, {}), merge_onto(a, b)]
@@ -82,11 +85,11 @@ def report(
     # report a mistake in B before A has worked for minutes; what another version of the code understands, that one says
     settings, *_ = [load(order.stack, overrides=order.changes).settings for order in orders if order.code is None]
     data = data or settings.observability.golden_set
-    material = trials.material(data, limit)
+    material = read_material(data, limit)
     ours, theirs = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
     comparison = compare.compare(ours, theirs, settings.observability.compare, seed=settings.foundation.seed)
     if html is not None:
-        terminal.write_text(html, compare_page.page(comparison, material.name))
+        terminal.write_text(html, page.render_page(comparison, material.name))
     if not terminal.write_json(json, comparison.as_dict()):
         show(comparison)
         terminal.console().print(f"\n[bold]{comparison.verdict}[/]: {terminal.plain(comparison.reason)}")
@@ -138,20 +141,20 @@ class _System:
         self._order, self._complaints = order, folder / "complaints.txt"
         self._rows: list[dict[str, Any]] = []
         # spawned, so that each system has its own memory and cold start, and shares no cache
-        pool = ProcessPoolExecutor(1, get_context("spawn"), swap_worker.redirect_output, (self._complaints,))
+        pool = ProcessPoolExecutor(1, get_context("spawn"), worker.redirect_output, (self._complaints,))
         self._pool = opened.enter_context(pool)
         changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
         with _code_of(order):
-            self._side = self._call(swap_worker.open_side, order.stack, changes, data.resolve(), limit)
+            self._side = self._call(worker.open_side, order.stack, changes, data.resolve(), limit)
 
     def ask(self, trial: int) -> None:
-        self._rows.append(self._call(swap_worker.run_trial, trial))
+        self._rows.append(self._call(worker.run_trial, trial))
 
     def finish(self) -> Side:
-        from observability.evaluation.compare import Side
+        from observability.evaluation.baseline import Side
 
         side = self._side
-        figures = side["figures"] | self._call(swap_worker.close_side)
+        figures = side["figures"] | self._call(worker.close_side)
         return Side(self._order.name, self._rows, side["corpus"], side["trials"], side["stack"], figures)
 
     def _call(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
@@ -185,22 +188,13 @@ def _code_of(order: Order) -> Iterator[None]:
         sys.path[:] = ours
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
-    """Read the JSON of an earlier run. Raises InvalidSetting: the file is no such JSON."""
-    try:
-        content: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidSetting(f"{path} cannot be read as the JSON of a report: {error}. Name another file.") from error
-    return content
-
-
 def show(comparison: Comparison) -> None:
     """Print both systems' figures, and the first cases that changed."""
-    from observability.evaluation.compare import DRAFTS
+    from extensions.swap_report.compare import DRAFTS
 
     rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in comparison.metrics.items()]
     out = terminal.console()
-    terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
+    terminal.show_table([*FIGURES, ""], rows)
     if any(counts["n"] for counts in comparison.drafts.values()):
         drafts = [
             (words, comparison.drafts["a"][outcome], comparison.drafts["b"][outcome])
@@ -208,15 +202,6 @@ def show(comparison: Comparison) -> None:
         ]
         out.print()
         terminal.show_table(["drafts of the chat model", "A", "B"], drafts)
-    for change in comparison.changed[:SHOWN]:
-        out.print(f"\n{terminal.plain(change['question'])}  [dim]{terminal.plain(change['id'])}[/]")
-        for side in ("a", "b"):
-            answer = change[side]
-            text = answer.get("answer") or ", ".join(answer.get("found", ())[:3])
-            out.print(
-                f"  {side.upper()} [dim]{terminal.plain(answer.get('status', ''))}[/] {terminal.plain(text[:160])}"
-            )
-    if len(comparison.changed) > SHOWN:
-        out.print(f"[dim]and {len(comparison.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
+    show_changes(comparison.changed)
     for note in comparison.notes:
         out.print(f"[dim]{terminal.plain(note)}[/]")

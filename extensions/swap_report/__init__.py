@@ -1,0 +1,15 @@
+"""Two systems asked the same questions in turns: what a swap changes in quality, time and money, and a verdict."""
+
+from foundation.extensions import Command, Extension
+
+extension = Extension(
+    about="Two systems asked the same questions in turns: what a swap changes in quality, time and money, and a verdict.",
+    commands=(
+        Command(
+            name="swap-report",
+            group="Is it good enough, and worth it?",
+            about="The same questions through two systems.",
+            call="extensions.swap_report.command:swap_report",
+        ),
+    ),
+)
