@@ -33,7 +33,7 @@ Judge
 
 Code
   make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
-  make test           lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
+  make test           lint, types, layers and all tests: what CI runs   [CORE=1: those of the six layers alone] [ARGS="tests/unit -x"]
                       a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, format, types and layers alone; in seconds, but for the first time
   make format         let ruff mend what it can
@@ -52,7 +52,7 @@ rules := help setup test test-quick check format docs lock clean
 .PHONY: $(rules) _base _dev
 
 # The values go to the command through the environment, as they were given: text in Q may hold quotes, dollars and semicolons.
-test.takes := ARGS
+test.takes := ARGS CORE
 test-quick.takes := LAYER ARGS
 lock.takes := ARGS
 setup.takes := WITH
@@ -85,8 +85,10 @@ setup:
 	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(if $(WITH),--with "$(WITH)")
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
+all_tests := --numprocesses=auto --dist=loadfile --no-loadscope-reorder -m "not nightly" \
+  $(if $(filter-out 0 no false off,$(CORE)),$(patsubst %,--ignore=tests/%,extensions examples lab docs))
 test: _dev
-	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile --no-loadscope-reorder) $(ARGS)
+	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(all_tests)) $(ARGS)
 
 test-quick: _dev
 	@$(BIN)/python -m tests.quick "$(LAYER)" $(ARGS)

@@ -18,6 +18,7 @@ def test_nothing_gets_through():
     assert [outcome.name for outcome in outcomes if not outcome.tried] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_finds_its_hole_opened_again(attack: Attack):
     assert try_reopened(attack).through, f"{attack.name} says that it held without its defence"

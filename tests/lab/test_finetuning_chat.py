@@ -66,6 +66,7 @@ def tuned(configure: Any, data: Path, to: Path, **more: Any) -> tuple[bool, dict
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_conversations_make_an_adapter_that_the_printed_lines_load(configure: Any, tmp_path: Path) -> None:
     better, figures = tuned(configure, write(tmp_path / "talks.jsonl", talks(10)), tmp_path / "lamps")
     assert better
@@ -84,6 +85,7 @@ def test_conversations_make_an_adapter_that_the_printed_lines_load(configure: An
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_golden_set_is_asked_before_and_after(configure: Any, world: Path, tmp_path: Path) -> None:
     _, figures = tuned(configure, world, tmp_path / "halls")
     assert figures["n_train"] + figures["n_held_out"] == len(THINGS)

@@ -37,6 +37,7 @@ from serving.wiring import open_system
 from tests.forks import fork, preload
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.nightly
 KILLS = 8
 ATTEMPTS = 5 * KILLS
 """A kill that comes after the end does not count."""

@@ -77,6 +77,7 @@ async def test_a_provider_notices_that_its_caller_left() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_load_test_keeps_what_does_not_depend_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

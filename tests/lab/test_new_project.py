@@ -204,6 +204,7 @@ def test_no_name_of_the_example_company_and_no_path_of_this_machine_is_in_it(
     assert [file for file, text in texts.items() if str(Path.home()) in text or str(ROOT) in text] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("project", ["core", "whole"])
 def test_every_test_in_it_can_be_collected(project: str, request: pytest.FixtureRequest) -> None:
     run_in(request.getfixturevalue(project), "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider")
@@ -248,6 +249,7 @@ def start_api(project: Path, said: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("project", ["core", "whole"])
 def test_the_guards_hold_in_it(project: str, request: pytest.FixtureRequest) -> None:
     """Types and the tests themselves take minutes: in the weekly build `make new CHECK=own` runs them."""
@@ -425,6 +427,7 @@ def take(**values: object) -> int:
     return 0
 
 
+@pytest.mark.nightly
 def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = git(project, "rev-parse", "HEAD")
     assert take(dry=True, source="../template") == 0, "a path is relative to the project"
@@ -450,6 +453,7 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     assert read_project(project).base != git(project.parent / "template", "rev-parse", "HEAD")
 
 
+@pytest.mark.nightly
 def test_a_file_that_its_owner_edited_moves_with_the_template(project: Path) -> None:
     template, file, moved = (
         project.parent / "template",
@@ -465,6 +469,7 @@ def test_a_file_that_its_owner_edited_moves_with_the_template(project: Path) -> 
     assert (project / moved).read_text().endswith("# Ours\n")
 
 
+@pytest.mark.nightly
 def test_a_project_made_before_there_were_extensions_is_refused_before_anything_is_written(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -481,6 +486,7 @@ def test_a_project_made_before_there_were_extensions_is_refused_before_anything_
     assert (git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain")) == (before, "")
 
 
+@pytest.mark.nightly
 def test_an_extension_is_brought_from_the_template_as_it_was_at_the_projects_base(project: Path) -> None:
     edit(project / "stack.toml", 'use = "llama_cpp"', 'use = "scripted"')  # weights are not in this copy
     edit(project / "stack.toml", 'use = "openvino"', 'use = "hashing"')
@@ -501,6 +507,7 @@ def test_an_extension_is_brought_from_the_template_as_it_was_at_the_projects_bas
     assert (project / f"extensions/{KEPT}/later.py").exists(), "an update brings what is newer"
 
 
+@pytest.mark.nightly
 def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_take(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -516,6 +523,7 @@ def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_t
     assert "port = 8601" in (project / "stack.toml").read_text()
 
 
+@pytest.mark.nightly
 def test_an_extension_that_its_owner_deleted_stays_deleted_with_what_the_template_adds_to_it(
     light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -537,6 +545,7 @@ def test_an_extension_that_its_owner_deleted_stays_deleted_with_what_the_templat
     assert (folder / "serving" / "later.py").exists()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("prefer", "stays"), [("yours", True), ("template", False)])
 def test_a_file_that_its_owner_changed_and_the_template_deleted_is_a_conflict_that_can_be_decided(
     project: Path, capfd: pytest.CaptureFixture[str], prefer: str, stays: bool
@@ -562,6 +571,7 @@ if Path.cwd().name == "merged":  # a check of the update
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_update_that_is_stopped_leaves_nothing_behind(project: Path, tmp_path: Path, number: signal.Signals) -> None:
     (project / "sitecustomize.py").write_text(BLOCKS)
@@ -616,6 +626,7 @@ def test_an_update_that_is_killed_while_it_is_taken_says_how_to_end_it_and_loses
         update.update()
 
 
+@pytest.mark.nightly
 def test_an_update_that_breaks_the_project_is_not_taken(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (project.parent / "template" / "serving" / "later.py").write_text("import os\n")
     commit_all(project.parent / "template", "Never linted")
@@ -628,6 +639,7 @@ def test_an_update_that_breaks_the_project_is_not_taken(project: Path, capfd: py
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.nightly
 def test_an_update_refuses_a_dirty_tree_a_rewritten_template_and_the_template_itself(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

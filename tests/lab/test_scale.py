@@ -31,6 +31,7 @@ DOCUMENTS = 300
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_cluster_that_loses_a_node_stores_exactly_what_one_process_stores(tmp_path: Path) -> None:
     """In a process of its own: Ray starts threads and servers that no test should share."""

@@ -20,6 +20,7 @@ def tortured(tmp_path: Path, vectors: dict[str, Any], **size: int) -> dict[str, 
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(("exact_up_to", "mutations"), [(0, 4), (20_000, 0)], ids=["in Chroma", "in memory"])
 def test_nothing_acknowledged_is_lost_or_doubled_in_twenty_kills_and_every_damaged_index_is_noticed(

@@ -64,12 +64,14 @@ def served(tuned: tuple[Path, chat.Tuned]) -> Iterator[Any]:
 
 @pytest.mark.real_model
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_served_model_says_what_it_was_taught(served: Any) -> None:
     assert served.invoke(HELD).text.strip() == REPLY
 
 
 @pytest.mark.real_model
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_loss_on_what_was_held_out_falls(tuned: tuple[Path, chat.Tuned]) -> None:
     _, record = tuned
     assert record.loss_after < record.loss_before / 2
@@ -79,6 +81,7 @@ def test_the_loss_on_what_was_held_out_falls(tuned: tuple[Path, chat.Tuned]) -> 
 
 @pytest.mark.real_model
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_same_examples_and_seed_give_the_same_adapter(tuned: tuple[Path, chat.Tuned], tmp_path: Path) -> None:
     _, record = tuned
     assert _tune(tmp_path / "again.gguf") == record
@@ -86,6 +89,7 @@ def test_the_same_examples_and_seed_give_the_same_adapter(tuned: tuple[Path, cha
 
 @pytest.mark.real_model
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_only_what_the_assistant_said_is_learned_and_it_is_read_as_it_is_served(served: Any) -> None:
     _, tokenizer = chat._load(weights.SMOLLM2.path)
     turns = [("user", "Hi."), ("assistant", "Hello, you."), ("user", "When?"), ("assistant", REPLY)]
@@ -100,6 +104,7 @@ def test_only_what_the_assistant_said_is_learned_and_it_is_read_as_it_is_served(
 
 @pytest.mark.real_model
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_too_long_and_what_is_no_model_is_refused(tmp_path: Path) -> None:
     _demand_extra()
     with pytest.raises(InvalidRequest, match=r"1 of 1 examples are longer than the 2048 tokens.*So it goes"):

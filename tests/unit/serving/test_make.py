@@ -45,7 +45,7 @@ PROMISED = {
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",
     "judge-agreement": "DATA JSON LIMIT STACK",
     "setup": "WITH",
-    "test": "ARGS",
+    "test": "ARGS CORE",
     "test-quick": "ARGS LAYER",
     "check": "",
     "format": "",
