@@ -23,6 +23,7 @@ from models.resilience.bindings import UNKNOWN_PROFILE
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import Begin
 from orchestration.flow.message_agent import AgentThread, MessageAgent
+from orchestration.middleware.base import ToolChoiceMiddleware
 from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
@@ -80,6 +81,8 @@ class ToolCallingAgent(MessageAgent):
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
         self.own_tools = _demand_names(tools)
+        for item in listed:
+            tools = item.choose(tools, ()) if isinstance(item, ToolChoiceMiddleware) else tools
         _demand_room(parts, tools, prompts, window)
         checked = options.stream == "checked"
         graph = create_agent(
@@ -118,7 +121,8 @@ def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence
     if window and needed > window / 2:
         raise InvalidSetting(
             f"The chat model {identity(parts.chat)[1]} reads {window:,} tokens; the instructions and {len(tools)} tools take about "
-            f'{needed:,} of them with each call. Use a model that reads more, offer fewer tools, or use = "quoting".'
+            f"{needed:,} of them with each call. Use a model that reads more, offer fewer tools, or a search over them "
+            "(docs/agents.md)."
         )
 
 

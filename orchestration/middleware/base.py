@@ -1,12 +1,12 @@
 """The base of middleware that changes the model's request and passes its reply on."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.tools.tool_node import ToolCallRequest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.types import Command
 from langsmith import set_runtime_overrides
@@ -43,3 +43,14 @@ class RequestMiddleware(AgentMiddleware[Any, Any]):
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
         return await handler(await self.prepare(request))
+
+
+class ToolChoiceMiddleware(RequestMiddleware):
+    """Offers the model some of the tools."""
+
+    def choose(self, tools: Sequence[Any], messages: Sequence[AnyMessage]) -> list[Any]:
+        """Return the tools to offer in a conversation, those of a new one without `messages`."""
+        raise NotImplementedError(f"{type(self).__name__} has no method `choose`.")
+
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        return request.override(tools=self.choose(request.tools, request.messages))
