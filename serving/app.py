@@ -7,12 +7,13 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.errors import InvalidSetting
+from foundation.extensions import resolve
 from foundation.machine.manifest import product_version
 from serving.hooks import Hooks, Layer, Middleware, Taken
 from serving.http import errors
@@ -76,13 +77,23 @@ def create_app(system: System) -> FastAPI:
         },
     )
     app.state.runtime = runtime
-    for router in (*(import_module(module).router for module in ROUTES), *system.hooks.routers):
+    for router in (*(import_module(module).router for module in ROUTES), *map(_find_router, system.hooks.routers)):
         app.include_router(router)
     _demand_one_route_each(app)
     for _, middleware in sorted(_middleware_of(app, runtime).items()):  # each later one wraps it
         app.add_middleware(middleware.wrap)
     errors.install(app)
     return app
+
+
+def _find_router(reference: str) -> APIRouter:
+    """Raises InvalidSetting: an extension names something else."""
+    router = resolve(reference) if isinstance(reference, str) else None
+    if isinstance(router, APIRouter):
+        return router
+    raise InvalidSetting(
+        f'An extension appended {reference!r} to hooks.routers, which names no APIRouter. Name one as "extensions.acme.routes:router".'
+    )
 
 
 def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:

@@ -18,7 +18,6 @@ from foundation.extensions import resolve, turn_on
 from serving.settings import Settings
 
 if TYPE_CHECKING:  # whoever plugs in has imported what they need
-    from fastapi import APIRouter
     from starlette.types import ASGIApp
 
     from orchestration.actions import Approval
@@ -130,7 +129,8 @@ class Hooks:
     """Each is asked before a tenant's request, a call of a chat model and an effect, and raises Stopped where it refuses."""
     announcers: list[Callable[[Approval], None]] = field(default_factory=list)
     """Each is told of an approval that waits; it returns at once and raises nothing."""
-    routers: list[APIRouter] = field(default_factory=list)
+    routers: list[str] = field(default_factory=list)
+    """Names of FastAPI's routers, "extensions.notes.routes:router", which only a server imports."""
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""
     middleware: Taken[Layer, Middleware] = field(default_factory=Taken)

@@ -1,6 +1,5 @@
 """Where Anthropic's API plugs in: its route, what errors look like there, and the header of its clients that has the key."""
 
-from extensions.anthropic_api import messages
 from extensions.anthropic_api.errors import anthropic_problem
 from extensions.openai_api.plug import BASE_URL
 from serving.hooks import Hooks
@@ -8,7 +7,7 @@ from serving.http.errors import Surface
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers.append(messages.router)
+    hooks.routers.append("extensions.anthropic_api.messages:router")
     hooks.surfaces.append(
         Surface(
             paths=("/v1/messages",),

@@ -1,6 +1,5 @@
 """Where facts plug in: as what the agent knows of a person, and with their routes. Their tools are a part that stack.toml names."""
 
-from extensions.facts import routes
 from extensions.facts.store import FILE, SqliteFacts
 from serving.hooks import Hooks
 
@@ -8,4 +7,4 @@ from serving.hooks import Hooks
 def plug(hooks: Hooks) -> None:
     context = hooks.context
     hooks.services.append(hooks.keep(SqliteFacts(context.data_dir / FILE, context.clock, records=context.records)))
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.facts.routes:router")

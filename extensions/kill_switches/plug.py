@@ -1,6 +1,5 @@
 """Where kill switches plug in: as a guard, around the agent, and with their routes."""
 
-from extensions.kill_switches import routes
 from extensions.kill_switches.stopping import StoppableAgent, open_stops, tend_records
 from serving.hooks import Around, Hooks, Panel, Place
 
@@ -10,7 +9,7 @@ def plug(hooks: Hooks) -> None:
     hooks.services.append(stops)
     hooks.guards.append(stops.demand)
     hooks.agents[Around.STOP] = lambda inner: StoppableAgent(inner, stops)
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.kill_switches.routes:router")
     hooks.lifespans.append(lambda runtime: tend_records(stops, runtime.system.recorders))
     hooks.panels.append(
         Panel(

@@ -1,8 +1,7 @@
 """Where the MCP server plugs in: its one route, which runs the session manager while the API is served."""
 
-from extensions.mcp_server import routes
 from serving.hooks import Hooks
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.mcp_server.routes:router")

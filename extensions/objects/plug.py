@@ -1,10 +1,9 @@
 """Where objects plug in: their route, and in each server what makes them."""
 
-from extensions.objects import routes
 from extensions.objects.objects import Objects
 from serving.hooks import Hooks
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.objects.routes:router")
     hooks.server_parts.append(lambda runtime: Objects.of(runtime.system))

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from extensions.openai_api import chat, responses
 from extensions.openai_api.errors import openai_problem
 from foundation.errors import SixplyError
 from serving.hooks import Hooks, Started
@@ -17,7 +16,7 @@ BASE_URL = "The base_url of OpenAI's clients ends in /v1, that of Anthropic's do
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers += [chat.router, responses.router]
+    hooks.routers += ["extensions.openai_api.chat:router", "extensions.openai_api.responses:router"]
     hooks.surfaces.append(
         Surface(
             paths=PATHS,

@@ -2,7 +2,6 @@
 
 from starlette.requests import HTTPConnection
 
-from extensions.page import routes
 from extensions.page.sessions import Sessions
 from foundation.types import Principal
 from serving.hooks import Hooks, Started
@@ -11,7 +10,7 @@ from serving.runtime import Runtime
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.page.routes:router")
     hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.cache))
     # no other path accepts a cookie
     hooks.surfaces.append(Surface(paths=("/_nicegui/", "/_nicegui_ws/"), identify=_identify))

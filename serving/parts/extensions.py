@@ -169,12 +169,11 @@ extension = Extension(
 ''',
     "extensions/$name/plug.py": '''"""Where $name plugs in."""
 
-from extensions.$name import routes
 from serving.hooks import Hooks
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.routers.append(routes.router)
+    hooks.routers.append("extensions.$name.routes:router")
 ''',
     "extensions/$name/routes.py": '''"""Its route, as an example: who is asking?"""
 

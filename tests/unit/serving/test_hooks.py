@@ -32,12 +32,12 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bring:
     folder.mkdir()
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
 
-    def bring(name: str, plug: Callable[[Hooks], None], **declared: Any) -> None:
+    def bring(name: str, plug: Callable[[Hooks], None], *, router: object = None, **declared: Any) -> None:
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
         module = ModuleType(f"extensions.{name}")
         module.extension = Extension(about="It waits.", plug=f"extensions.{name}:plug", **declared)  # type: ignore[attr-defined]
-        module.plug = plug  # type: ignore[attr-defined]
+        module.plug, module.router = plug, router  # type: ignore[attr-defined]
         monkeypatch.setitem(__import__("sys").modules, f"extensions.{name}", module)
 
     return bring
@@ -110,10 +110,10 @@ async def test_routes_and_lifespans_are_those_of_the_extensions_that_are_on(brin
         seen.append("closed")
 
     def plug(hooks: Hooks) -> None:
-        hooks.routers.append(router)
+        hooks.routers.append("extensions.a_hall:router")
         hooks.lifespans.append(lifespan)
 
-    bring("a_hall", plug)
+    bring("a_hall", plug, router=router)
     for names, status in (("a_hall",), 200), ((), 404):
         (folder := tmp_path / str(status)).mkdir()
         given = world(folder, extensions=names)
@@ -131,6 +131,13 @@ def test_a_route_that_exists_is_told(bring: Bring, tmp_path: Path) -> None:
     @router.get("/v1/documents")
     async def documents() -> None: ...
 
-    bring("copies", lambda hooks: hooks.routers.append(router))
+    bring("copies", lambda hooks: hooks.routers.append("extensions.copies:router"), router=router)
     with pytest.raises(InvalidSetting, match="two routes GET /v1/documents"):
         create_app(world(tmp_path, extensions=("copies",)).system)
+
+
+@pytest.mark.parametrize("named", ["extensions.a_door:router", "extensions.a_door:nothing", APIRouter()])
+def test_what_names_no_router_is_told(bring: Bring, tmp_path: Path, named: Any) -> None:
+    bring("a_door", lambda hooks: hooks.routers.append(named), router="a word")
+    with pytest.raises(InvalidSetting, match="names no APIRouter"):
+        create_app(world(tmp_path, extensions=("a_door",)).system)
