@@ -3,9 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
-
-from extensions.slow_clients.patience import PatientProtocol
 from serving.hooks import Hooks
 from serving.runtime import Runtime
 
@@ -16,6 +13,10 @@ def plug(hooks: Hooks) -> None:
 
 @asynccontextmanager
 async def _be_patient(runtime: Runtime) -> AsyncIterator[None]:
+    import uvicorn
+
+    from extensions.slow_clients.patience import PatientProtocol
+
     for config in runtime.parts:
         if isinstance(config, uvicorn.Config):  # none where something else serves the application
             config.http_protocol_class = PatientProtocol

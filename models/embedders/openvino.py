@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Texts are padded to a multiple of this many tokens, since the first use of a length costs some milliseconds
 STEP = 8
+# Batches beyond the first of their call after which the graph is compiled for the other threads, too: that takes as long as they did
+WORTH_COMPILING = 64
 
 
 class Options(Section):
@@ -51,7 +53,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
     """Embeds texts and single tokens by a compiled graph. Thread-safe.
 
     Texts of one padded length share a batch, so that a vector does not depend on other texts. The graph is compiled
-    for one thread, a fifth faster for a query, and for the others when that one is busy.
+    for one thread, a fifth faster for a query, and for the others when that one is busy, or once there was enough to share.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         self._idle: queue.PriorityQueue[tuple[int, Any]] = queue.PriorityQueue()
         self._compiling = threading.Lock()
         self._compiled_for = 1
+        self._one_by_one = 0
         compiler = ThreadPoolExecutor(1, thread_name_prefix="compile-encoder")
         self._compiled = compiler.submit(lambda: self._idle.put((0, compile_for(1).create_infer_request())))
         compiler.shutdown(wait=False)
@@ -105,7 +108,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         def compute(places: list[int]) -> tuple[list[int], Any]:
             return places, self._infer([ids[place] for place in places], tokens=tokens)
 
-        if len(batches) < 2 or self._threads < 2:
+        self._one_by_one += max(0, len(batches) - 1)
+        if len(batches) < 2 or self._threads < 2 or self._one_by_one < WORTH_COMPILING:
             yield from map(compute, batches)
             return
         with ThreadPoolExecutor(self._threads) as pool:

@@ -57,6 +57,16 @@ def test_a_report_of_a_bad_day_waits_for_no_framework(report, tmp_path):
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
+@pytest.mark.real_model
+def test_a_question_waits_for_nothing_that_only_a_server_or_another_model_needs(tmp_path):
+    written = imported_by("serving.cli.main", "ask", "How heavy?", SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path))
+    assert written & {
+        "anthropic", "cryptography", "genai_prices", "jinja2", "langchain_openai", "mcp", "nicegui", "openai", "psycopg", "ray",
+        "torch", "transformers", "uvicorn", "xllamacpp",
+    } == set()  # fmt: skip
+    assert not [name for name in written if name.startswith("extensions.") and name.endswith(".routes")]
+
+
 def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_path):
     columns = "at, tenant, layer, kind, part, model, seconds, usd, basis, answer_id"
     CostLedger(tmp_path / "costs.sqlite").close()
