@@ -144,6 +144,13 @@ def stores_of(section: str, part: Part) -> Sequence[Store] | None:
     return tell(_validate_options(section, part, module)) if tell else None
 
 
+def search_of(section: str, part: Part, passages: int) -> str | None:
+    """Say what searches so many passages, and from how many another does; `None` where the part does not say. Raises as `load`."""
+    module, _ = _find(section, part.use)
+    tell: Callable[[BaseModel, int], str] | None = getattr(module, "describe_search", None)
+    return tell(_validate_options(section, part, module), passages) if tell else None
+
+
 def _find(section: str, use: str) -> tuple[ModuleType, str]:
     modules = {} if ":" in use else find_modules(section)
     name, _, attribute = use.partition(":") if ":" in use else (modules.get(use, use), "", "build")

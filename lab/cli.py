@@ -555,6 +555,21 @@ def scale_model(
     trial.run_model(load_stack(stack), count=documents, json=json, plot=plot)
 
 
+@app.command("scale-sizes")
+def scale_sizes(
+    *,
+    passages: Annotated[
+        list[int] | None, typer.Option(min=100, help="Numbers of passages; default 10,000 and 100,000.")
+    ] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """What a question, a change and a start cost among so many passages, beside the plain search."""
+    from lab.scale import sizes
+
+    sizes.run(stack, passages or [10_000, 100_000], json)
+
+
 @app.command()
 def leaks(
     *,

@@ -15,8 +15,8 @@ PATIENCE_S = 2.0
 class Ownership:
     """A lock file with the owner's pid. The kernel releases it when the process dies, so it cannot become stale."""
 
-    def __init__(self, path: Path, *, what: str) -> None:
-        """Take the lock within `PATIENCE_S`. Raises StoreInUse, naming the owner's pid; StoreUnavailable."""
+    def __init__(self, path: Path, *, what: str, patience_s: float = PATIENCE_S) -> None:
+        """Take the lock within `patience_s`. Raises StoreInUse, naming the owner's pid; StoreUnavailable."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -30,7 +30,7 @@ class Ownership:
                 os.ftruncate(self._handle, 0)
                 os.write(self._handle, str(os.getpid()).encode())
                 return
-            time.sleep(PATIENCE_S / 40)
+            time.sleep(patience_s / 40)
         owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
         os.close(self._handle)
         raise StoreInUse(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -24,9 +24,11 @@ from foundation.settings import Section
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteFile, SqliteStore
 from foundation.text.tokens import searchable
-from foundation.types import UNCLASSIFIED
-from retrieval.documents import DOCUMENTS_STAY, Chunk
+from foundation.types import UNCLASSIFIED, Scope
+from retrieval.contract import DocumentLedger
+from retrieval.documents import DOCUMENTS_STAY, Chunk, Document, Entry
 from retrieval.filters import Leaf, OneOf, Stored
+from retrieval.index.words import Changes, Passage, WordIndex
 from retrieval.tables import row_codec
 from retrieval.tables.connection import IS_KNOWN, TablesConnection, Values
 from retrieval.tables.ledger import TablesLedger
@@ -65,14 +67,13 @@ END;
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
+_CLASS = f"""coalesce(json_extract({{}}.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
 _MEETS = "EXISTS (SELECT 1 FROM json_each(%s.groups) AS theirs JOIN json_each(%s) AS mine ON mine.value = theirs.value)"
 _CONDITIONS = conditions(
     no_groups="'[]'",
     reader_groups=lambda doc: _MEETS % (doc, ":groups"),
     writer_groups=_MEETS % ("d", "newer.writer_reads, '$.groups'"),
-    data_class=lambda doc: (
-        f"""coalesce(json_extract({doc}.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
-    ),
+    data_class=_CLASS.format,
     reader_classes=lambda of: f"(:classes IS NULL OR {of} IN (SELECT value FROM json_each(:classes)))",
     writer_classes=lambda of: (
         f"(json_extract(newer.writer_reads, '$.classes') IS NULL OR {of} IN ("
@@ -168,11 +169,26 @@ _SEARCH = f"""
   SELECT c.chunk_id, ranked.score, c.document_id
   FROM (
     SELECT rowid AS sequence, -bm25(search) AS score FROM search
-    WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1
+    WHERE search MATCH :expression AND rowid > :after ORDER BY score DESC, rowid LIMIT -1
   ) AS ranked
   CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
   CROSS JOIN documents AS d ON d.document_id = c.document_id
   WHERE {SqliteTables.conditions.in_scope} AND {SqliteTables.conditions.in_force} /* where */ LIMIT :limit"""
+
+# Of those that the index of words has found, best first, the ones that may be shown
+_SHOWN = f"""
+  SELECT wanted.key, c.chunk_id, c.document_id
+  FROM {SqliteTables.unnest("found")}
+  CROSS JOIN chunks AS c ON c.sequence = wanted.value
+  CROSS JOIN documents AS d ON d.document_id = c.document_id
+  WHERE {SqliteTables.conditions.in_scope} AND {SqliteTables.conditions.in_force} /* where */ LIMIT :limit"""
+_PASSAGES = f"""
+  SELECT c.sequence, c.chunk_id, c.heading, c.text, d.tenant, d.groups, {_CLASS.format("d")}
+  FROM chunks AS c CROSS JOIN documents AS d ON d.document_id = c.document_id
+  WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"""
+# Passages from which on they have an index of words, and that it reads at a time
+INDEXED_FROM = 10_000
+_STEP = 20_000
 
 
 class Options(Section):
@@ -187,20 +203,38 @@ class SqliteLedger(TablesLedger):
 
     tables, _search = SqliteTables, _SEARCH
 
-    def __init__(self, path: Path, options: Options, clock: Clock) -> None:
+    def __init__(self, path: Path, options: Options, clock: Clock, *, second: bool = False) -> None:
         super().__init__(clock)
         self._path, self._options = path, options
+        folder = path.with_name(f"{path.stem}-words")
+        self._words = None if second else WordIndex(folder, self._changes, self._is_known)
         self._database = SqliteFile(path, store_in(options), timeout_s=options.busy_timeout_s, set_up=set_up)
         try:
             self._database.read_now(lambda connection: make_tables(connection, path))
         except BaseException:
             self._database.close()
             raise
+        self._follow(self.sequence())
+
+    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
+        documents = super().put(entries, gone=gone)
+        self._follow(self.sequence())
+        return documents
+
+    def delete(self, document_id: str) -> bool:
+        removed = super().delete(document_id)
+        self._follow(self.sequence())
+        return removed
+
+    def adopt(self, second: DocumentLedger, *, at: int) -> bool:
+        adopted = super().adopt(second, at=at)
+        self._follow(self.sequence())
+        return adopted
 
     def open_second(self, *, fresh: bool = False) -> SqliteLedger:
         if fresh:
             self._remove_second()
-        return SqliteLedger(self._second_path, self._options, self._clock)
+        return SqliteLedger(self._second_path, self._options, self._clock, second=True)
 
     @property
     def _second_path(self) -> Path:
@@ -215,7 +249,72 @@ class SqliteLedger(TablesLedger):
         """Bind the words joined by OR, each quoted so that none is FTS5 syntax. A repeated word counts twice."""
         return {"expression": " OR ".join(f'"{word}"' for word in words)}
 
+    def _rank(
+        self,
+        connection: TablesConnection,
+        words: Sequence[str],
+        scope: Scope,
+        condition: str,
+        values: dict[str, Any],
+    ) -> list[Any]:
+        """Rank by the index of words, and by those of the ledger what is not in there yet."""
+        last = connection.last_number()
+        self._follow(last)  # another process may have written
+        done = self._words.position() if self._words else None
+        found = None if done is None else self._rank_indexed(connection, words, scope, condition, values)
+        if found is not None and done == last:
+            return found
+        newer = super()._rank(
+            connection, words, scope, condition, {**values, "after": done if found is not None else 0}
+        )
+        both = {chunk_id for chunk_id, *_ in newer}
+        return [*newer, *(row for row in found or () if row[0] not in both)]
+
+    def _rank_indexed(
+        self,
+        connection: TablesConnection,
+        words: Sequence[str],
+        scope: Scope,
+        condition: str,
+        values: dict[str, Any],
+    ) -> list[Any] | None:
+        query, depth, limit = _SHOWN.replace("/* where */", condition), values["limit"], values["limit"]
+        while self._words and (found := self._words.search(words, scope, depth)) is not None:
+            bound = {**values, "found": [sequence for sequence, _ in found]}
+            shown = [(name, found[at][1], owner) for at, name, owner in connection.execute(query, bound)]
+            if len(shown) >= limit or len(found) < depth:
+                return shown
+            depth *= 4  # versions out of force, or what a filter leaves out, stand before the others
+        return None
+
+    def _follow(self, last: int) -> None:
+        """Have the index of words follow up to the change `last`; there are no more passages than changes."""
+        if self._words and last >= INDEXED_FROM and last != self._words.position():
+            self._words.follow()
+
+    def _changes(self, after: int) -> Changes | None:
+        with self._database.reading() as connection:
+            enough = connection.execute("SELECT 1 FROM chunks LIMIT 1 OFFSET ?", (INDEXED_FROM - 1,)).fetchone()
+            if not (enough or after):
+                return None
+            # first, so that what is written meanwhile is read once more
+            last = connection.execute("SELECT sequence, stamp FROM commits ORDER BY sequence DESC LIMIT 1").fetchone()
+            gone = connection.execute("SELECT chunk_id FROM deletions WHERE sequence > ?", (after,)).fetchall()
+            rows = connection.execute(_PASSAGES, (after, _STEP)).fetchall()
+        passages = [
+            Passage(number, chunk_id, searchable(f"{heading}\n{text}"), tenant, json.loads(groups), data_class)
+            for number, chunk_id, heading, text, tenant, groups, data_class in rows
+        ]
+        more = len(rows) == _STEP
+        sequence, token = (passages[-1].sequence, None) if more else last
+        return Changes(sequence, token, [chunk_id for (chunk_id,) in gone], passages)
+
+    def _is_known(self, sequence: int, token: str) -> bool:
+        return self.version_token(sequence) == token
+
     def close(self) -> None:
+        if self._words:
+            self._words.close()
         self._database.close()
 
     @contextmanager
@@ -238,7 +337,17 @@ def stores(options: Options) -> tuple[SqliteStore, ...]:
     return (store_in(options),)
 
 
+def describe_search(options: Options, passages: int) -> str:  # noqa: ARG001 - the signature of every adapter
+    indexed = passages >= INDEXED_FROM
+    return f"{'tantivy' if indexed else 'FTS5 in the ledger'}; tantivy from {INDEXED_FROM:,} passages on"
+
+
 def store_in(options: Options) -> SqliteStore:
     """Describe the store: the ledger, and the one of a reindex beside it."""
     second = Path(options.file).with_name(f"{Path(options.file).stem}-reindex{Path(options.file).suffix}")
-    return SqliteStore(name="documents", file=options.file, files=(f"{second}*",), stays=DOCUMENTS_STAY)
+    return SqliteStore(
+        name="documents",
+        file=options.file,
+        files=(f"{Path(options.file).stem}-words/*", f"{second}*"),
+        stays=DOCUMENTS_STAY,
+    )

@@ -176,10 +176,22 @@ class TablesLedger(ABC):
         if scope.sees_nothing or not words or limit < 1 or wanted is False:
             return []
         condition, bound = bind_filter(wanted, ":{}", self.tables.filter_leaf)
-        values = {**self._bind_words(words), "limit": limit, "as_of": as_of, **bind_scope(scope), **bound}
+        values = {"limit": limit, "as_of": as_of, **bind_scope(scope), **bound}
         with self._reading() as connection:
-            rows = connection.execute(self._search.replace("/* where */", condition), values).fetchall()
-        return sorted(rows, key=lambda row: (-row[1], row[0]))
+            rows = self._rank(connection, words, scope, condition, values)
+        return sorted(rows, key=lambda row: (-row[1], row[0]))[:limit]
+
+    def _rank(
+        self,
+        connection: TablesConnection,
+        words: Sequence[str],
+        scope: Scope,  # noqa: ARG002 - for a ledger with an index of words beside it
+        condition: str,
+        values: dict[str, Any],
+    ) -> list[Any]:
+        """Return (chunk id, score, document id) of the best passages."""
+        query = self._search.replace("/* where */", condition)
+        return list(connection.execute(query, {**values, **self._bind_words(words)}).fetchall())
 
     # For the vector index, and for reindexing
 

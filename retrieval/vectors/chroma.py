@@ -224,6 +224,11 @@ def build(options: Options, context: Context) -> ChromaVectorIndex:
     return ChromaVectorIndex(context.data_dir / options.folder, options)
 
 
+def describe_search(options: Options, passages: int) -> str:
+    many = f"a graph from {options.exact_up_to:,} passages of the same readers on"
+    return f"{'exact' if passages <= options.exact_up_to else 'exact, or by a graph where there are many'}; {many}"
+
+
 def stores(options: Options) -> tuple[Store, ...]:
     return (
         Store(

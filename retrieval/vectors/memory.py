@@ -14,5 +14,9 @@ def build(options: Options, context: Context) -> ExactIndex:  # noqa: ARG001 - t
     return ExactIndex()
 
 
+def describe_search(options: Options, passages: int) -> str:  # noqa: ARG001 - the signature of every adapter
+    return "exact at every size"
+
+
 def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
     return (Store(name="vectors", stays=DOCUMENTS_STAY),)

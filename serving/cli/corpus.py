@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foundation.clock import SystemClock
+from foundation.components import search_of
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
 from serving.cli.opening import build_ledger, open_parts
@@ -83,10 +84,13 @@ def corpus(
 
         alike = corpus_report.find_near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
         fingerprint = ledger.fingerprint()
+        used, chunks = settings.retrieval, ledger.chunk_count()
         index = {
             **{name: getattr(fingerprint, name, None) for name in ("embedder", "dimensions", "chunker")},
-            "chunks_in_ledger": ledger.chunk_count(),
+            "chunks_in_ledger": chunks,
             "changes": ledger.sequence(),
+            "word_search": search_of("retrieval.ledger", used.ledger, chunks),
+            "vector_search": search_of("retrieval.vectors", used.vectors, chunks),
         }
     content = {
         "statistics": corpus_report.compute_statistics(documents, refusals, ParseLimits(parsers=parts.context.parsers)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from tests.contracts.test_ledger import entry, opened, words
+from retrieval.contract import DocumentLedger
+from retrieval.index.words import WordIndex
+from retrieval.ledgers import sqlite
+from tests.contracts.test_ledger import PROMISES, entry, opened, words
 
 
 @pytest.fixture
@@ -101,3 +104,14 @@ def test_asking_for_known_vectors_reads_no_more_of_a_full_ledger_than_of_an_empt
     assert first > 0
     sqlite_ledger.put([entry(f"{number}.md", f"Refund {number}.") for number in range(1, 50)])
     assert steps() <= first
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_it_keeps_with_an_index_of_words(
+    promise: Callable[[DocumentLedger], None], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filled at once, by whichever thread writes, so that it answers and not the ledger's own words."""
+    monkeypatch.setattr(sqlite, "INDEXED_FROM", 1)
+    monkeypatch.setattr(WordIndex, "follow", WordIndex.catch_up)
+    with closing(opened("sqlite", data_dir)) as ledger:
+        promise(ledger)
