@@ -81,6 +81,26 @@ async def test_a_to_do_list_is_kept_and_its_steps_are_told(world: World) -> None
     assert all(step.outcome == "done" for step in answer.steps)
 
 
+async def test_files_to_think_in_are_kept_with_the_conversation(world: World) -> None:
+    files = {
+        "use": "deepagents.middleware:FilesystemMiddleware",
+        "allow": ["ls", "read_file", "write_file", "edit_file"],
+    }
+    answer, agent = await ask(
+        world,
+        calls(("write_file", {"file_path": "/notes.md", "content": "P-123 is heavy."})),
+        "Noted.",
+        middleware=[files],
+    )
+    world.chat.replies = (calls(("read_file", {"file_path": "/notes.md"})), "It is heavy.")
+    world.chat.seen.clear()
+    again = world.agent("tool_calling", middleware=[files])
+    request = AnswerRequest(question="And now?", thread_id=answer.thread_id)
+    assert [event async for event in again.stream(request, NORTH)][-1].answer.text == "It is heavy."
+    assert "P-123 is heavy." in world.chat.seen[-1][-1].text
+    assert "execute" not in agent.own_tools
+
+
 async def test_a_tool_that_only_reads_is_tried_again(world: World) -> None:
     world.depot.fails = ConnectionError("away")
 

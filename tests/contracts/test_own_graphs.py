@@ -1,0 +1,90 @@
+"""The promises of an agent, kept by graphs that others wrote: one of deepagents, and one of plain LangGraph without our middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deepagents import create_deep_agent
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import tools_condition
+
+from orchestration.contract import Agent, AgentParts
+from orchestration.flow.message_agent import MessageAgent
+from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.document_tools import DocumentToolsMiddleware
+from orchestration.middleware.policy import PolicyMiddleware, governed_tools
+from orchestration.middleware.progress import ProgressMiddleware
+from orchestration.run.metered_chat import MeteredChatModel
+from orchestration.settings import AnswerSettings
+from tests.contracts import test_agent as promises
+from tests.doubles.orchestration import World, as_strong
+
+# Those that need neither documents nor the check of answers
+OF_PLAIN = (
+    promises.an_effect_waits_and_then_happens_once,
+    promises.a_restart_between_question_and_approval_loses_nothing,
+    promises.approvals_are_for_approvers_of_the_tenant_in_time,
+    promises.bad_questions_are_refused_before_anything_happens,
+)
+
+
+def build_deep(context: AgentParts) -> Agent:
+    """deepagents' own: a to-do list, files, sub-agents."""
+    assert context.ledger is not None
+    graph = create_deep_agent(
+        MeteredChatModel(inner=context.chat),
+        context.executor.tools,
+        middleware=[
+            ProgressMiddleware(),
+            PolicyMiddleware(context.executor),
+            DocumentToolsMiddleware(context.ledger),
+            CitationMiddleware(),
+        ],
+    )
+    return MessageAgent(graph, context)
+
+
+def build_plain(context: AgentParts) -> Agent:
+    """A model and its tools, node by node."""
+    tools = {tool.name: tool for tool in governed_tools(context.executor)}
+    model = MeteredChatModel(inner=context.chat).bind_tools(list(tools.values()))
+
+    async def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    async def act(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        calls = state["messages"][-1].tool_calls  # type: ignore[union-attr]
+        return {
+            "messages": [await tools[call["name"]].ainvoke({**call, "type": "tool_call"}, config) for call in calls]
+        }
+
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("model", ask).add_node("tools", act)
+    graph.add_edge(START, "model").add_conditional_edges("model", tools_condition).add_edge("tools", "model")
+    return MessageAgent(graph.compile(), context)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, answers=AnswerSettings(compose="extractive"))
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize("check", promises.CHECKS, ids=lambda check: check.__name__)
+async def test_a_deep_agent_keeps(check: promises.Check, world: World) -> None:
+    await check(world, lambda world: make(world, build_deep))
+
+
+@pytest.mark.parametrize("check", OF_PLAIN, ids=lambda check: check.__name__)
+async def test_a_plain_graph_keeps(check: promises.Check, world: World) -> None:
+    await check(world, lambda world: make(world, build_plain))
+
+
+def make(world: World, build: Callable[[AgentParts], Agent]) -> Agent:
+    return build(replace(world.parts(), chat=as_strong(world.chat)))
