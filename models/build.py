@@ -1,19 +1,22 @@
 """Open the models that `[models]` names. Tracing and policy come from outside, as functions."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel
 
 from foundation.components import Assembly
 from foundation.settings import Part
 from models.contract import EntailmentJudge, PriceSource, Reranker, ScoringParts
 from models.encoders.remembering import RememberingEmbedder
-from models.pricing import identity
-from models.resilience.resilient_chat import resilient
 from models.scoring.checked import CheckedJudge, reranker_of
 from models.settings import ModelsSettings
+
+if TYPE_CHECKING:  # takes longer to import than all that opens a reranker or a judge for a search alone
+    from langchain_core.language_models import BaseChatModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,11 @@ def open_models(
 
     Raises ConfigurationError: a part cannot be built, or policy allows none of the models.
     """
+    from langchain_core.language_models import BaseChatModel
+
+    from models.pricing import identity
+    from models.resilience.resilient_chat import resilient
+
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
         demand_one_of([str(shared.options.get("model", shared.use))], {})
@@ -62,7 +70,11 @@ def open_models(
     candidates = open_chats(settings.chat, *settings.fallbacks)
     of_tenants = {name: open_chats(tenant.chat, *tenant.fallbacks) for name, tenant in settings.tenants.items()}
     cheaper = open_chats(*settings.cheaper)
-    demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
+
+    def names_of(models: Sequence[BaseChatModel]) -> list[str]:
+        return [identity(model)[1] for model in models]
+
+    demand_one_of(names_of(candidates), {name: names_of(models) for name, models in of_tenants.items()})
     prices = assembly.part("models.prices", settings.prices, PriceSource)
     embedder = watch_embedder(assembly.part("models.embedder", settings.embedder, Embeddings), prices)
     query_embedder = RememberingEmbedder(embedder)
@@ -82,10 +94,6 @@ def open_models(
         judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants))),
         prices=prices,
     )
-
-
-def _names(models: Sequence[BaseChatModel]) -> list[str]:
-    return [identity(model)[1] for model in models]
 
 
 def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embeddings) -> Reranker | None:

@@ -67,6 +67,14 @@ def test_a_question_waits_for_nothing_that_only_a_server_or_another_model_needs(
     assert not [name for name in written if name.startswith("extensions.") and name.endswith(".routes")]
 
 
+def test_a_search_alone_waits_for_no_chat_model():
+    program = "import json, sys, models.build, retrieval.build; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True
+    )
+    assert not {"langchain_core.language_models.chat_models", "langsmith"} & {*json.loads(done.stdout.splitlines()[-1])}
+
+
 def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_path):
     columns = "at, tenant, layer, kind, part, model, seconds, usd, basis, answer_id"
     CostLedger(tmp_path / "costs.sqlite").close()
