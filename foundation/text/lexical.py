@@ -226,14 +226,14 @@ def names(text: str) -> frozenset[str]:
 def unmet_names(question: str, text: str) -> frozenset[str]:
     """Return the names, abbreviations and codes of the question that the text lacks, up to one letter more or less.
     Numbers alone are left out (an amount in a question is the person's own), and so are months, days, and capitalised
-    words of languages with many, such as German.
+    words of a question that is not English or of a text with many, as in German.
 
     >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
     ['RFID']
     """
     text_words = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
     capitals = names(text)
-    many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
+    many = is_foreign(question) or len(capitals) > _MANY_CAPITALS * len(set(words(text)))
     wanted = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
     wanted |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
     lacking = {word for word in wanted if word.lower() not in text_words and not text_words.issuperset(words(word))}
@@ -250,6 +250,15 @@ def refers_back(sentence: str) -> bool:
     return _REFERS_BACK.match(sentence) is not None
 
 
+def deny_alike(text: str, question: str) -> bool:
+    """Whether both deny, or none does; true where what seems to deny, or the question, is not English.
+
+    >>> deny_alike("It is not sold.", "Is it sold?"), deny_alike("No se vende en todo el país.", "Where is it sold?")
+    (False, True)
+    """
+    return (denied := denies(text)) == denies(question) or is_foreign(question) or (denied and is_foreign(text))
+
+
 def denies(text: str) -> bool:
-    """Whether the text has an odd number of denials."""
+    """Whether the English text has an odd number of denials."""
     return sum(word in _DENIALS or word.endswith(("n't", "n’t")) for word in words(text)) % 2 == 1

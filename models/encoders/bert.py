@@ -2,13 +2,14 @@
 
 Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, with sentence-transformers' pooling on top. With
 `int8` each matrix is kept as integers and one factor a row (symmetric, nearest), and the CPU quantises a row of
-activations in groups as it multiplies: see `models/embedders/openvino.py`.
+activations in groups as it multiplies: see `models/encoders/compiled.py`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -91,46 +92,56 @@ def graph(bert: Bert, *, int8: bool) -> openvino.Model:
     """Build the graph: token ids, int32, and mask, float32, both (texts, tokens), to unit vectors, (texts, hidden), and
     token vectors, (texts, tokens, hidden), undefined where padded. Raises WeightsInvalid: a tensor is missing.
     """
-    return _Graph(bert, int8=int8).model()
+    return Graph(bert, _read_tensors(bert.weights), int8=int8).model()
 
 
-class _Graph:
+def _read_tensors(file: Path) -> dict[str, Array]:
+    try:
+        with safe_open(file, "numpy") as tensors:
+            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  # not a dict
+    except (OSError, SafetensorError) as error:
+        raise WeightsInvalid(f"{file} cannot be read as safetensors: {error}. Fetch it again.") from error
+
+
+class Graph:
     """Builds one graph. Tensors have the names of transformers' `BertModel`."""
 
-    def __init__(self, bert: Bert, *, int8: bool) -> None:
+    def __init__(self, bert: Bert, tensors: Mapping[str, Array], *, int8: bool) -> None:
         engine()
         import openvino.opset13 as operations
 
         self.op: Any = operations
         self.bert = bert
         self.int8 = int8
-        file = bert.weights
-        try:
-            with safe_open(file, "numpy") as tensors:
-                self.tensors = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  # not a dict
-        except (OSError, SafetensorError) as error:
-            raise WeightsInvalid(f"{file} cannot be read as safetensors: {error}. Fetch it again.") from error
+        self.tensors = tensors
 
     def model(self) -> openvino.Model:
         op = self.op
-        ids = op.parameter([-1, -1], np.int32, name="ids")
+        entry = self.entry()
         mask = op.parameter([-1, -1], np.float32, name="mask")
-        tokens = self.embed(ids)
+        tokens = self.embed(entry)
         for number in range(self.bert.layers):
             tokens = self.layer(tokens, mask, f"encoder.layer.{number}")
         vectors = op.normalize_l2(self.pool(tokens, mask), op.constant(_integers(1)), 1e-12, "max")
-        return engine().Model([vectors, tokens], [ids, mask], "bert")
+        return engine().Model([vectors, tokens], [entry, mask], "bert")
 
-    def embed(self, ids: Any) -> Any:
+    def entry(self) -> Any:
+        return self.op.parameter([-1, -1], np.int32, name="ids")
+
+    def words(self, entry: Any) -> Any:
+        """Return the word embeddings of what the graph takes, which are the token ids."""
+        op = self.op
+        return op.gather(op.constant(self.tensor("embeddings.word_embeddings.weight")), entry, op.constant(np.int32(0)))
+
+    def embed(self, entry: Any) -> Any:
         """Add word and position embeddings. The token type is always 0, so its vector is added to the positions beforehand."""
         op = self.op
         positions = self.tensor("embeddings.position_embeddings.weight")
         positions = positions + self.tensor("embeddings.token_type_embeddings.weight")[0]
-        length = op.gather(op.shape_of(ids, "i32"), op.constant(_integers(1)), op.constant(np.int32(0)))
+        length = op.gather(op.shape_of(entry, "i32"), op.constant(_integers(1)), op.constant(np.int32(0)))
         first, step, axis = (op.constant(_integers(value)) for value in (0, 1, 0))
         place = op.slice(op.constant(positions), first, length, step, axis)
-        words = op.gather(op.constant(self.tensor("embeddings.word_embeddings.weight")), ids, op.constant(np.int32(0)))
-        return self.layer_norm(op.add(words, place), "embeddings.LayerNorm")
+        return self.layer_norm(op.add(self.words(entry), place), "embeddings.LayerNorm")
 
     def layer(self, tokens: Any, mask: Any, name: str) -> Any:
         op = self.op

@@ -12,7 +12,7 @@ from math import exp
 import numpy as np
 
 from foundation.text.clauses import parts_of, word_count
-from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
+from foundation.text.lexical import Rarity, asks_for, is_foreign, offers, terms, unmet_names, versions, words
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
@@ -119,6 +119,8 @@ class Grounding:
         coverage = max(item.coverage for item in evidence)
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
+        if self._multilingual and is_foreign(question):  # it may share no word with what answers it
+            sure = max(sure, similarity)
         around = " ".join(f"{headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
         return sure / 2 if unmet_names(question, around) else sure

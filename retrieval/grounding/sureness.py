@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from foundation.text.lexical import asks_for, denies, figures, offers, ordered_terms, terms, unmet_names, words
+from foundation.text.lexical import asks_for, deny_alike, figures, offers, ordered_terms, terms, unmet_names, words
 from retrieval.grounding.citing import Evidence, headings_of
 
 # Function words that change what a sentence says. A list for English alone: elsewhere they do not occur
@@ -51,5 +51,5 @@ def contradicts(question: str, quoted: Sequence[Evidence]) -> bool:
         lacking
         or figures(question) - figures(whole)
         or unmet_names(question, whole)
-        or denies(quotes) != denies(question)
+        or not deny_alike(quotes, question)
     )

@@ -132,9 +132,9 @@ PROMISES: list[Callable[[Embeddings], None]] = [
 LANGCHAIN = "langchain_openai:OpenAIEmbeddings"
 VARIANTS = {"openvino float32": ("openvino", {"precision": "float32"})}
 """What an adapter can also be, by the name of its test."""
-SLOW_TO_BUILD = {"openvino", "sentence_transformers"}
+SLOW_TO_BUILD = {"openvino", "sentence_transformers", "e5"}
 """And without anything to close."""
-REAL = {"openvino", "openvino float32", "sentence_transformers", "openai_compatible", LANGCHAIN}
+REAL = {"openvino", "openvino float32", "sentence_transformers", "e5", "openai_compatible", LANGCHAIN}
 HERE = {*available("models.embedder"), LANGCHAIN} - (
     set() if "llama_cpp" in available("models.chat") else {"openai_compatible", LANGCHAIN}
 )

@@ -18,7 +18,7 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Context, load
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
 from foundation.settings import Part
-from models.embedders.openvino import OpenVinoEmbedder
+from models.encoders.compiled import CompiledEmbedder
 from tests.doubles import tiny_models
 
 TEXTS = ["Refunds are paid within fourteen days.", "printer", "Der Drucker druckt nicht mehr. " * 20, ""]
@@ -158,7 +158,7 @@ def test_a_single_text_has_a_graph_of_one_thread_and_the_others_are_compiled_whe
         compiled.append(threads)
         return whole._compile_for(threads)
 
-    embedder = OpenVinoEmbedder(
+    embedder = CompiledEmbedder(
         compile_for, whole._tokenizer, name="tiny", dimensions=whole.dimensions, threads=3, batch_size=2
     )
     alone = [embedder.embed_query(text) for text in TEXTS]
@@ -179,7 +179,7 @@ def test_whoever_builds_one_need_not_wait_for_the_graph_but_the_first_text_does(
             raise TimeoutError("whoever builds one waits for the graph")
         return whole._compile_for(threads)
 
-    embedder = OpenVinoEmbedder(
+    embedder = CompiledEmbedder(
         compile_for, whole._tokenizer, name="tiny", dimensions=whole.dimensions, threads=1, batch_size=2
     )
     with ThreadPoolExecutor(1) as pool:

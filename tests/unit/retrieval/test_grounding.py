@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
 
 from foundation.components import Context, load
+from foundation.text.lexical import unmet_names
 from models.embedders.hashing import HashingEmbedder
 from retrieval.documents import Chunk, Hit, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
@@ -466,3 +467,35 @@ def test_a_quote_that_says_all_is_surer(grounding: Grounding) -> None:
     sure, less = (of(text) for text in ("A parcel may weigh 30 kilograms.", "A parcel has at most 30 kilograms."))
     question = "May a parcel weigh 30 kilograms?"
     assert sure_of(grounding, question, sure) > sure_of(grounding, question, less)
+
+
+GERMAN = "Wie viele Punkte gab die Verteidigung der Hafenstadt im letzten Spiel ab?"
+
+
+def test_nouns_of_a_german_question_are_no_names_that_a_document_lacks() -> None:
+    text = "The harbour side allowed 308 points in its last game."
+    assert unmet_names(GERMAN, text) == frozenset()
+    assert unmet_names(f"{GERMAN} Code QX-7", text) == {"QX-7"}
+    assert unmet_names("How many points did the Hafenstadt allow?", text) == {"Hafenstadt"}
+
+
+def test_a_word_of_another_language_that_reads_like_a_denial_contradicts_nothing() -> None:
+    spanish = "El museo no abre los lunes por la mañana."
+    item = Evidence(hit(spanish), 0, len(spanish), spanish, 1.0)
+    assert not contradicts("¿Qué días abre el museo por la mañana?", [item])
+    assert not contradicts("On which days does the museum open?", [item])
+    english = "The museum does not open on Mondays."
+    assert contradicts("Does the museum open on Mondays?", [Evidence(hit(english), 0, len(english), english, 1.0)])
+
+
+def test_a_question_in_another_language_may_share_no_word_with_what_answers_it_where_the_embedder_reads_it() -> None:
+    text = "The harbour side allowed 308 points in its last game."
+    item = Evidence(hit(text), 0, len(text), text, 0.5, similarity=0.6, coverage=0.0)
+    embedder = HashingEmbedder(256)
+    english, reads_all = (
+        Grounding(embedder, signs_over(embedder), GroundingSettings(), multilingual=it) for it in (False, True)
+    )
+    assert reads_all.strength(GERMAN, [item]) == pytest.approx(0.6)
+    assert english.strength(GERMAN, [item]) == pytest.approx(0.48)
+    asked = "how many points did it allow"
+    assert reads_all.strength(asked, [item]) == english.strength(asked, [item])
