@@ -197,7 +197,7 @@ async def closing_the_stream_stops_the_work(world: World, make: Make) -> None:
     async with aclosing(agent.stream(ask(WEIGHT), NORTH)) as stream:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(aiter(stream)))
         while not (first.done() or world.retriever.queries):  # noqa: ASYNC110 - some say nothing before they search, in a thread
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         if first.cancel():
             await asyncio.wait({first})
     world.retriever.gate.set()

@@ -126,9 +126,9 @@ class ShelfRetriever:
         del per_document
         if self.fails:
             raise self.fails
+        self.queries.append(query)
         if self.gate and searches:
             self.gate.wait(60)
-        self.queries.append(query)
         self.days.append(as_of)
         words = set(query.casefold().split())
         seen = [
