@@ -322,8 +322,3 @@ def test_a_prompt_that_changed_is_named() -> None:
     assert "The prompt persona is persona@2 in B, persona@1 in A." in found.notes
     before = compare.compare(side("A", rows, stack={}), side("B", rows, stack=new), ALLOWED)
     assert not [note for note in before.notes if "prompt" in note], "an older report named none"
-
-
-def test_money_has_no_exponent_in_the_report() -> None:
-    difference = differences.Difference(1e-7, 2e-7, 1e-7, 5e-8, 2e-7, 20, "usd", None, "shown")
-    assert not any("e-" in cell for cell in difference.cells)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from observability.evaluation.baseline import Difference
 from observability.rendering import formatting
 from observability.reports.trace_tables import totals_table
 from observability.stores.costs import Total
@@ -46,5 +47,7 @@ def test_money_has_no_exponent_in_reports_and_in_the_api() -> None:
         "123500",
         "",
     ]
+    difference = Difference(a=1e-7, b=2e-7, diff=1e-7, low=5e-8, high=2e-7, n=20, threshold=1e-7)
+    assert not any("e-" in cell for cell in difference.cells)
     total = Total("north", Decimal("4.2E-8"), 1, 0, 0.0, 1, 1)
     assert TypeAdapter(Total).dump_python(total, mode="json")["usd"] == "0.000000042"
