@@ -58,7 +58,8 @@ def open_models(
     from langchain_core.language_models import BaseChatModel
 
     from models.pricing import identity
-    from models.resilience.resilient_chat import resilient
+    from models.resilience.chosen_chat import offer
+    from models.resilience.resilient_chat import ResilientChatModel, resilient
 
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
@@ -80,10 +81,11 @@ def open_models(
     query_embedder = RememberingEmbedder(embedder)
     reranker = open_reranker(settings, assembly, query_embedder)
 
-    def as_one(models: Sequence[BaseChatModel]) -> BaseChatModel:
+    def as_one(models: Sequence[BaseChatModel]) -> ResilientChatModel:
         return resilient(models[0], models[1:], settings.resilience, assembly.context.clock, demand)
 
-    chat, tenants = as_one(candidates), {name: as_one(models) for name, models in of_tenants.items()}
+    choices = {name: as_one(open_chats(part)) for name, part in settings.choices.items()}
+    chat, tenants = offer(as_one(candidates), choices), {name: as_one(models) for name, models in of_tenants.items()}
     return Models(
         chat=chat,
         cheaper=[as_one([model]) for model in cheaper],

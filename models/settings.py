@@ -1,11 +1,14 @@
 """[models]: which models answer, embed and rerank, and their resilience."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from foundation.settings import Part, Section
+
+# As a client of OpenAI's API may name it
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 
 
 class ResilienceSettings(Section):
@@ -33,6 +36,8 @@ class ModelsSettings(Section):
     """Chat parts tried in order when the first one fails."""
     cheaper: tuple[Part, ...] = ()
     """Chat parts of the cascade, the cheapest first; a question goes up to the next where the answer is not good enough."""
+    choices: dict[ModelName, Part] = Field(default_factory=dict)
+    """Chat models that whoever asks may choose instead, by the name that is shown: `[models.choices.NAME]`. Without `use`, over `[models.chat]`."""
     tenants: dict[str, TenantModels] = Field(default_factory=dict)
     """Chat models of tenants, by name: `[models.tenants.NAME.chat]`."""
     embedder: Part = Part(use="openvino")
@@ -48,16 +53,26 @@ class ModelsSettings(Section):
     def parts(self) -> tuple[Part, ...]:
         """All parts that may have weights on this machine."""
         of_tenants = [part for tenant in self.tenants.values() for part in (tenant.chat, *tenant.fallbacks)]
-        return (self.chat, *self.fallbacks, *self.cheaper, *of_tenants, self.embedder, self.reranker, self.entailment)
+        offered = (*self.cheaper, *self.choices.values(), *of_tenants)
+        return (self.chat, *self.fallbacks, *offered, self.embedder, self.reranker, self.entailment)
 
     @model_validator(mode="before")
     @classmethod
-    def _complete_tenants(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not isinstance(values.get("tenants"), Mapping):
+    def _complete_parts(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(chat := values.get("chat"), Mapping):
             return values
-        chat, tenants = values.get("chat"), dict(values["tenants"])
-        for name, tenant in tenants.items():
-            own = tenant.get("chat") if isinstance(tenant, Mapping) else None
-            if isinstance(chat, Mapping) and isinstance(own, Mapping) and "use" not in own:
-                tenants[name] = {**tenant, "chat": {**chat, **own}}
-        return {**values, "tenants": tenants}
+
+        def complete(own: Any) -> Any:
+            return {**chat, **own} if isinstance(own, Mapping) and "use" not in own else own
+
+        completed = dict(values)
+        if isinstance(tenants := values.get("tenants"), Mapping):
+            completed["tenants"] = {
+                name: {**tenant, "chat": complete(tenant["chat"])}
+                if isinstance(tenant, Mapping) and "chat" in tenant
+                else tenant
+                for name, tenant in tenants.items()
+            }
+        if isinstance(choices := values.get("choices"), Mapping):
+            completed["choices"] = {name: complete(own) for name, own in choices.items()}
+        return completed

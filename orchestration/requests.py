@@ -44,6 +44,8 @@ class AnswerRequest(Noun):
     """Calls of the client's tools since the question, and their results. Ends in results, or is empty."""
     client: ClientOptions = ClientOptions()
     compose: Literal["auto", "extractive", "generative"] | None = None
+    model: str = ""
+    """The name of one of `[models.choices]`; empty: `[models.chat]`."""
     max_usd: float | None = Field(default=None, ge=0)
     as_of: date | None = None
     watched: bool = True

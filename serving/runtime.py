@@ -16,6 +16,8 @@ from fastapi import Depends, Request
 from foundation.errors import Forbidden, StoreUnavailable
 from foundation.machine.probes import Probes
 from foundation.types import Principal
+from models.pricing import identity
+from models.resilience.chosen_chat import choices_in
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work, answers_at_once
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.http.lifecycle import Lifecycle, turned_away
@@ -98,6 +100,13 @@ class Runtime:
         )
         runtime.parts.extend(make(runtime) for make in system.hooks.server_parts)
         return runtime
+
+    def choices(self, caller: Principal) -> list[str]:
+        """Return the names under `[models.choices]` that the caller may choose; none where the tenant has a model of its own."""
+        system = self.system
+        chat = system.tenants.get(caller.tenant, system.chat)
+        offered = choices_in(chat).items()
+        return [name for name, it in offered if system.policy.model(identity(it)[1], caller.tenant).allowed]
 
     def part(self, kind: type[T]) -> T:
         """Return an extension's part of this server by its class."""

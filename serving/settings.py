@@ -180,6 +180,7 @@ def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
                 yield port, value
             elif isinstance(value, tuple):
                 yield from ((f"{port}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
+    yield from ((f"models.chat[{name}]", part) for name, part in settings.models.choices.items())
     for name, tenant in settings.models.tenants.items():
         yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
 

@@ -27,6 +27,7 @@ from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
+from models.resilience.chosen_chat import chosen_model
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
 from retrieval.contract import DocumentLedger
@@ -159,7 +160,7 @@ class AnswerCache:
     def _partition(self, compose: str, principal: Principal) -> str:
         # all that two callers must share to get one answer; the cache itself separates tenants
         today = self._clock.now().date().isoformat()
-        shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
+        shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer, chosen_model.get()]
         return f"{_PREFIX}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
 
 

@@ -21,7 +21,15 @@ from extensions.openai_api.conversation import (
 )
 from extensions.openai_api.errors import openai_problem
 from extensions.openai_api.streaming import Shape, reply, route_arguments, sse
-from extensions.openai_api.vendors import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
+from extensions.openai_api.vendors import (
+    TextPart,
+    VendorRequest,
+    extra_of,
+    list_models,
+    request_of,
+    unknown,
+    with_footnotes,
+)
 from foundation.errors import SixplyError
 from foundation.types import Usage
 from orchestration.events import Answer
@@ -128,16 +136,16 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
 
 
 @router.get("/models", responses=responses(vendor=True), dependencies=[admit("reads")])
-async def models(_: Asker, runtime: Running) -> dict[str, Any]:
+async def models(caller: Asker, runtime: Running) -> dict[str, Any]:
     """List the accepted names of `model`."""
-    return {"object": "list", "data": [_card(name, runtime) for name in MODELS]}
+    return {"object": "list", "data": [_card(name, runtime) for name in list_models(runtime, caller)]}
 
 
 @router.get("/models/{model}", responses=responses(404, vendor=True), dependencies=[admit("reads")])
-async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> dict[str, Any]:
+async def model(model: Annotated[str, Path(examples=["sixply"])], caller: Asker, runtime: Running) -> dict[str, Any]:
     """Return one model."""
-    if model not in MODELS:
-        raise unknown(model)
+    if model not in (names := list_models(runtime, caller)):
+        raise unknown(model, names)
     return _card(model, runtime)
 
 

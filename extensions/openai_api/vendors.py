@@ -35,6 +35,8 @@ MODELS: dict[str, Compose | None] = {
     "sixply-generative": "generative",
 }
 
+USUAL = next(iter(MODELS))
+
 # What clients send by default, and the configuration decides: accepted without effect
 IGNORED = frozenset({
     "cache_control", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
@@ -177,8 +179,17 @@ async def request_of(
         settings=_settings_of(sent | {EFFORT: effort} if effort else sent),
         **options,
     )
-    request = request_from(body.model, messages, thread_id, client, agent)
+    if body.model not in (names := list_models(runtime, caller)):
+        raise unknown(body.model, names)
+    chosen = "" if body.model in MODELS else body.model
+    request = request_from(USUAL if chosen else body.model, messages, thread_id, client, agent)
+    request = request.model_copy(update={"model": chosen})
     return request if planned else await tell_outcomes(request, caller, runtime)
+
+
+def list_models(runtime: Runtime, caller: Principal) -> list[str]:
+    """Return the accepted names of `model`: ours, and those of `[models.choices]` that the caller may choose."""
+    return list(dict.fromkeys([*MODELS, *runtime.choices(caller)]))
 
 
 def request_from(
@@ -233,8 +244,8 @@ def _demand_answerable(turns: Sequence[AnyMessage], messages: Sequence[AnyMessag
         raise UnsupportedParameter(why, param="messages")
 
 
-def unknown(model: str) -> UnknownModel:
-    return UnknownModel(f'No model "{model}". {did_you_mean(model, MODELS)}')
+def unknown(model: str, names: Sequence[str] = tuple(MODELS)) -> UnknownModel:
+    return UnknownModel(f'No model "{model}". {did_you_mean(model, names)}')
 
 
 def with_footnotes(answer: Answer) -> str:

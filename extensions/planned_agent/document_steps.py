@@ -47,7 +47,7 @@ class DocumentSteps:
 
     def __init__(self, parts: AgentParts, *, writes: bool | None) -> None:
         self._parts = parts
-        self._writes = not is_local(parts.chat) if writes is None else writes
+        self._writes = writes
         self._memory = next((service for service in parts.services if isinstance(service, EarlierAnswers)), None)
 
     def recalls(self, state: PlannedState) -> bool:
@@ -137,7 +137,10 @@ class DocumentSteps:
 
     async def _draft(self, state: PlannedState, run: PlannedRun, evidence: list[Evidence]) -> Draft:
         alone = state["compose"] == "generative"
-        if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
+        writes = (
+            not is_local(self._parts.chat) if self._writes is None else self._writes
+        )  # of the model that was chosen
+        if not alone and (state["compose"] == "extractive" or not writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
         heard: list[AIMessageChunk] = []
         try:

@@ -50,7 +50,7 @@ class QuotingAgent(DurableAgent):
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(parts)
-        self._writes = not is_local(parts.chat) if options.writes is None else options.writes
+        self._writes = options.writes
         self._window = (parts.chat.profile or {}).get("max_input_tokens")
         graph = StateGraph(State, context_schema=Run).add_node("answer", self._answer_question)
         graph.add_edge(START, "answer").add_edge("answer", END)
@@ -93,7 +93,10 @@ class QuotingAgent(DurableAgent):
 
     async def _write_where_it_may(self, state: State, hits: Sequence[Hit], run: Run) -> Result | None:
         alone = state["compose"] == "generative"
-        if not alone and (state["compose"] == "extractive" or not self._writes):
+        writes = (
+            not is_local(self._parts.chat) if self._writes is None else self._writes
+        )  # of the model that was chosen
+        if not alone and (state["compose"] == "extractive" or not writes):
             return None
         try:
             return await self._write(state["question"], hits, run)

@@ -84,6 +84,7 @@ def record_of_answer(answer: Answer | Any, principal: Principal) -> dict[str, An
         "run_id": answer.answer_id,
         "outcome": answer.status,
         "reason": answer.stop_reason,
+        **({"model": answer.written_by} if getattr(answer, "written_by", "") else {}),
         "documents": tuple(sorted({citation.document_id for citation in answer.citations})),
         "trace_id": answer.trace_id or trace_id(),
         "arguments_hash": approval.granted_hash if approval else "",

@@ -15,6 +15,8 @@ from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from models.embedding import on_behalf_of
+from models.pricing import identity
+from models.resilience.chosen_chat import chosen_model, demand_choice
 from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
@@ -102,7 +104,7 @@ class DurableAgent(ABC):
         if beside := thread.beside.get(approval.approval_id):
             compose = thread.state.get("compose", self._settings.compose)
             state = fresh(beside["question"], compose, approval.thread_id, owner, None)
-            return "beside", {**state, "approval_id": approval.approval_id}
+            return "beside", {**state, "approval_id": approval.approval_id, "model": thread.state.get("model", "")}
         return "decided" if thread.waits else "cut off", thread.state
 
     def _thread_of(self, request: AnswerRequest) -> str | None:
@@ -111,10 +113,12 @@ class DurableAgent(ABC):
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         """Return how the run begins, and its first state. Raises as `stream`."""
         question = self._check_question(request)
+        demand_choice(self._parts.chat, request.model)
         cut_off = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
         compose = request.compose or self._settings.compose
         state = cut_off or fresh(question, compose, thread_id, principal, request.as_of)
         # also of a run that was cut off: what was refused then may be what the client sends otherwise now
+        state["model"] = request.model
         state["client"] = request.client.model_dump(mode="json")
         return "cut off" if cut_off else "new", state
 
@@ -199,6 +203,7 @@ class DurableAgent(ABC):
         self, begin: Begin, state: State, principal: Principal, request: AnswerRequest | None
     ) -> AsyncGenerator[Event, None]:
         async def produce(emit: Callable[[Event], None]) -> None:
+            chosen_model.set(state.get("model", ""))  # of this task alone
             max_usd = request.max_usd if request else None
             run = self.run_class(
                 parts=self._parts,
@@ -281,6 +286,7 @@ class DurableAgent(ABC):
             worked_out=tuple(run.worked_out),
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
+            written_by=identity(self._parts.chat)[1] if state.get("model") and run.usage.output_tokens else "",
             as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
             **{"confidence": values.get("confidence") or None} | cast("dict[str, Any]", result),
         )

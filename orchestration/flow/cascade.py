@@ -99,7 +99,7 @@ class CascadeAgent(AgentWrapper):
 
 def stands_alone(request: AnswerRequest) -> bool:
     client = request.client
-    before = request.thread_id or request.messages or request.images or request.since
+    before = request.thread_id or request.messages or request.images or request.since or request.model
     return not (before or client.tools or client.instructions or client.response_format)
 
 

@@ -43,6 +43,7 @@ class State(TypedDict, total=False):
     question: str
     client: dict[str, Any]
     compose: str
+    model: str
     as_of: str
     confidence: float
     approval_id: str
@@ -74,7 +75,7 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
         "client": {},
         "steps": [],
         "confidence": 0,
-        **dict.fromkeys(("approval_id", "trace"), ""),
+        **dict.fromkeys(("approval_id", "model", "trace"), ""),
         "result": None,
     }
     return cast("State", new)

@@ -10,6 +10,7 @@ from fastapi.sse import format_sse_event
 from pydantic import ConfigDict, Field
 
 from foundation.types import Principal
+from models.settings import ModelName
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event
@@ -37,6 +38,9 @@ class AskRequest(RequestBody):
     question: Question
     thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
     compose: Literal["auto", "extractive", "generative"] | None = None
+    model: ModelName | Literal[""] = Field(
+        default="", description="One of `[models.choices]`; the usual one if absent."
+    )
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
     as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from functools import partial
 
 from nicegui import background_tasks, html, ui
+from nicegui.events import GenericEventArguments
 
 from extensions.page.session import Visitor, act, refill, say, trace
 from extensions.page.views.attachment import Attachment
@@ -15,6 +16,7 @@ from extensions.page.views.documents import Upload
 from extensions.page.views.examples import example_questions
 from extensions.page.views.exchange import Exchange
 from extensions.page.views.source import SourcePanel
+from models.pricing import identity
 from orchestration.requests import AnswerRequest
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
@@ -28,6 +30,7 @@ class AskView:
         self._earlier = Earlier(visitor, self._go_on, self._is_deleted)
         self._attachment = Attachment(visitor, self._go_on_with_file)
         self._thread_id: str | None = None
+        self._model = ""
         self._running: asyncio.Task[None] | None = None
 
     def build(self) -> None:
@@ -49,6 +52,9 @@ class AskView:
                         html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
                         self._earlier.opener()
                         self._attachment.choose()
+                        self._models = html.select().classes("models").props('aria-label="Model"')
+                        self._models.on("change", self._choose, js_handler="event => emit(event.target.value)")
+                        self._models.set_visibility(False)
                         if self._visitor.may("write"):
                             act("Add a file", self._files().open, icon="upload_file")
                         self._new = act("New conversation", self._begin_anew)
@@ -59,6 +65,20 @@ class AskView:
         self._new.set_visibility(False)
         self._show_attach()
         ui.context.client.on_delete(self._stop)
+
+    async def _offer_models(self) -> None:
+        """Let the person choose among the models that they may, where there are several; what was chosen stays."""
+        names = self._visitor.runtime.choices(await self._visitor.caller())
+        self._models.set_visibility(bool(names))
+        self._model = self._model if self._model in names else ""
+        with refill(self._models):
+            for name in ("", *names):
+                option = html.option(name or f"{identity(self._visitor.system.chat)[1]} (usual)")
+                option.props["value"] = name
+                option.props["selected"] = name == self._model
+
+    def _choose(self, event: GenericEventArguments) -> None:
+        self._model = str(event.args)
 
     def _go_on_with_file(self) -> None:
         self._show_attach()
@@ -83,6 +103,7 @@ class AskView:
 
     async def refresh(self) -> None:
         self._question.run_method("focus")
+        await self._offer_models()
         await self._offer_examples()
         await self._earlier.refresh(self._thread_id)
 
@@ -146,7 +167,7 @@ class AskView:
         runtime = self._visitor.runtime
         check_length(question, runtime.system.settings.orchestration.answers)
         file = self._attachment.messages if self._thread_id is None else ()
-        request = AnswerRequest(question=question, thread_id=self._thread_id, since=file)
+        request = AnswerRequest(question=question, thread_id=self._thread_id, since=file, model=self._model)
         async with self._visitor.acts() as caller, runtime.place("answers", caller):
             with trace("ask", caller.tenant):
                 async with aclosing(follow(runtime.system.agent.stream(request, caller), runtime.lifecycle)) as events:

@@ -32,7 +32,8 @@ class Making:
     @classmethod
     def of(cls, answer: Answer, visitor: Visitor) -> Making:
         source = f" · given before ({answer.cached})" if answer.cached else ""
-        how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
+        by = f" by {answer.written_by}" if answer.written_by else ""
+        how = f"{HOW[answer.path]}{by} · " if HOW[answer.path] else ""
         says = f"{how}{answer.seconds:.2f} s · {format_price(answer.cost_usd)}{source}"
         return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
 
