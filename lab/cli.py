@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from lab.options import FOLLOW_UPS, HASHED, OBJECTS, Data, Hashed, TunedPart, hashed_stack
+from lab.options import FOLLOW_UPS, HASHED, OBJECTS, TABLE_QUESTIONS, Data, Hashed, TunedPart, hashed_stack
 from serving.cli.main import run
 from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
 
@@ -414,6 +414,20 @@ def bench_cache(
     from lab.bench import commands as bench
 
     bench.bench_cache(lambda overrides: load_stack(stack, overrides), data, limit, json)
+
+
+@app.command("bench-tables")
+def bench_tables(
+    questions: Annotated[
+        Path, typer.Option(help="Questions with typed queries and results.", exists=True, dir_okay=False)
+    ] = TABLE_QUESTIONS,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Questions to tables: right, refused, and plausible but wrong, by typed queries and by the system alone."""
+    from lab.bench import commands as bench
+
+    bench.bench_tables(lambda overrides: load_stack(stack, overrides), questions, json)
 
 
 @app.command("bench-parse")

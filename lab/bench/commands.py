@@ -527,3 +527,25 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
             ],
         )
     return ok
+
+
+def bench_tables(configure: Configure, questions: Path, json: Path | None) -> None:
+    from lab.bench import table_questions as tables
+
+    asked = tables.read_questions(questions)
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        if refused := system.ingestor.ingest(tables.documents()).refused:
+            raise InvalidRequest(f"{len(refused)} of the tables were refused: {refused[0]}.")
+        with tables.open_tool(system) as query:
+            by_tool = [tables.row_of(one, *tables.ask_tool(query, one)) for one in asked]
+        by_system = asyncio.run(
+            tables.ask_all(
+                asked,
+                lambda question: ask(system, question, tables.PERSON),
+                lambda done: progress("ask", done, len(asked)),
+            )
+        )
+    ways = {"typed query": by_tool, "the system, asked in words": by_system}
+    figures = {way: tables.summarise(rows) | {"rows": rows} for way, rows in ways.items()}
+    if not terminal.write_json(json, figures | {"stack": stack, "questions": len(asked)}):
+        terminal.show_table(["", *figures], tables.as_table(figures))

@@ -38,6 +38,7 @@ PROMISED = {
     "bench-tau": "DATA JSON STACK",
     "replay": "APPROVALS DATA JSON KILLS LIMIT MODEL SEED STACK WORLD",
     "bench-cache": "DATA JSON LIMIT STACK",
+    "bench-tables": "JSON QUESTIONS STACK",
     "bench-parse": "DATA JSON MUTATE SEED STACK STRINGS",
     "bench-pii": "DATA JSON",
     "bench-ingest": "AGAINST CHUNKS DATA JSON LIMIT STACK",
