@@ -207,7 +207,9 @@ from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving import app, wiring
 chat = {"use": "scripted"}
-loaded = load(Path("stack.toml"), overrides={"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}})
+quoting = {"agent": {"use": "auto", "without_tools": {"use": "quoting", "writes": False}}}
+told = {"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}, "orchestration": quoting}
+loaded = load(Path("stack.toml"), overrides=told)
 source = Source(uri="a", tenant="t", title="Refunds", media_type="text/plain")
 async def answer(system):
     request, person = AnswerRequest(question="When is a refund paid?"), Principal("x", "t", frozenset({"reader"}))

@@ -171,11 +171,12 @@ def said(*arguments: str) -> str:
 
 def test_the_command_names_the_rule_and_config_lists_all_of_them(tmp_path: Path) -> None:
     assert "denied by roles.reader" in said("--role", "reader", "--tool", "refund")
-    assert "allowed by roles.agent" in said("--role", "agent", "--tool", "remember")
     told = json.loads(said("--role", "reader", "--class", "confidential", "--model", "big", "--json", "-"))
     assert {name: one["allowed"] for name, one in told["rulings"].items()} == {"data_class": False, "model": True}
     (tmp_path / "stack.toml").write_text('[orchestration]\npolicy_file = "rules.toml"')
     (tmp_path / "rules.toml").write_text('[roles]\nclerk = ["refund"]')
+    given = ("--stack", str(tmp_path / "stack.toml"), "--role", "clerk", "--tool", "refund")
+    assert "allowed by roles.clerk" in said(*given)
     with pytest.raises(InvalidRequest, match=r"Say what it is about: TOOL=refund.*make config lists all rules\."):
         said()
     listed = CliRunner().invoke(app, ["config", "--stack", str(tmp_path / "stack.toml"), "--json", "-"])
