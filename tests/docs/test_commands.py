@@ -35,6 +35,7 @@ PLAYED = {
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md")),
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "decisions" not in path.parts),
+    *sorted((ROOT / "examples").rglob("*.md")),
 ]
 RUN_BY = {
     "make demo": "tests/examples/test_demo.py",
@@ -87,7 +88,10 @@ use = "memory"
 [serving.http]
 port = 0
 """
-COMMAND = re.compile(r"(?:\w+=\S+ )*(?:make|docker|(?:\.venv/bin/)?sixply|python -m|curl|sqlite3|mkdir|export) ?")
+COMMAND = re.compile(
+    r"(?:\w+=\S+ )*(?:(?:\.venv/bin/)?(?:sixply|python[\d.]*|pytest|uv|pip)|make|docker|curl|sqlite3|mkdir|export|cd|cp|chmod|git|helm|"
+    r"kubectl|npx|ollama|openssl|pg_dump|pg_restore|psql|redis-cli|rm|systemctl|tar)(?= |$)"
+)
 
 
 def commands_of(page: Path) -> Iterator[str]:
