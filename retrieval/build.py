@@ -1,6 +1,6 @@
 """Open layer 3: ledger, index, ingest and search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly, Context
 from models.contract import EntailmentJudge, Reranker
-from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, Rewording, VectorIndex
 from retrieval.documents import Fingerprint, Parsed, ParseLimits
 from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
@@ -50,6 +50,7 @@ def open_retrieval(
     parse: Parse | None = None,
     workers: Callable[[Fingerprint], Any] = lambda _: None,
     refused: Path | None = None,
+    rewordings: Sequence[Rewording] = (),
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
@@ -93,6 +94,9 @@ def open_retrieval(
             clock=assembly.context.clock,
             multilingual=settings.multilingual,
             same_parts=same_parts,
+            rewordings=rewordings,
         ),
-        grounding=Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
+        grounding=Grounding(
+            query_embedder, judge, settings.grounding, multilingual=settings.multilingual, rewordings=rewordings
+        ),
     )

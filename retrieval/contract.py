@@ -192,6 +192,17 @@ class Retriever(Protocol):
         """
 
 
+@runtime_checkable
+class Rewording(Protocol):
+    """Other words for the same. An extension offers it among its services."""
+
+    def widen(self, question: str, tenant: str) -> str:
+        """Return the question with other words for what it says behind it, for the search of words."""
+
+    def fit(self, question: str, tenant: str, texts: Sequence[str]) -> str:
+        """Return the question in the words that these texts have where they lack its own."""
+
+
 class IngestHelpers(ABC):
     """Who else prepares the documents of an ingest, such as other machines. An extension offers it among its services."""
 

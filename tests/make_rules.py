@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from serving.cli import make
+from foundation import extensions
+from serving.cli import main, make
 
 ROOT = Path(__file__).parents[1]
 LAB = ROOT / "lab" / "lab.mk"
@@ -23,8 +24,16 @@ COMMANDS: dict[str, Any] = {
     name: command
     for program in PROGRAMS
     for name, command in vars(typer.main.get_command(import_module(program).app))["commands"].items()
-}
-"""Command -> as typer has it."""
+} | dict(
+    main._Commands(
+        {
+            name: place
+            for group in main.list_commands(extensions.installed()).values()
+            for name, (place, _) in group.items()
+        }
+    ).items()
+)
+"""Command -> as typer has it; also those of extensions that are off."""
 RULES: dict[str, set[str]] = {
     "lab": set(),
     **{

@@ -7,6 +7,7 @@ holds the answer in 85 % of SQuAD questions over six documents, one of the first
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import exp
 
 import numpy as np
@@ -15,8 +16,10 @@ from foundation.text.clauses import parts_of, word_count
 from foundation.text.lexical import Rarity, asks_for, is_foreign, offers, terms, unmet_names, versions, words
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
+from foundation.types import EVERY_TENANT
 from models.contract import Embeddings, EntailmentJudge
-from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens
+from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, served_tenant
+from retrieval.contract import Rewording
 from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence, cite_span, headings_of
 from retrieval.grounding.claim_support import support_of
@@ -69,15 +72,23 @@ class Grounding:
     """Finds evidence and its confidence by an embedder, and support by a judge."""
 
     def __init__(
-        self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings, *, multilingual: bool = False
+        self,
+        embedder: Embeddings,
+        judge: EntailmentJudge,
+        settings: GroundingSettings,
+        *,
+        multilingual: bool = False,
+        rewordings: Sequence[Rewording] = (),
     ) -> None:
         self._embedder, self.judge, self.settings, self._multilingual = embedder, judge, settings, multilingual
+        self._rewordings = rewordings
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """Return at most `limit` sentences that answer best, best first. Hits of a document must be adjacent."""
         candidates = list(_candidates(hits))
         if not candidates:
             return []
+        question = self._fit(question, hits)
         rarity = Rarity.among(terms(question), [candidate.terms for candidate in candidates])
         if len(candidates) > _MOST_EMBEDDED:
             candidates.sort(key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))
@@ -117,6 +128,7 @@ class Grounding:
             return 0.0
         similarity = max(item.similarity for item in evidence)
         coverage = max(item.coverage for item in evidence)
+        question = self._fit(question, [item.hit for item in evidence])
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
         if self._multilingual and is_foreign(question):  # it may share no word with what answers it
@@ -127,7 +139,14 @@ class Grounding:
 
     def signs(self, question: str, quoted: Sequence[Evidence], evidence: Sequence[Evidence]) -> Signs:
         """Return what speaks for and against quotes of the evidence as an answer."""
+        question = self._fit(question, [item.hit for item in evidence])
         return Signs(self.strength(question, evidence), says_all(question, quoted), contradicts(question, quoted))
+
+    def _fit(self, question: str, hits: Sequence[Hit]) -> str:
+        """Return the question in the words of the hits, for the tenant of `on_behalf_of`."""
+        texts = [f"{headings_of(hit)} {hit.chunk.text}" for hit in hits] if self._rewordings else []
+        tenant = served_tenant.get() or EVERY_TENANT
+        return reduce(lambda so_far, rewording: rewording.fit(so_far, tenant, texts), self._rewordings, question)
 
     def confidence(self, signs: Signs) -> float:
         """Return the probability that the quotes answer: at most one half where something in them is against it."""

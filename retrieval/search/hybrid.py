@@ -6,6 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import reduce
 from statistics import fmean
 
 from foundation.clock import Clock
@@ -14,7 +15,7 @@ from foundation.text.tokens import in_latin_letters
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
-from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.contract import DocumentLedger, Rewording, VectorIndex
 from retrieval.documents import DATA_CLASS, Hit
 from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
@@ -69,10 +70,12 @@ class HybridRetriever:
         clock: Clock,
         multilingual: bool = False,
         same_parts: SameParts | None = None,
+        rewordings: Sequence[Rewording] = (),
         executor: Executor | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
         self._ranking, self._clock, self._multilingual, self._same_parts = ranking, clock, multilingual, same_parts
+        self._rewordings = rewordings
         self._executor = executor or ThreadPoolExecutor(thread_name_prefix="keyword-search")
 
     def retrieve(
@@ -92,9 +95,10 @@ class HybridRetriever:
             self._same_parts.check()
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
+        widened = reduce(lambda so_far, rewording: rewording.widen(so_far, scope.tenant), self._rewordings, query)
 
         def by_keyword(depth: int) -> _KeywordHits:
-            return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
+            return self._ledger.keyword_search(widened, scope, limit=depth, as_of=as_of, where=where)
 
         def by_vector(depth: int, in_classes: bool) -> _VectorHits:
             classes = OneOf(DATA_CLASS, tuple(scope.listed_classes or ()))

@@ -1,0 +1,17 @@
+"""Words of the house: what people say and what the documents say for the same, by tenant, and years as they are written."""
+
+from foundation.extensions import Command, Extension
+
+extension = Extension(
+    about="Words of the house: what people say and what the documents say for the same, by tenant, and years as they are written.",
+    settings="extensions.synonyms.settings:SynonymsSettings",
+    commands=(
+        Command(
+            name="synonyms",
+            group="Is it good enough, and worth it?",
+            about="Words that failed questions have and no document; accept other words for them.",
+            call="extensions.synonyms.command:synonyms",
+        ),
+    ),
+    plug="extensions.synonyms.plug:plug",
+)

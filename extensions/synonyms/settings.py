@@ -1,0 +1,16 @@
+"""The section [synonyms]."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from foundation.settings import BESIDE_STACK, Section
+
+
+class SynonymsSettings(Section):
+    """Words of the house."""
+
+    file: Path = Field(default=Path("synonyms.toml"), json_schema_extra=BESIDE_STACK)
+    """Words that mean the same, as `make synonyms` writes them; where it is not there, there are none."""
+    periods: bool = True
+    """Whether FY2023, FY23 and fiscal 2023 mean the same, and Q3 and third quarter."""
