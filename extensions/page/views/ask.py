@@ -146,7 +146,7 @@ class AskView:
 
     async def _run(self, question: str) -> None:
         with self._turns:
-            exchange = Exchange(question, self._visitor, self._source, again=self._begin)
+            exchange = self._show_exchange(question)
             try:
                 await self._answer(question, exchange)
             except asyncio.CancelledError:
@@ -162,6 +162,13 @@ class AskView:
                     self._new.set_visibility(True)
                     self._attachment.drop()
                     background_tasks.create(self._earlier.refresh(self._thread_id), name="earlier conversations")
+
+    def _show_exchange(self, question: str) -> Exchange:
+        return Exchange(question, self._visitor, self._source, again=self._begin, edit=self._edit)
+
+    def _edit(self, question: str) -> None:
+        self._question.value = question
+        self._question.run_method("focus")
 
     async def _answer(self, question: str, exchange: Exchange) -> None:
         runtime = self._visitor.runtime
@@ -197,9 +204,7 @@ class AskView:
         self._clear(thread_id)
         with self._turns:
             for turn in turns:
-                Exchange(turn.question, self._visitor, self._source, again=self._begin).show_again(
-                    thread_id, turn, judged.get(turn.answer_id)
-                )
+                self._show_exchange(turn.question).show_again(thread_id, turn, judged.get(turn.answer_id))
         self._name(turns[0].question)
         await self._earlier.refresh(thread_id)
 

@@ -39,10 +39,18 @@ MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
 
 class Exchange:
-    """`again` asks a question once more, in the same conversation."""
+    """`again` asks a question once more, in the same conversation; `edit` puts it where it is written, to be changed first."""
 
-    def __init__(self, question: str, visitor: Visitor, source: SourcePanel, *, again: Callable[[str], None]) -> None:
-        self._question, self._again = question, again
+    def __init__(
+        self,
+        question: str,
+        visitor: Visitor,
+        source: SourcePanel,
+        *,
+        again: Callable[[str], None],
+        edit: Callable[[str], None],
+    ) -> None:
+        self._question, self._again, self._edit = question, again, edit
         self._visitor = visitor
         self._source = source
         self.thread_id: str | None = None
@@ -106,8 +114,12 @@ class Exchange:
         self._status.classes(replace=f"status {how}")
         self._text.props["aria-busy"] = "false"
         with refill(self._rest), html.div().classes("choices"):
-            act("Ask again", lambda: self._again(self._question), icon="refresh")
+            self._offer_to_ask()
         return True
+
+    def _offer_to_ask(self) -> None:
+        act("Ask again", lambda: self._again(self._question), icon="refresh")
+        act("Edit", lambda: self._edit(self._question), icon="edit")
 
     def _draw(self) -> None:
         if not self.is_gone and self._shown.show(self._draft):
@@ -165,7 +177,7 @@ class Exchange:
             copy.props["data-text"] = as_copied(turn)
             copy.on("click", lambda: say("Copied, with its sources."), js_handler=COPY)
             if turn.status != "waiting":
-                act("Ask again", lambda: self._again(self._question), icon="refresh")
+                self._offer_to_ask()
 
     def _wait_for(self, turn: Turn) -> None:
         """Say that the turn waits for a decision; when it was made, or the run has ended, show the result."""

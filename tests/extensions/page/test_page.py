@@ -454,6 +454,9 @@ def test_an_answer_is_copied_with_its_sources_found_by_its_words_and_dated_in_th
     copied = page.evaluate("navigator.clipboard.readText()")
     assert FACT.removesuffix(".") in copied
     assert copied.endswith("[1] Moon lamp (moon.md)")
+    turn.get_by_role("button", name="Edit").click()
+    expect(page.get_by_label("Question")).to_be_focused()
+    expect(page.get_by_label("Question")).to_have_value("How long does the moon lamp run?")
     page.get_by_role("button", name="New conversation").click()
     ask(page, "What weighs two kilograms?")
     earlier = page.get_by_role("complementary", name="Earlier conversations")
