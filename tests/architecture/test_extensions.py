@@ -58,3 +58,10 @@ def test_nothing_of_the_core_names_one() -> None:
 
 def test_there_are_fifteen_hooks_at_most() -> None:
     assert len(Hooks.__dataclass_fields__.keys() - NO_HOOKS) <= MOST_HOOKS
+
+
+def test_a_test_that_needs_one_stands_beside_it() -> None:
+    """Else a project without it would have a test that cannot be run."""
+    folders = [ROOT / "tests" / name for name in ("contracts", "faults", "integration", "unit")]
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    assert [str(file.relative_to(ROOT)) for file in files if imported(file)] == []
