@@ -32,6 +32,15 @@ def packages_of(pyproject: Path, extras: Iterable[str] | None = None, groups: It
     return {_name(one) for one in wanted if isinstance(one, str)}
 
 
+def with_pins(lock: str, every: str, wanted: AbstractSet[str]) -> str:
+    """The lock, with the pins of the developers' lock where it lacks one of these packages, as those of an extension that is off in the template."""
+    pins, all_pins = [*PIN.finditer(lock)], [*PIN.finditer(every)]
+    if not wanted & {_name(pin.group()) for pin in all_pins} - {_name(pin.group()) for pin in pins}:
+        return lock
+    others = "".join(re.sub(r"^    #.* -c .*\n", "", pin.group(), flags=re.MULTILINE) for pin in all_pins)
+    return lock[: pins[0].start()] + others + lock[pins[-1].end() :]
+
+
 def keep_pins(lock: str, wanted: AbstractSet[str], template: str, project: str) -> str:
     """The lock of these packages of the project, and of what they need, as the lock of the template has them."""
     pins = [(_name(match.group()), match.group()) for match in PIN.finditer(lock)]

@@ -22,7 +22,7 @@ from string import Template
 
 from foundation.errors import InvalidSetting
 from lab.project.choices import Choices, Declared, read_extensions, with_required
-from lab.project.locks import SETUP, keep_pins, packages_of, without_extras
+from lab.project.locks import SETUP, keep_pins, packages_of, with_pins, without_extras
 
 START = Path("lab/project/start")
 OWN = "own"
@@ -115,7 +115,8 @@ def _write_packages(folder: Path, choices: Choices, gone: Iterable[str], used: I
     pyproject = folder / "pyproject.toml"
     _edit(pyproject, lambda text: without_extras(text, [*gone]))
     run, develop = packages_of(pyproject, used, [SETUP]), packages_of(pyproject)
-    _edit(folder / "requirements.lock", lambda text: keep_pins(text, run, PROJECT, choices.name))
+    every = (folder / "requirements-dev.lock").read_text(encoding="utf-8")
+    _edit(folder / "requirements.lock", lambda text: keep_pins(with_pins(text, every, run), run, PROJECT, choices.name))
     _edit(folder / "requirements-dev.lock", lambda text: keep_pins(text, develop, PROJECT, choices.name))
 
 

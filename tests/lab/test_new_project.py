@@ -24,7 +24,7 @@ from lab.cli import app
 from lab.project import first_hour, new, prove
 from lab.project.choices import Choices, read_extensions, with_required
 from lab.project.git import commit_all
-from lab.project.locks import keep_pins, packages_of
+from lab.project.locks import keep_pins, packages_of, with_pins
 from lab.project.new import check_extensions, check_name
 from lab.project.prove import STARTS
 from lab.project.render import OF_THE_TEMPLATE, find_tests_of, places_of, render, unlink_dead
@@ -351,6 +351,22 @@ def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
     assert keep_pins(both, {"c"}, "sixply", "acme") == pin("b", "c"), "somebody else needs it"
     assert keep_pins(both, {"b"}, "sixply", "acme") == pin("b", "acme (pyproject.toml)")
     assert keep_pins(both, set(), "sixply", "acme") == "", "nobody is left who needs it"
+
+
+def test_an_extension_that_is_off_in_the_template_has_its_packages_in_the_lock() -> None:
+    def pin(name: str, *needed_by: str) -> str:
+        by = "".join(f"\n    #   {other}" for other in needed_by) if len(needed_by) > 1 else f" {needed_by[0]}"
+        return f"{name}==1 \\\n    --hash=x\n    # via{by}\n"
+
+    ours = "sixply (pyproject.toml)"
+    lock, every = (
+        pin("a", "b") + pin("b", ours),
+        pin("a", "b", "ray") + pin("b", "-c requirements.lock", ours) + pin("ray", ours),
+    )
+    assert with_pins(lock, every, {"b", "torch"}) == lock, "as the template has it, where nothing is missing"
+    assert keep_pins(with_pins(lock, every, {"ray"}), {"ray"}, "sixply", "acme") == pin("a", "ray") + pin(
+        "ray", "acme (pyproject.toml)"
+    )
 
 
 def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream: Path, core: Path) -> None:
