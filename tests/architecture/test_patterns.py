@@ -43,6 +43,7 @@ BUILT = {
     "contradictions": [r"[^\W\d_A-Z],? Ana\b"],
     "figures": [r"(?<![\d.,])1,234(?![\d])"],
     "names": [r"(?<!\w)a"],
+    "words": [r"(?<!\w)lifting\ gear(?!\w)"],
     "xlsx": [
         r"(?s)\A(?>(.*?</(?:\w+:)?sheetData>)).*(</(?:\w+:)?worksheet>)",
         r"(?s)\A(?>(.*?)<(?:\w+:)?definedNames\b).*</(?:\w+:)?definedNames>",
