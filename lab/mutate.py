@@ -130,7 +130,7 @@ def run(*, count: int, limit: int, seed: int, json: Path | None) -> None:
         trials = []
         for number, mutation in enumerate(drawn):
             tell("mutations", number, len(drawn))
-            trials.append(try_mutation(tree, mutation, [*_suites_of(mutation.file), *nearest[mutation.file]][:FILES]))
+            trials.append(try_mutation(tree, mutation, choose_tests(mutation.file, nearest)))
     _report(trials, json)
 
 
@@ -146,9 +146,11 @@ def _report(trials: list[Trial], json: Path | None) -> None:
     terminal.show_table(["what", ""], [(name, f"{value:.3g}") for name, value in figures.items()])
 
 
-def _suites_of(file: str) -> list[str]:
-    """The contract suite of the port whose adapter it is: adapters are loaded by name, and no suite imports them."""
-    return [str(Port(name).suite) for name in CONTRACTS if Path(file).parent == Port(name).folder]
+def choose_tests(file: str, nearest: Mapping[str, list[str]]) -> list[str]:
+    """The contract suite of an adapter's port, the tests that are named after the file, and those that reach it over the fewest others."""
+    suites = [str(Port(name).suite) for name in CONTRACTS if Path(file).parent == Port(name).folder]
+    named = sorted({test for tests in nearest.values() for test in tests if Path(file).stem in Path(test).stem})
+    return list(dict.fromkeys([*suites, *named, *nearest[file]]))[:FILES]
 
 
 def _pass(root: Path, arguments: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from lab.mutate import apply_mutation, draw_mutations, find_mutations, find_nearest_tests, try_mutation
+from lab.mutate import apply_mutation, choose_tests, draw_mutations, find_mutations, find_nearest_tests, try_mutation
 
 SOURCE = '''"""A module."""
 
@@ -68,6 +68,20 @@ def test_tests_that_import_a_file_come_before_those_that_reach_it_over_another(t
 
     assert nearest["models/sizes.py"] == ["tests/unit/test_sizes.py", "tests/integration/test_build.py"]
     assert nearest["models/build.py"] == ["tests/integration/test_build.py"]
+
+
+def test_the_suite_of_an_adapters_port_and_tests_named_after_the_file_come_first():
+    nearest = {
+        "models/chat/acme.py": ["tests/unit/test_a.py", "tests/unit/test_b.py"],
+        "models/sizes.py": ["tests/unit/test_acme_calls.py"],
+    }
+
+    assert choose_tests("models/chat/acme.py", nearest) == [
+        "tests/contracts/test_chat.py",
+        "tests/unit/test_acme_calls.py",
+        "tests/unit/test_a.py",
+        "tests/unit/test_b.py",
+    ]
 
 
 def test_a_mutation_that_a_test_looks_at_is_caught_and_another_is_not(tmp_path: Path):
