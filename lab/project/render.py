@@ -16,7 +16,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from string import Template
 
@@ -80,7 +80,7 @@ def places_of(extensions: Iterable[str]) -> Iterator[str]:
 
 def find_tests_of(left_out: Sequence[str], folder: Path) -> list[Path]:
     """The modules of tests that use an extension that the project has not, beside their own."""
-    uses = {file: _names_used(file) for file in (folder / "tests/extensions").rglob("*.py")}
+    uses = {file: _names_used(file.read_text(encoding="utf-8")) for file in (folder / "tests/extensions").rglob("*.py")}
     lost = [file for file, names in uses.items() if not names.isdisjoint(left_out)]
     while more := [
         file for file in uses if file not in lost and any(_module(one, folder) in uses[file] for one in lost)
@@ -89,10 +89,11 @@ def find_tests_of(left_out: Sequence[str], folder: Path) -> list[Path]:
     return lost
 
 
-def _names_used(file: Path) -> set[str]:
+@cache
+def _names_used(text: str) -> set[str]:
     """The extensions that a module of tests imports or turns on by `extensions=`, and the modules of tests that it imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom | ast.Import):
             base = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names = [*base, *(".".join([*base, name.name]) for name in node.names)]
