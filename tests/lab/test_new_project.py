@@ -822,9 +822,9 @@ def test_where_all_is_checked_the_gate_holds_the_first_answers_against_themselve
 def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(tmp_path: Path) -> None:
     was, project, data = (tmp_path / name for name in ("was", "project", "data"))
     for tree in (was, project):
-        for part in (prove.GATE, prove.SWAP_WORKER):
-            (tree / part).parent.mkdir(parents=True, exist_ok=True)
-            (tree / part).touch()
+        (tree / prove.GATE).parent.mkdir(parents=True)
+        (tree / prove.GATE).touch()
+        (tree / "stack.toml").write_text('extensions = ["swap_report"]')
     data.mkdir()
     steps = {}
     for about, command in prove._commands(project, "desk", "1", data, was):
@@ -833,13 +833,14 @@ def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before
             Path(command[-1]).write_text(json.dumps({"runs": {"a": {"rows": ["before"]}, "b": {}}}))
     assert next(iter(steps.items())) == ("stack.toml is understood", ["serving.cli", "keys"])
     assert steps[prove.CONTRACTS_ARE_KEPT] == ["serving.cli", "contracts", "--json", "-"]
-    assert steps[prove.ANSWERS_ARE_COMPARED][2:6] == [str(was / "stack.toml"), "stack.toml", "--checkout", str(was)]
+    both = ["stack.toml", "--a", str(was / "stack.toml"), "--checkout", str(was)]
+    assert steps[prove.ANSWERS_ARE_COMPARED][2:7] == both
     assert json.loads(Path(steps[prove.NO_SCORE_FELL][-1]).read_text()) == {"rows": ["before"]}
     (project / "desk").mkdir()
     (project / "desk" / "baseline.json").touch()
     assert gates_of(project, "1", data, was) == [["serving.cli", "gate", "--json", "-"]], "the project's own counts"
-    (was / prove.SWAP_WORKER).unlink()
-    assert prove.ANSWERS_ARE_COMPARED not in dict(prove._commands(project, "desk", "1", data, was)), "it is too old"
+    (was / "stack.toml").write_text("extensions = []")
+    assert prove.ANSWERS_ARE_COMPARED not in dict(prove._commands(project, "desk", "1", data, was)), "it cannot"
 
 
 def test_a_comparison_is_shown_and_blocks_no_update(
