@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from foundation.types import Principal
 from orchestration.actions import Approval, Decision, ProposedEffect, Requirement, ToolOutcome
 from orchestration.contract import Approver
 from orchestration.effects.executor import Executor
+from orchestration.effects.requirements import propose
 from orchestration.settings import PolicySettings
 from serving.settings import load as load_stack
 from serving.wiring import open_system
@@ -270,3 +272,17 @@ def test_a_role_that_nobody_can_have_is_refused_at_the_start(tmp_path: Path) -> 
     said = r'names the role "manger", which nobody can have\..* "manager"'
     with pytest.raises(InvalidSetting, match=said), open_system(load_stack(path)):
         pass
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), "many", None])
+def test_an_amount_that_is_no_number_is_unknown_and_never_added_up(amount: Any) -> None:
+    tool, _ = pay_tool()
+    effect = propose(
+        tool,
+        {"order": "o-1", "amount_usd": amount},
+        tenant="north",
+        requested_by="ada",
+        granted=[],
+        at=datetime(2026, 12, 2, tzinfo=UTC),
+    )
+    assert (effect.amount, effect.total) == (None, None)
