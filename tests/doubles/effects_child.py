@@ -69,7 +69,7 @@ def say(what: dict[str, Any]) -> None:
 
 async def work(order: dict[str, Any]) -> None:
     opened = partial(replica, **order["replica"]) if "replica" in order else desk
-    agent = opened(Path(order["folder"]), agent=order["agent"], idempotent=order["idempotent"]).agent()
+    agent = opened(Path(order["folder"]), agent=order.get("agent", "graph"), idempotent=order["idempotent"]).agent()
     if order["act"] == "ask":
         request = AnswerRequest(question=order.get("question", QUESTION), compose=order.get("compose"))
         events = agent.stream(request, CUSTOMER)
