@@ -44,7 +44,10 @@ EVERYBODY = Principal(subject="", tenant="")
 SEND = AnswerRequest(question="Please send parcel P-123 now")
 Replica = Callable[[str], World]
 PATIENCE_S = 120
-END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
+)
+"""Waits until they have ended: only then are their locks free."""
 AT_ONCE = 8
 """Rounds in which both decide at once."""
 
