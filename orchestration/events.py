@@ -140,6 +140,8 @@ class Turn(Noun):
     confidence: float | None = None
     citations: tuple[Citation, ...] = ()
     nearest: tuple[NearDocument, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
+    worked_out: tuple[WorkedOut, ...] = ()
     at: datetime
     as_of: date | None = None
     trace_id: str | None = None

@@ -282,13 +282,16 @@ class DurableAgent(ABC):
             first_token_s=run.first_token_s,
             trace_id=trace_id(),
             approval=await self._approval(values.get("approval_id") or "", run),
-            unsupported=tuple(run.unsupported),
-            worked_out=tuple(run.worked_out),
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
             written_by=identity(self._parts.chat)[1] if state.get("model") and run.usage.output_tokens else "",
             as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
-            **{"confidence": values.get("confidence") or None} | cast("dict[str, Any]", result),
+            **{
+                "confidence": values.get("confidence") or None,
+                "unsupported": tuple(run.unsupported),
+                "worked_out": tuple(run.worked_out),
+            }
+            | cast("dict[str, Any]", result),
         )
         return await self._complete(answer, values, run)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
@@ -94,7 +94,11 @@ async def check_reply(messages: Sequence[AnyMessage], run: Run) -> Result:
     shown, text = run.passages, messages[-1].text  # as far as the caller may read them
     passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
     checked = await run.in_thread(_check, text, passages, messages, run)
-    return _result(text, checked, passages, messages, run)
+    result = _result(text, checked, passages, messages, run)
+    # with the conversation, which tells of them again
+    for name, items in (("unsupported", run.unsupported), ("worked_out", run.worked_out)):
+        result |= cast("Result", {name: [item.model_dump() for item in items]} if items else {})
+    return result
 
 
 def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run) -> Checked:

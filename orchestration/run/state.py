@@ -24,6 +24,8 @@ class Result(TypedDict):
     path: str
     citations: list[dict[str, Any]]
     nearest: NotRequired[list[dict[str, Any]]]
+    unsupported: NotRequired[list[dict[str, Any]]]
+    worked_out: NotRequired[list[dict[str, Any]]]
     is_json: NotRequired[bool]
     band: NotRequired[str]
     confidence: NotRequired[float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from nicegui import html, ui
@@ -15,7 +15,7 @@ from extensions.page.views.markdown import Draft, show_markdown
 from extensions.page.views.source import SourcePanel
 from observability.stores.outcomes import Outcome
 from orchestration.actions import Decision
-from orchestration.events import Answer, Event, Step, Turn
+from orchestration.events import Answer, Event, Step, Turn, Unsupported
 from retrieval.documents import Citation
 from serving.api.approvals import carry_out
 from serving.api.conversations import require_conversations
@@ -142,13 +142,14 @@ class Exchange:
         self._status.classes(replace=f"status {stands}")
         self._steps.set_visibility(False)
         self._text.classes(replace="answer").props["aria-busy"] = "false"
+        doubts = iter(turn.unsupported)
         with refill(self._text):
             if turn.path == "generative":
-                show_markdown(turn.text, lambda text: self._show_markers(text, turn))
+                show_markdown(turn.text, lambda text: self._show_markers(text, turn, doubts))
             else:
                 for paragraph in filter(str.strip, turn.text.split("\n")):
                     with html.p():
-                        self._show_markers(paragraph, turn)
+                        self._show_markers(paragraph, turn, doubts)
         with refill(self._rest):
             if turn.as_of is not None:
                 html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
@@ -158,6 +159,10 @@ class Exchange:
                 html.p(f"{turn.confidence:.0%} sure that this answers the question.").classes("dim")
             if turn.citations:
                 self._sources(turn)
+            if turn.worked_out:
+                html.p("Worked out: " + "; ".join(f"{it.figure} = {it.working}" for it in turn.worked_out)).classes(
+                    "dim"
+                )
             if turn.nearest:
                 html.p(f"Nearest: {near_titles(turn)}").classes("dim")
             self._offer(turn)
@@ -226,13 +231,17 @@ class Exchange:
             caller = await self._visitor.caller()
             await carry_out(Decision(approval_id=approval_id, approve=False), caller, self._visitor.runtime)
 
-    def _show_markers(self, text: str, turn: Turn) -> None:
+    def _show_markers(self, text: str, turn: Turn, doubts: Iterator[Unsupported]) -> None:
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}
         for part in MARKER.split(text):
             if part in citations:
                 self._opens(html.button(str(citations[part].marker)).classes("cite"), citations[part])
             elif part == UNSUPPORTED:
-                html.span(part).classes("unsupported").props('title="What was read does not support this."')
+                doubt = next(doubts, None)  # they are in the order of the text
+                why = (doubt.detail or doubt.reason) if doubt else ""
+                html.span(part).classes("unsupported").props["title"] = (
+                    f"What was read does not support this: {why}".rstrip(": ")
+                )
             elif part:
                 html.span(part)
 

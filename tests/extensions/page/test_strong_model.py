@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from playwright.sync_api import expect, sync_playwright
 
@@ -40,6 +41,7 @@ def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_awa
         expect(answer.locator("strong")).to_have_text("30 kilograms")
         expect(answer.get_by_role("cell", name="heavier")).to_be_visible()
         expect(answer.locator(".unsupported")).to_have_text(["[?]"])
+        expect(answer.locator(".unsupported")).to_have_attribute("title", re.compile("does not support this: .*45"))
         assert answer.locator("img, a").count() == 0
         answer.get_by_role("button", name="Source 1").first.click()
         expect(page.get_by_text("Heavier parcels go by freight.").last).to_be_visible()

@@ -7,6 +7,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, HumanMessage
 
 from orchestration.contract import WrittenAnswer
+from orchestration.memory.conversations import read_conversation
 from orchestration.middleware.policy import as_person, call_executor
 from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
@@ -62,6 +63,8 @@ async def test_a_figure_that_was_not_read_is_marked_and_the_words_stay(world: Wo
     assert answer.text == f"{wrong} [?]"
     assert [(claim.reason, claim.text) for claim in answer.unsupported] == [("figure", wrong)]
     assert [citation.quote for citation in answer.citations] == ["A parcel may weigh at most 30 kilograms."]
+    _, (turn,) = await read_conversation(world.saver, answer.thread_id)
+    assert turn.unsupported == answer.unsupported, "the conversation tells of it again"
     assert "1 statement has something that was not read" in answer.degraded[0]
     assert len(world.chat.seen) == 2, "nothing was asked for again"
 
@@ -76,6 +79,8 @@ async def test_a_figure_that_was_worked_out_has_its_receipt(world: World) -> Non
     answer = events[-1].answer
     assert (answer.unsupported, answer.degraded) == ((), ())
     assert [(item.figure, item.working) for item in answer.worked_out] == [("60", "30 × 2")]
+    _, (turn,) = await read_conversation(world.saver, answer.thread_id)
+    assert turn.worked_out == answer.worked_out, "the conversation tells of it again"
 
 
 async def test_what_another_check_finds_is_marked_where_nothing_else_is(world: World) -> None:  # noqa: F811 - the fixture
