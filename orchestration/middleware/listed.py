@@ -44,18 +44,18 @@ def _open(part: Part, parts: AgentParts) -> AgentMiddleware[Any, Any]:
         )
     if ":" in part.use and _takes_model(part.use):
         options["model"] = MeteredChatModel(inner=parts.chat, told=False)
-    elif ":" not in part.use and part.use not in _brought():
+    elif ":" not in part.use and part.use not in _find_brought():
         raise InvalidSetting(
             f'The agent\'s middleware lists "{part.use}". Write "package.module:Class", such as '
-            f'"langchain.agents.middleware:TodoListMiddleware", or one of: {", ".join(_brought()) or "none is brought here"}.'
+            f'"langchain.agents.middleware:TodoListMiddleware", or one of: {", ".join(_find_brought()) or "none is brought here"}.'
         )
     item: AgentMiddleware[Any, Any] = load(SECTION, Part(use=part.use, **options), parts, expected=AgentMiddleware)
     _demand_async(item, part.use)
-    item.tools = _governed(item, part.use, allow)
+    item.tools = _choose_tools(item, part.use, allow)
     return item
 
 
-def _brought() -> list[str]:
+def _find_brought() -> list[str]:
     modules = find_modules(SECTION)
     return sorted(name for name, module in modules.items() if not module.startswith(f"{SECTION}."))
 
@@ -81,7 +81,7 @@ def _demand_async(item: AgentMiddleware[Any, Any], use: str) -> None:
             raise InvalidSetting(f'The middleware "{use}" has {sync} and no a{sync}. Write the asynchronous one, too.')
 
 
-def _governed(item: AgentMiddleware[Any, Any], use: str, allow: Any) -> list[BaseTool]:
+def _choose_tools(item: AgentMiddleware[Any, Any], use: str, allow: Any) -> list[BaseTool]:
     """Return its tools that may be called without the policy. Raises InvalidSetting: none may, or `allow` names what it has not."""
     tools = {tool.name: tool for tool in getattr(item, "tools", ())}
     if not isinstance(allow, list) or (strange := sorted({*map(str, allow)} - tools.keys())):
