@@ -12,36 +12,36 @@ programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
 
 define help_text
-make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml
-(export SIXPLY_STACK=file for all of them); reports take JSON=file too.
+make COMMAND NAME=value ...   Values in [ ] are optional. Most commands take STACK=file to use another stack.toml
+(or export SIXPLY_STACK=file); reports take JSON=file.
 
 Start$(start_text)
-  make ask            an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]
-  make trace          what happened for an answer: each step, its time, its money, who approved what   ID=last, or a trace's first digits
-  make ingest         take in your documents: files, folders or a web address   SRC=path [TENANT=name] [PRUNE=1: take out what left the folder]
-  make serve          the API, and a page to open in the browser; on this machine only until told otherwise
-  make doctor         is anything wrong with this machine or configuration, and what to do about it
+  make ask            ask a question, get an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]
+  make trace          show what happened in one request: steps, times, costs   ID=last, or the first digits of a trace id
+  make ingest         add your documents: files, folders or a URL   SRC=path [TENANT=name] [PRUNE=1 deletes what left the folder]
+  make serve          run the API, and the page to open in a browser; only reachable from this machine by default
+  make doctor         check this machine and its configuration
 
 Change
-  make adapter        write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
-                      what else a system can have, its extensions: make extensions, make add NAME=audit, make remove NAME=audit
-  make contracts      which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
+  make adapter        write the file of a new part, ready to fill in   PORT=retrieval/vectors NAME=acme
+                      extensions: make extensions, make add NAME=audit, make remove NAME=audit
+  make contracts      run a port's contract tests   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
 
 Judge
-  make evaluate       ask questions with known answers (the golden set) of your documents, and score what comes   [GOLDEN=file] [LIMIT=20]
-  make gate           did any score fall since the committed baseline? fails if so   [RENEW=1]
+  make evaluate       score the system on questions with known answers (the golden set)   [GOLDEN=file] [LIMIT=20]
+  make gate           fail if a score fell below the committed baseline   [RENEW=1]
 
 Code
-  make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
-  make test           lint, types, layers and all tests: what CI runs   [CORE=1: those of the six layers alone] [ARGS="tests/unit -x"]
-                      a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
-  make check          lint, format, types and layers alone; in seconds, but for the first time
-  make format         let ruff mend what it can
+  make setup          install everything (other commands do it when needed)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto for your GPU]
+  make test           lint, types, import rules and all tests, as in CI   [CORE=1: only the tests of the six layers] [ARGS="tests/unit -x"]
+                      one layer's tests, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
+  make check          lint, types and import rules only
+  make format         format the code
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
-  make clean          remove what runs have written, keep .venv and weights
+  make clean          delete what runs have written; keeps .venv and weights
 
-The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups$(more_text).
-`.venv/bin/sixply COMMAND --help` says what a command takes: its --tenant is TENANT=name here, its --plan PLAN=1.
+Every other command works with make too: `.venv/bin/sixply --help` lists them$(more_text).
+`.venv/bin/sixply COMMAND --help` shows a command's options: its --tenant is TENANT=name here, its --plan is PLAN=1.
 endef
 
 .DEFAULT_GOAL := help

@@ -208,7 +208,7 @@ def bench_answers(
     data: Data,
     foreign: Annotated[
         Path | None,
-        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+        typer.Option(help="A folder of questions that this corpus does not answer.", exists=True, file_okay=False),
     ] = None,
     limit: Limit = None,
     plot: Annotated[Path | None, typer.Option(help="A file for risk against coverage, as SVG.", dir_okay=False)] = None,

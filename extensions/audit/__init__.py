@@ -9,7 +9,7 @@ extension = Extension(
         Command(
             name="audit-verify",
             group="Records and personal data",
-            about="Is the audit whole?",
+            about="Verify the audit log.",
             call="extensions.audit.command:audit_verify",
         ),
     ),

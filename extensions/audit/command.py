@@ -12,11 +12,11 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 def audit_verify(
     *,
-    head: Annotated[str | None, typer.Option(help="A head kept elsewhere, as count:hash.")] = None,
+    head: Annotated[str | None, typer.Option(help="A head of the log stored elsewhere, as count:hash.")] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Is the audit whole? Finds an edited, dropped or reordered record."""
+    """Verify the audit log. Finds an edited, dropped or reordered record."""
     data = load_stack(stack).settings.foundation.data_dir
     result = verify_audit(data, known=Head.parse(head) if head else None)
     if not terminal.write_json(json, result.as_dict()):

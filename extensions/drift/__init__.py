@@ -8,7 +8,7 @@ extension = Extension(
         Command(
             name="drift",
             group="What happened, and what it cost",
-            about="What has changed since last week.",
+            about="Compare this week with last week.",
             call="extensions.drift.command:drift",
         ),
     ),

@@ -13,11 +13,11 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
 def drift(
-    days: Annotated[float, typer.Option(min=0.001, help="The last so many days, against as many before.")] = 7,
+    days: Annotated[float, typer.Option(min=0.001, help="Compare this many days with as many before.")] = 7,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """What has changed since last week: quality, questions, refusals, time, cost, parts. 1: something moved."""
+    """Compare this week with last week: quality, questions, refusals, time, cost, parts. Exit status 1: something changed."""
     from extensions.drift import drift as drifts
     from foundation.machine import manifest
 

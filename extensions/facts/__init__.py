@@ -10,7 +10,7 @@ extension = Extension(
         Command(
             name="facts",
             group="Records and personal data",
-            about="What is remembered of a person.",
+            about="Show or edit what is remembered about a person.",
             call="extensions.facts.command:app",
         ),
     ),

@@ -17,7 +17,7 @@ from serving.settings import context_of
 if TYPE_CHECKING:
     from extensions.facts.store import SqliteFacts
 
-app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(help="Show or edit what is remembered about a person.", rich_markup_mode=None, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -37,8 +37,8 @@ def _list_facts(
 
 @app.command("correct")
 def correct_fact(
-    fact: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
-    text: Annotated[str, typer.Argument(help="What is true.")],
+    fact: Annotated[str, typer.Argument(metavar="ID", help="The id, as the list shows it.")],
+    text: Annotated[str, typer.Argument(help="The fact to remember.")],
     tenant: Tenant = LOCAL,
     user: User = None,
     stack: Stack = STACK,
@@ -52,9 +52,9 @@ def correct_fact(
 
 @app.command("erase")
 def erase_facts(
-    fact: Annotated[str | None, typer.Argument(metavar="ID", help="As the list shows it.")] = None,
+    fact: Annotated[str | None, typer.Argument(metavar="ID", help="The id, as the list shows it.")] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All of them, in place of ID.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Erase all instead of one.")] = False,
     tenant: Tenant = LOCAL,
     user: User = None,
     stack: Stack = STACK,

@@ -8,7 +8,7 @@ extension = Extension(
         Command(
             name="system-card",
             group="Records and personal data",
-            about="What runs, what it may do.",
+            about="Write the system card.",
             call="extensions.governance.system_card:system_card",
         ),
     ),

@@ -29,11 +29,11 @@ SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "pl
 def system_card(
     *,
     html: Html = None,
-    register: Annotated[Path, typer.Option(help="The risks, with their controls.", dir_okay=False)] = RISKS,
+    register: Annotated[Path, typer.Option(help="The risk register.", dir_okay=False)] = RISKS,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """What runs, what it may do, how good it was measured to be, and what can go wrong."""
+    """Write the system card: what runs, what it may do, how well it measured, and the risks."""
     from observability.rendering.svg import render_page
 
     card = card_of(load_stack(stack), register)

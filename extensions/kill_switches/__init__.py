@@ -10,19 +10,19 @@ extension = Extension(
         Command(
             name="stop",
             group=GROUP,
-            about="Kill switch: holds from the next step of any work.",
+            about="Stop effects, a tenant, a model or everything.",
             call="extensions.kill_switches.command:stop",
         ),
         Command(
             name="lift",
             group=GROUP,
-            about="Let work again what was stopped.",
+            about="Lift a stop.",
             call="extensions.kill_switches.command:lift",
         ),
         Command(
             name="stops",
             group=GROUP,
-            about="What is stopped, by whom and why.",
+            about="List stops, with who set them and why.",
             call="extensions.kill_switches.command:stops",
         ),
     ),

@@ -21,10 +21,10 @@ from serving.settings import context_of
 def stop(
     what: Annotated[str, typer.Argument(help="effects, all, tenant:NAME or model:NAME")],
     *,
-    reason: Annotated[str, typer.Option(help="Everybody who is refused reads it.")],
+    reason: Annotated[str, typer.Option(help="The reason, shown to everybody who is refused.")],
     stack: Stack = STACK,
 ) -> None:
-    """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
+    """Stop effects, a tenant, a model or everything. It holds from the next step of any work, in every process, until it is lifted."""
     from extensions.kill_switches import stopping
 
     (kind, name), by = parse(what), f"{user_name()}@terminal"
@@ -43,8 +43,8 @@ def stop(
     stops(stack=stack)
 
 
-def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack: Stack = STACK) -> None:
-    """Let work again what was stopped."""
+def lift(what: Annotated[str, typer.Argument(help="The target, as it was stopped.")], stack: Stack = STACK) -> None:
+    """Lift a stop."""
     from extensions.kill_switches import stopping
 
     switches, named = _open(stack), parse(what)
@@ -54,7 +54,7 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
 
 
 def stops(json: Json = None, stack: Stack = STACK) -> None:
-    """What is stopped, by whom and why."""
+    """List stops, with who set them and why."""
     # reads alone: it must work on a disk that can no longer be written
     rows = Stops(load_stack(stack).settings.foundation.data_dir / "stops.json", SystemClock()).list()
     if terminal.write_json(json, {"stops": [asdict(row) for row in rows]}):

@@ -8,7 +8,7 @@ extension = Extension(
         Command(
             name="mcp",
             group="Who may do what",
-            about="Be an MCP server on standard input and output.",
+            about="Run as an MCP server on standard input and output.",
             call="extensions.mcp_server.command:mcp",
         ),
     ),

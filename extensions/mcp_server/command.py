@@ -13,13 +13,13 @@ API_KEY = "SIXPLY_API_KEY"
 def mcp(
     *,
     tenant: Tenant = LOCAL,
-    roles: Annotated[list[str] | None, typer.Option("--role", help="May be repeated; reader if absent.")] = None,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="A role. Repeatable; reader by default.")] = None,
     groups: Groups = None,
     stack: Stack = STACK,
 ) -> None:
-    """Be an MCP server on standard input and output, for a client that starts this command.
+    """Run as an MCP server on standard input and output, for a client that starts this command.
 
-    With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
+    With SIXPLY_API_KEY set, the caller is the owner of that key and the options are ignored.
     """
     from extensions.mcp_server.server import mcp_server
     from foundation.clock import SystemClock

@@ -10,13 +10,13 @@ extension = Extension(
         Command(
             name="golden",
             group=GROUP,
-            about="Questions from your own documents, which you let in.",
+            about="Propose golden questions from your documents.",
             call="extensions.proposals.golden_command:golden",
         ),
         Command(
             name="cases-from-feedback",
             group=GROUP,
-            about="Judged answers become cases.",
+            about="Turn rated answers into test cases.",
             call="extensions.proposals.feedback_command:cases_from_feedback",
         ),
     ),

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 def cases_from_feedback(
     *,
     to: Annotated[
-        Path | None, typer.Option(help="Where proposals go; var/reports/cases.jsonl if absent.", dir_okay=False)
+        Path | None, typer.Option(help="The file for proposals; var/reports/cases.jsonl by default.", dir_okay=False)
     ] = None,
     take: Annotated[
-        Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True, dir_okay=False)
+        Path | None, typer.Option(help="A file of reviewed proposals to add.", exists=True, dir_okay=False)
     ] = None,
-    golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.", dir_okay=False)] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="The golden set; by default the one in the stack.", dir_okay=False)
+    ] = None,
     stack: Stack = STACK,
 ) -> None:
-    """Judged answers become cases. They join the golden set after a person's review."""
+    """Turn rated answers into test cases. They join the golden set after a person's review."""
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
     if take is None:

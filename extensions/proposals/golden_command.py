@@ -26,14 +26,18 @@ ABSENT = 5
 
 def golden(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The folder of your documents.", file_okay=False)],
-    n: Annotated[int, typer.Option("--n", min=1, help="How many questions are proposed.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="The golden set; else that of this corpus.", dir_okay=False)] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of questions to propose.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(help="The golden set; by default the one beside these documents.", dir_okay=False)
+    ] = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Take all, for scripts; marked as reviewed by nobody.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept all, for scripts; they are marked as not reviewed.")
+    ] = False,
     tenant: Tenant = LOCAL,
     stack: Stack = STACK,
 ) -> None:
-    """Questions from your own documents, which you let in: one key each."""
+    """Propose golden questions from your documents. Accept or reject each with one key."""
     from extensions.proposals import review, reviewing
     from observability.evaluation.golden_set import NOBODY
 

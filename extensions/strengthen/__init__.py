@@ -1,15 +1,15 @@
-"""Which layer to strengthen next: where failures begin, and what each part is worth."""
+"""Show which layer to improve next: where failures begin, and how much each part contributes."""
 
 from foundation.extensions import Command, Extension
 
 extension = Extension(
-    about="Which layer to strengthen next: where failures begin, and what each part is worth.",
+    about="Show which layer to improve next: where failures begin, and how much each part contributes.",
     requires=("swap_report",),
     commands=(
         Command(
             name="strengthen",
             group="Is it good enough, and worth it?",
-            about="Which layer to strengthen next.",
+            about="Show which layer to improve next.",
             call="extensions.strengthen.command:strengthen",
         ),
     ),

@@ -27,11 +27,11 @@ def strengthen(
     *,
     data: Annotated[Path | None, typer.Option(help="Another golden set.")] = None,
     limit: Limit = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each question is asked.")] = 1,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Which layer to strengthen next: where failures begin, and what each part is worth."""
+    """Show which layer to improve next: where failures begin, and how much each part contributes."""
     from extensions.strengthen.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
     from extensions.swap_report.compare import compare
     from extensions.swap_report.questions import read_material

@@ -8,7 +8,7 @@ extension = Extension(
         Command(
             name="swap-report",
             group="Is it good enough, and worth it?",
-            about="The same questions through two systems.",
+            about="Ask two systems the same questions and compare.",
             call="extensions.swap_report.command:swap_report",
         ),
     ),

@@ -33,7 +33,10 @@ WORKER = "extensions/swap_report/worker.py"
 
 def swap_report(
     b: Annotated[
-        Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(
+            metavar="B", help="Another stack, or only the values that differ from A.", exists=True, dir_okay=False
+        ),
     ],
     *,
     a: Annotated[
@@ -43,16 +46,16 @@ def swap_report(
     limit: Limit = None,
     repeats: Annotated[
         int,
-        typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
+        typer.Option(min=1, help="Times each question is asked; three or more absorb a spike of the machine."),
     ] = 3,
     checkout: Annotated[
         Path | None,
-        typer.Option(help="A folder with another version of this code: A runs on that.", exists=True, file_okay=False),
+        typer.Option(help="A folder with another version of this code, on which A runs.", exists=True, file_okay=False),
     ] = None,
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """The same questions through two systems: what a swap changes. fails if it is worse (1) or did not run (3)."""
+    """Ask two systems the same questions and compare. Exit status 1: B is worse; 3: one did not run."""
     try:
         code = report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html, checkout=checkout)
     except SixplyError as error:

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 def business_case(
     values: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="A value of a contract that is not written yet; may be repeated."
-        ),
+        typer.Option("--set", metavar="NAME=VALUE", help="A value of a contract that is not written yet. Repeatable."),
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """What outcomes.toml promises, before anything runs. Where there is none of yours, it is asked for."""
+    """Show the business case in outcomes.toml, before anything runs. Without a contract, ask for its values."""
     from extensions.value import contract_dialogue as dialogue
     from extensions.value.business_case import BusinessCase
     from extensions.value.outcome_contract import load_contract
@@ -49,15 +47,15 @@ def business_case(
 
 
 def outcome(
-    answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id that its answer shows.")],
+    answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id of the answer.")],
     verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
     *,
-    minutes: Annotated[float | None, typer.Option(help="That a person spent on the case.")] = None,
-    edit: Annotated[str, typer.Option(help="For edited: the text as it was sent.")] = "",
-    reason: Annotated[str, typer.Option(help="For rejected: what was wrong with it; or for escalated.")] = "",
+    minutes: Annotated[float | None, typer.Option(help="Minutes a person spent on the case.")] = None,
+    edit: Annotated[str, typer.Option(help="For edited: the text that was sent.")] = "",
+    reason: Annotated[str, typer.Option(help="Why it was rejected or escalated.")] = "",
     stack: Stack = STACK,
 ) -> None:
-    """Record what became of an answer."""
+    """Record the outcome of an answer."""
     from observability.stores.outcomes import Outcome
 
     settings = load_stack(stack).settings
@@ -76,7 +74,7 @@ def outcome(
 
 
 def roi(json: Json = None, stack: Stack = STACK) -> None:
-    """What the recorded outcomes were worth: ship, hold or stop."""
+    """Value the recorded outcomes: ship, hold or stop."""
     report = read_worth(load_stack(stack).settings)
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
@@ -84,12 +82,12 @@ def roi(json: Json = None, stack: Stack = STACK) -> None:
 
 def value_report(
     html: Annotated[
-        Path | None, typer.Option(help="Where the page goes; var/reports/value.html if absent.", dir_okay=False)
+        Path | None, typer.Option(help="The file to write; var/reports/value.html by default.", dir_okay=False)
     ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """The same as one page that a finance person can read."""
+    """Write the value report as one page, for finance."""
     from extensions.value import value_page
 
     settings = load_stack(stack).settings

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
-    """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
+    """Plot quality against cost and latency. Each chat model is one point; one keeps the outcome contract for the least."""
     from extensions.value.frontier import draw_frontier
     from extensions.value.outcome_contract import load_contract
     from observability.evaluation.datasets import evenly

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
-    """What the ledger holds, and what it refused."""
+    """List documents, and those that were refused."""
     from retrieval.documents import ParseLimits
     from retrieval.ingest.corpus_report import count_outdated
 
@@ -64,12 +64,16 @@ def corpus(
     *,
     tenant: Tenant = LOCAL,
     groups: Groups = None,
-    days: Annotated[int, typer.Option(min=0, help="A document that did not change for so long is stale.")] = 365,
-    similarity: Annotated[float, typer.Option(min=0.1, max=1, help="Share of what two documents share.")] = 0.8,
+    days: Annotated[
+        int, typer.Option(min=0, help="Days without a change after which a document counts as stale.")
+    ] = 365,
+    similarity: Annotated[
+        float, typer.Option(min=0.1, max=1, help="Minimum overlap that counts as a duplicate.")
+    ] = 0.8,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Its size and sources, what is old or superseded, and which documents say the same."""
+    """Show the size, sources, age and duplicates of the documents."""
     from retrieval.documents import ParseLimits
     from retrieval.ingest import corpus_report
 
@@ -113,12 +117,12 @@ def corpus(
 
 def export_ledger(
     file: Annotated[
-        Path, typer.Argument(metavar="TO", help="Where it goes; packed if it ends in .gz.", dir_okay=False)
+        Path, typer.Argument(metavar="TO", help="The file to write; compressed if it ends in .gz.", dir_okay=False)
     ],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Write the whole ledger to one file: documents of every tenant, their passages and vectors."""
+    """Export all documents of all tenants, with passages and vectors, to one file."""
     from retrieval.ingest import export
 
     settings = load_stack(stack).settings
@@ -130,11 +134,11 @@ def export_ledger(
 
 
 def import_ledger(
-    file: Annotated[Path, typer.Argument(metavar="FROM", help="What export wrote.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(metavar="FROM", help="A file that `export` wrote.", dir_okay=False)],
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Take in an exported ledger, checked first; nothing is embedded again."""
+    """Import an exported file, after checking it. Nothing is embedded again."""
     from retrieval.contract import VectorIndex
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export

@@ -37,7 +37,7 @@ SQLITE_SAFE = (3, 51, 3)
 
 
 def doctor(json: Json = None, stack: Stack = STACK) -> None:
-    """Check this machine and this configuration; say what to do."""
+    """Check this machine and its configuration."""
     from models import weights
 
     loaded = load_stack(stack)
@@ -55,7 +55,7 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
 
 
 def config(json: Json = None, stack: Stack = STACK) -> None:
-    """Every value in force and where it came from; secrets masked."""
+    """Show every setting and where it was set. Secrets are masked."""
     rows = list(load_stack(stack).rows())
     if not terminal.write_json(json, {key: {"value": value, "from": origin} for key, value, origin in rows}):
         terminal.show_table(["setting", "value", "from"], rows)

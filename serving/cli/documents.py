@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 
 def ingest(
     source: Annotated[
-        str | None, typer.Argument(metavar="SRC", help="A file, a folder with all that is below it, or an address.")
+        str | None, typer.Argument(metavar="SRC", help="A file, a folder (read recursively) or a URL.")
     ] = None,
     *,
-    retry: Annotated[bool, typer.Option("--retry", help="Try what was refused again, in place of SRC.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Retry refused documents instead of reading SRC.")] = False,
     tenant: Tenant = LOCAL,
-    prune: Annotated[bool, typer.Option("--prune", help="Take out what is no longer in the folder.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete documents that are no longer in the folder.")] = False,
     groups: Groups = None,
-    data_class: Annotated[str | None, typer.Option("--class", help="Who may see it stands in the policy.")] = None,
+    data_class: Annotated[
+        str | None, typer.Option("--class", help="Document class; policy.toml says who may see it.")
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Add documents, or replace those of the same name."""
+    """Add documents, or replace those with the same name."""
     from retrieval.ingest.folders import find_changes, list_stored
     from serving.cli.opening import find_server, open_or_ask
 
@@ -60,7 +62,7 @@ def ingest(
     offer = partial(_with_access, groups=frozenset(groups or ()), data_class=data_class)
     count, items = (1, [_item(settings, source, tenant)]) if folder is None else (len(folder), folder)
     if not count:
-        terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
+        terminal.show_note(f"No readable files in {source}. Hidden files are skipped.")
     tracked = None if is_served else folder
     with open_or_ask(loaded) as system:
         before, started = list_stored(system.ledger, tracked) if tracked else {}, system.context.clock.now()
@@ -73,7 +75,7 @@ def ingest(
         except KeyboardInterrupt:
             stored = len(list_stored(system.ledger, tracked)) if tracked else 0
             terminal.show_note(
-                f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
+                f"Stopped. {stored} of {count} documents are stored. Run the same command again to continue with the others."
             )
             raise
         moved = find_changes(system.ledger, tracked, before) if tracked else None
@@ -113,7 +115,9 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
         cost = _show_cost(system.costs.totals("kind", since=started))
     if still_refused:
-        terminal.show_note(f"{still_refused} refused documents are not kept here. Ingest them again.")
+        terminal.show_note(
+            f"The originals of {still_refused} refused documents are not stored here. Ingest them again."
+        )
     return _show_report(report, json, cost=cost) and not still_refused
 
 
@@ -188,7 +192,7 @@ def _most_read(settings: Settings) -> int:
 
 
 def reindex(stack: Stack = STACK) -> None:
-    """Cut and embed all documents again with the configured embedder and chunker."""
+    """Chunk and embed all documents again with the configured embedder and chunker."""
     # it opens neither agent nor index, so that it works where `open_system` refuses because parts changed
     from langchain_core.embeddings import Embeddings
 
@@ -217,5 +221,5 @@ def reindex(stack: Stack = STACK) -> None:
             fingerprint=fingerprint,
             progress=partial(progress, "reindex"),
         )
-    said = "A running server of the same parts takes them over; start any other again."
-    terminal.console().print(f"{done} documents were cut and embedded anew. {said}")
+    said = "A running server with the same parts reloads them; restart any other."
+    terminal.console().print(f"{done} documents were chunked and embedded again. {said}")

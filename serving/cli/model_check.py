@@ -8,7 +8,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
 def model_check(json: Json = None, stack: Stack = STACK) -> None:
-    """Ask the chat model eleven things. Says what it can (tools and their results, streams, length, schema, usage), what its provider answered, and what to write into stack.toml."""
+    """Test what the chat model can do, in eleven calls. Says what it can (tools and their results, streams, length, schema, usage), what its provider answered, and what to write into stack.toml."""
     from langchain_core.language_models import BaseChatModel
     from rich.text import Text
 

@@ -15,24 +15,22 @@ from serving.settings import Loaded, load
 LOCAL = "local"
 
 Stack = Annotated[Path, typer.Option("--stack", envvar="SIXPLY_STACK", help="The configuration file.", dir_okay=False)]
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
-User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
-Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
-Last = Annotated[int, typer.Option(min=1, help="Of how many of the latest requests.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant whose documents are used.")]
+User = Annotated[str | None, typer.Option("--user", help="The user; you by default.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group in the tenant. Repeatable.")]
+Last = Annotated[int, typer.Option(min=1, help="Number of recent requests to include.")]
 Json = Annotated[
     Path | None,
-    typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
+    typer.Option("--json", help="Also write JSON to this file, or - for standard output.", dir_okay=False),
 ]
-Html = Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)]
-Reason = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
-Paid = Annotated[
-    bool, typer.Option("--paid", envvar="PAID", help="Test parts whose calls cost money without asking first; for CI.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Also write an HTML page to this file.", dir_okay=False)]
+Reason = Annotated[str, typer.Option(help="The reason, stored with the decision.")]
+Paid = Annotated[bool, typer.Option("--paid", envvar="PAID", help="Make paid calls without asking first, for CI.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of questions.")]
 STACK = Path("stack.toml")
 Golden = Annotated[
     Path | None,
-    typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
+    typer.Option(help="A golden set as JSON lines; by default the one in the stack.", exists=True, dir_okay=False),
 ]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def serve(stack: Stack = STACK) -> None:
-    """Serve the API until stopped."""
+    """Run the API server."""
     serve_api(load_stack(stack))
 
 

@@ -16,7 +16,7 @@ def trace(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """One request's spans, its bill by layer, and what extensions know of it."""
+    """Show what happened in one request: steps, times, costs, and what extensions add to it."""
     from observability.reports import layer_bill, trace_tables
     from serving.hooks import Place
 
@@ -45,7 +45,7 @@ def trace(
 
 
 def costs(
-    by: Annotated[str, typer.Option(help="tenant, model, layer, kind, day or outcome.")] = "layer",
+    by: Annotated[str, typer.Option(help="Group by tenant, model, layer, kind, day or outcome.")] = "layer",
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

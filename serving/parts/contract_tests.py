@@ -48,19 +48,17 @@ class Promise:
 
 
 def contracts(
-    port: Annotated[
-        str | None, typer.Option(help="Such as retrieval.vectors or retrieval/vectors; all if absent.")
-    ] = None,
+    port: Annotated[str | None, typer.Option(help="A port, such as retrieval/vectors; all by default.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="An adapter, my_pkg.acme:build, or all; the configured one if absent.")
+        str | None, typer.Option(help="An adapter, my_pkg.acme:build, or all; by default the configured one.")
     ] = None,
-    options: Annotated[str | None, typer.Option(help="Options for it, as a JSON object.")] = None,
+    options: Annotated[str | None, typer.Option(help="Its options, as a JSON object.")] = None,
     *,
     paid: Paid = False,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Test which promises of its port a part keeps."""
+    """Run a port's contract tests on a part."""
     exit_unless(ok=run(load_stack(stack).settings, port, name, options=options, json=json, paid=paid))
 
 

@@ -20,7 +20,7 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack
 from serving.cli.project.update import bring_extension, read_record
 
-Name = Annotated[str, typer.Argument(help="The name of its folder in extensions/.")]
+Name = Annotated[str, typer.Argument(help="The folder in extensions/.")]
 LIST = re.compile(r"^extensions\s*=\s*\[[^\]]*\]", re.MULTILINE)
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -52,7 +52,7 @@ def list_extensions(stack: Path) -> list[Listed]:
 
 
 def extensions(json: Json = None, stack: Stack = STACK) -> None:
-    """Every extension: is it on, how many lines is it, what does it need, what is it for."""
+    """List extensions: whether each is on, its size, what it needs and what it does."""
     listed = list_extensions(stack)
     if not terminal.write_json(json, {"extensions": [asdict(row) for row in listed]}):
         rows = [(row.name, "on" if row.on else "", str(row.lines), row.needs, row.about) for row in listed]
@@ -60,7 +60,7 @@ def extensions(json: Json = None, stack: Stack = STACK) -> None:
 
 
 def add(name: Name, stack: Stack = STACK) -> None:
-    """Turn an extension on, with those that it requires; one that this project was made without is brought from its template."""
+    """Turn an extension on, with those it requires. One that is not in this project is fetched from the template."""
     if name not in declared.installed() and (record := read_record()):
         bring_extension(name, record)
     on = declared.read_names(stack)
@@ -77,10 +77,10 @@ def add(name: Name, stack: Stack = STACK) -> None:
 def remove(
     name: Name,
     *,
-    keep_data: Annotated[bool, typer.Option("--keep-data", help="Turn it off though what it stored stays.")] = False,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Turn it off and keep its data.")] = False,
     stack: Stack = STACK,
 ) -> None:
-    """Turn an extension off. What it stored is still read by erase, retention and doctor."""
+    """Turn an extension off. Erase, retention and doctor still read what it stored."""
     on = declared.read_names(stack)
     if name not in on:
         raise InvalidRequest(f'"{name}" is not on. {stack} lists: {", ".join(on) or "none"}.')
@@ -130,7 +130,7 @@ def _count_lines(name: str) -> int:
 
 
 def extension(name: Name) -> None:
-    """Write a new extension, its test and its page, to be filled in."""
+    """Write a new extension with its test and page, ready to fill in."""
     for path in write(name):
         terminal.show(f"wrote {path}")
     terminal.show(

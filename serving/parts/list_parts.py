@@ -45,7 +45,7 @@ def adapters() -> Iterator[Adapter]:
 
 
 def parts(json: Json = None) -> None:
-    """Every port with its adapters: what they are, what they need, what they can be told."""
+    """List ports and adapters with their requirements and options."""
     rows_of_parts = list(adapters())
     if not terminal.write_json(json, {"adapters": [asdict(adapter) for adapter in rows_of_parts]}):
         rows = [(it.port, f"{it.name}{' *' * it.default}", it.what, ", ".join(it.extras)) for it in rows_of_parts]

@@ -38,10 +38,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def adapter(
-    port: Annotated[str, typer.Argument(help="Such as retrieval/vectors or retrieval.vectors.")],
-    name: Annotated[str, typer.Argument(help="What it will be called in stack.toml: small letters, digits and _.")],
+    port: Annotated[str, typer.Argument(help="A port, such as retrieval/vectors.")],
+    name: Annotated[str, typer.Argument(help="Its name in stack.toml: lower-case letters, digits and _.")],
 ) -> None:
-    """Write the file of a new adapter, with what is to be written in it."""
+    """Write the file of a new adapter, ready to fill in."""
     found = ports.port(port)
     path = write(found, name)
     terminal.console().print(terminal.plain(next_steps(found, name, path)))

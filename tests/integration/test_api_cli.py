@@ -66,7 +66,7 @@ def test_an_earlier_version_answers_only_who_asks_for_its_day(sixply: Callable[.
     assert "six hours" in earlier["text"]
     assert earlier["as_of"] == "2024-06-30"
     assert "in force on 2024-06-30" in sixply("ask", question, "--as-of", "2024-06-30", json_too=False)
-    assert "is no day" in sixply("ask", question, "--as-of", "last year", status=2)
+    assert "is not a date" in sixply("ask", question, "--as-of", "last year", status=2)
 
 
 def test_a_folder_that_is_read_again_tells_what_changed_was_renamed_and_is_gone(
@@ -300,6 +300,6 @@ def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any]
 
 
 def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply: Callable[..., Any]) -> None:
-    assert "There is no document yet. Add yours: make ingest SRC=folder" in sixply(
+    assert "There are no documents yet. Add yours: make ingest SRC=folder" in sixply(
         "ask", "How long does the moon lamp run?", json_too=False
     )

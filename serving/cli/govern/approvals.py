@@ -25,7 +25,7 @@ DECIDED = 100
 
 
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
-    """Actions that wait for a person."""
+    """List actions that wait for approval."""
     from orchestration.effects.approvals import SqliteApprovals, find_duplicates
     from serving.settings import context_of
 
@@ -49,26 +49,27 @@ def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -
 
 
 def approve(
-    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    approval: Annotated[str, typer.Argument(metavar="ID", help="The id, as the list shows it.")],
     *,
     tenant: Tenant = LOCAL,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Grant another argument; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Approve with this argument changed. Repeatable."),
     ] = None,
     reason: Reason = "",
     stack: Stack = STACK,
 ) -> None:
-    """Let one of them happen, as it was asked for or with other arguments."""
+    """Approve a waiting action, as requested or with other arguments."""
     _decide(load_stack(stack), approval, tenant=tenant, reason=reason, approve=True, changes=changes or [])
 
 
 def reject(
-    approval: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")],
+    approval: Annotated[str, typer.Argument(metavar="ID", help="The id, as the list shows it.")],
     tenant: Tenant = LOCAL,
     reason: Reason = "",
     stack: Stack = STACK,
 ) -> None:
-    """Forbid one of them."""
+    """Reject a waiting action."""
     _decide(load_stack(stack), approval, tenant=tenant, reason=reason, approve=False)
 
 

@@ -65,12 +65,12 @@ class Report:
 
 def erase(
     *,
-    user: Annotated[str, typer.Option(help="The subject of their key, as `sixply keys` lists it.")],
+    user: Annotated[str, typer.Option(help="The person, as `sixply keys` lists them.")],
     tenant: Tenant,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
+    """Erase everything stored about one person, and report for each store what was erased and what remains."""
     report = asyncio.run(_erase(load_stack(stack).settings, Principal(user, tenant), SystemClock()))
     if not terminal.write_json(json, {"subject": user, "tenant": tenant, **asdict(report)}):
         if report.cut_off_before:
@@ -262,7 +262,7 @@ async def _delete_threads(settings: Settings, principal: Principal) -> int:
 
 
 def retention(json: Json = None, stack: Stack = STACK) -> None:
-    """Take out what is older than [foundation.retention] allows; for a daily timer."""
+    """Delete records older than [foundation.retention] allows; for a daily timer."""
     erased = asyncio.run(_retain(load_stack(stack).settings, SystemClock()))
     if not terminal.write_json(json, {"erased": [asdict(row) for row in erased]}):
         terminal.show_rows(erased, *ERASED)

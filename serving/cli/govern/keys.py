@@ -14,12 +14,12 @@ from serving.cli.options import STACK, Groups, Stack, is_to_list, load_stack
 if TYPE_CHECKING:
     from serving.access.identity import KeyStore
 
-app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(help="Create, list and revoke API keys.", rich_markup_mode=None, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
 def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
-    """API keys: who may call, as whom. Without a command: list their owners; the keys themselves are stored nowhere."""
+    """Create, list and revoke API keys. Without a command: list their owners; the keys themselves are stored nowhere."""
     if not is_to_list(context):
         return
     keys = _keys(stack).list()
@@ -29,9 +29,9 @@ def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
 
 @app.command("add")
 def add_key(
-    subject: Annotated[str, typer.Option(help="Who it is for.")],
-    tenant: Annotated[str, typer.Option(help="Whose documents it opens.")],
-    roles: Annotated[list[str], typer.Option("--role", help="reader, agent, approver or operator; may be repeated.")],
+    subject: Annotated[str, typer.Option(help="The person or program that will use it.")],
+    tenant: Annotated[str, typer.Option(help="The tenant whose documents it may read.")],
+    roles: Annotated[list[str], typer.Option("--role", help="reader, agent, approver or operator. Repeatable.")],
     groups: Groups = None,
     stack: Stack = STACK,
 ) -> None:
@@ -48,7 +48,7 @@ def add_key(
 
 @app.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")], stack: Stack = STACK
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id, as the list shows it.")], stack: Stack = STACK
 ) -> None:
     """Revoke a key, at once."""
     gone = _keys(stack).revoke(key_id)

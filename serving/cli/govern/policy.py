@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 def policy(
     *,
-    roles: Annotated[list[str] | None, typer.Option("--role", help="Of the caller; may be repeated.")] = None,
+    roles: Annotated[list[str] | None, typer.Option("--role", help="A role of the caller. Repeatable.")] = None,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", help="Of the caller; absent: one without rules of its own.")
+        str | None, typer.Option("--tenant", help="The caller's tenant; by default one without rules of its own.")
     ] = None,
-    tool: Annotated[str | None, typer.Option("--tool", help="May it be called?")] = None,
+    tool: Annotated[str | None, typer.Option("--tool", help="A tool: may it be called?")] = None,
     amount: Annotated[
-        str | None, typer.Option("--amount", help="Of a call of that tool: who has to approve it? Sums count, too.")
+        str | None, typer.Option("--amount", help="An amount for that tool: who must approve it? Sums count too.")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="May it answer?")] = None,
-    data_class: Annotated[str | None, typer.Option("--class", help="May documents of this class be seen?")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A model: may it answer?")] = None,
+    data_class: Annotated[str | None, typer.Option("--class", help="A document class: may it be read?")] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Allowed or denied, by which rule, and why."""
+    """Show whether the policy allows an action, and by which rule."""
     from orchestration.effects.policy import Policy
     from orchestration.settings import EVERYBODY
     from serving.access.identity import check_roles

@@ -14,14 +14,12 @@ from serving.cli.options import STACK, Json, Last, Stack, load_stack
 
 def traces(
     *,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
-    every: Annotated[
-        bool, typer.Option("--all", help="Also those that only looked (GET) or were refused (4xx).")
-    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="Include reads (GET) and refused requests (4xx).")] = False,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """The latest answers, searches, writes and what broke."""
+    """List the latest requests."""
     from observability.reports import triage
 
     latest = triage.latest(open_spans(load_stack(stack).settings), limit, every=every)
@@ -38,12 +36,12 @@ def traces(
 
 
 def slow(
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 10,
     last: Last = 500,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """The slowest of the latest requests, and what each layer takes."""
+    """Show the slowest requests, and the time in each layer."""
     from observability.reports import triage
 
     store = open_spans(load_stack(stack).settings)
@@ -61,7 +59,7 @@ def slow(
 
 
 def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
-    """How the latest requests failed, and where it began."""
+    """Group failed requests by where they began."""
     from observability.reports import triage
 
     store = open_spans(load_stack(stack).settings)
@@ -80,7 +78,7 @@ def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
 
 
 def forecast(json: Json = None, stack: Stack = STACK) -> None:
-    """What the next 30 days will cost, from the days so far."""
+    """Forecast the cost of the next 30 days."""
     from observability.reports import forecast as forecasts
 
     with open_costs(load_stack(stack).settings) as ledger:

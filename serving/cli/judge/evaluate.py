@@ -25,7 +25,7 @@ READER = frozenset({"reader"})
 
 
 def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
-    """Score a golden set against the documents in the ledger."""
+    """Score the system on the golden set."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
     from serving.cli.judge.judge_agreement import add_marks
@@ -63,11 +63,12 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
 def calibrate(
     *,
     data: Annotated[
-        Path | None, typer.Option(help="A folder with qa.jsonl; else the golden set.", exists=True, file_okay=False)
+        Path | None,
+        typer.Option(help="A folder with qa.jsonl; by default the golden set.", exists=True, file_okay=False),
     ] = None,
     foreign: Annotated[
         Path | None,
-        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
+        typer.Option(help="A folder of questions that this corpus does not answer.", exists=True, file_okay=False),
     ] = None,
     limit: Limit = None,
     json: Json = None,

@@ -65,18 +65,18 @@ def gate(
     *,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="What was committed; else baseline.json of the stack's golden set.", dir_okay=False),
+        typer.Option(help="The baseline; by default baseline.json beside the golden set.", dir_okay=False),
     ] = None,
     renew: Annotated[
-        bool, typer.Option("--renew", help="Write today's answers as the baseline, and judge nothing.")
+        bool, typer.Option("--renew", help="Write today's answers as the new baseline instead of judging them.")
     ] = False,
     json: Json = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Also write it there as Markdown, for a pull request.", dir_okay=False)
+        Path | None, typer.Option(help="Also write Markdown to this file, for a pull request.", dir_okay=False)
     ] = None,
     stack: Stack = STACK,
 ) -> None:
-    """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
+    """Fail if a score fell below the committed baseline by more than is allowed."""
     from observability.evaluation import baseline as baselines
     from observability.evaluation import trials
     from observability.evaluation.calibration import bands_of

@@ -33,7 +33,7 @@ def judge_agreement(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Does a model mark as people do? The record by which `evaluate` trusts it. 1: it does not."""
+    """Measure how well a judge model agrees with people. Exit status 1: not well enough for `evaluate` to use it."""
     from models.contract import PriceSource
     from observability.evaluation import judge as judges
     from observability.evaluation.judge_agreement import agreement, read_marked

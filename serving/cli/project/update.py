@@ -29,19 +29,21 @@ GRACE_S = 3
 def update(
     *,
     source: Annotated[
-        str | None, typer.Option("--from", help="The template: a path or an address; else where it came from.")
+        str | None, typer.Option("--from", help="Path or URL of the template; by default where this project came from.")
     ] = None,
-    dry: Annotated[bool, typer.Option("--dry", help="Say what would change, and change nothing.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Show what would change without changing it.")] = False,
     prefer: Annotated[
-        Literal["yours", "template"] | None, typer.Option(help="Whose lines to take where both changed the same ones.")
+        Literal["yours", "template"] | None, typer.Option(help="Which side wins where both changed the same lines.")
     ] = None,
     check: Annotated[
         Literal["0", "1", "all"],
-        typer.Option(help="1: guards, contracts, a first answer, the gate; all: the tests as well; 0: nothing."),
+        typer.Option(
+            help="1: lint, contract tests, a first answer, the gate; all: the whole test suite too; 0: nothing."
+        ),
     ] = "1",
     paid: Paid = False,
 ) -> None:
-    """Merge the newest commit of the template into this project, prove the result, and only then take it."""
+    """Merge the newest template into this project, test the result, then apply it."""
     record = read_record()
     if record is None:
         raise InvalidRequest(

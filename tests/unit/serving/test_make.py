@@ -122,7 +122,7 @@ def test_a_value_goes_to_the_option_or_argument_of_its_name(command: str, argume
 def test_what_a_command_cannot_be_called_with_is_an_error(command: str, said: str):
     with pytest.raises(InvalidRequest, match=said) as error:
         to_arguments(command)
-    assert ("AS_OF=  From the versions in force" in str(error.value)) is (
+    assert ("AS_OF=  Answer from the versions in force" in str(error.value)) is (
         "takes" in str(error.value) and "ask" in command
     )
 
@@ -131,7 +131,7 @@ def test_the_error_of_make_lists_what_the_command_takes_or_which_commands_there_
     wrong = run_make("-o", "_base", f"BIN={Path(sys.executable).parent}", "documents", "TENNANT=north")
     assert wrong.returncode == 2
     assert "make documents takes no value named TENNANT" in wrong.stderr
-    assert "  TENANT=  Whose documents." in wrong.stderr
+    assert "  TENANT=  The tenant whose documents are used." in wrong.stderr
     unknown = run_make("-o", "_base", f"BIN={Path(sys.executable).parent}", "documetns")
     assert unknown.returncode == 2
     assert 'There is no command "documetns"' in unknown.stderr
