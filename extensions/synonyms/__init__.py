@@ -9,7 +9,7 @@ extension = Extension(
         Command(
             name="synonyms",
             group="Is it good enough, and worth it?",
-            about="Words that failed questions have and no document; accept other words for them.",
+            about="Propose synonyms from failed questions, and accept them.",
             call="extensions.synonyms.command:synonyms",
         ),
     ),

@@ -26,7 +26,7 @@ def synonyms(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Words that failed questions have and no document, with the nearest words of the documents. Or accept other words for one."""
+    """Propose synonyms from failed questions, and accept them. Lists words that failed questions have and no document, with the nearest words of the documents."""
     from extensions.synonyms.words import add_group
 
     settings = load_stack(stack).settings
