@@ -58,7 +58,7 @@ COMMANDS = {
         "gate": ("serving.cli.judge.gate:gate", "Fail if a score fell below the committed baseline."),
         "calibrate": (
             "serving.cli.judge.evaluate:calibrate",
-            "From when on to show something, and to call it the answer.",
+            "Measure the thresholds for showing something and for calling it an answer",
         ),
         "judge-agreement": (
             "serving.cli.judge.judge_agreement:judge_agreement",

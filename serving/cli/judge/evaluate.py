@@ -74,7 +74,7 @@ def calibrate(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """From when on to show something, and to call it the answer, from questions that may be tuned on."""
+    """Measure the thresholds for showing something and for calling it an answer, on questions that may be tuned on."""
     from observability.evaluation import calibration
     from observability.evaluation.datasets import evenly, foreign_questions
     from observability.stores import history
@@ -116,15 +116,16 @@ def calibrate(
         figures |= calibration.fit_confidence([each for each in judged if each.strength >= least])
     figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": parts}
     if not terminal.write_json(json, figures):
-        for hidden in ("intervals_95", "stack"):
-            figures.pop(hidden)
-        at, right = figures.pop("at"), figures.pop("answered_right", None)
-        if right and right["mean"] is not None:
-            figures["answered_right"] = (
-                f"{right['mean']:.3f} [{right['low']:.3f}, {right['high']:.3f}] (n={right['n']})"
-            )
-        terminal.show_table(["figure", ""], [(name, _format(value)) for name, value in figures.items()])
-        terminal.show_table(list(at[0]), [[_format(value) for value in row.values()] for row in at])
+        _show_calibration(figures)
+
+
+def _show_calibration(figures: dict[str, Any]) -> None:
+    figures = {name: value for name, value in figures.items() if name not in {"intervals_95", "stack"}}
+    at, right = figures.pop("at"), figures.pop("answered_right", None)
+    if right and right["mean"] is not None:
+        figures["answered_right"] = f"{right['mean']:.3f} [{right['low']:.3f}, {right['high']:.3f}] (n={right['n']})"
+    terminal.show_table(["figure", ""], [(name, _format(value)) for name, value in figures.items()])
+    terminal.show_table(list(at[0]), [[_format(value) for value in row.values()] for row in at])
 
 
 def _format(value: Any) -> object:
