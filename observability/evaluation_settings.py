@@ -1,12 +1,11 @@
 """The settings of evaluation within [observability]."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, NonNegativeFloat
 
-from foundation.settings import BESIDE_STACK, Part, Section, one_of
+from foundation.settings import Section, one_of
 
 # Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a relative
 # one: with 0.25, an answer may take a quarter longer. `None`: shown, not judged.
@@ -32,20 +31,8 @@ ALLOWED: Mapping[str, float | None] = {
 Losses = Mapping[Annotated[str, one_of(ALLOWED)], NonNegativeFloat | None]
 
 
-class JudgeSettings(Section):
-    """A language model that marks answers in `make evaluate`, once `make judge-agreement` has shown that it agrees with people."""
-
-    chat: Part | None = None
-    """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
-    rubric: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
-    """File of the rubric; unset for the bundled `observability/evaluation/rubric.md`."""
-    min_agreement: float = Field(default=0.4, ge=0, le=1)
-    """Minimum, for each mark, of the lower end of the interval of its weighted kappa with people."""
-
-
 class EvaluationSections(Section):
     compare: Annotated[Losses, AfterValidator(lambda given: {**ALLOWED, **given})] = ALLOWED
     """Largest allowed losses, by figure: scores at the gate; times, money and memory where two systems are compared, too."""
     scored_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
-    judge: JudgeSettings = JudgeSettings()

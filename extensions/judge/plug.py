@@ -6,4 +6,6 @@ from serving.hooks import Hooks
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.answer_checks.append(JudgeCheck.of(hooks.section(JudgeSettings), hooks.context.stack_dir))
+    settings = hooks.section(JudgeSettings)
+    if settings.each_answer:
+        hooks.answer_checks.append(JudgeCheck.of(settings, hooks.context.stack_dir))

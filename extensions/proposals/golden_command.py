@@ -110,8 +110,8 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
     """Return `n` accepted proposals: a chat model's first, then the rules'. One in five is unanswerable."""
     from extensions.proposals import from_documents as proposing
+    from extensions.proposals.priced_chat import PricedChat
     from models.pricing import is_local
-    from observability.evaluation.judge import PricedChat
 
     accepted: list[Proposal] = []
     writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)

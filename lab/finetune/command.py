@@ -97,8 +97,6 @@ def _demand_free(settings: Settings, order: Order) -> None:
         )
     used = [(f"models.{name}", getattr(settings.models, name)) for name in ("chat", "embedder", "reranker")]
     used += [("models.fallbacks", part) for part in settings.models.fallbacks]
-    if judge := settings.observability.judge.chat:
-        used.append(("observability.judge.chat", judge))
     for section, part in used:
         if any(to in file.resolve().parents for file in weights.named_in([part], context_of(settings).stack_dir)):
             raise InvalidRequest(f"{order.to} is in use by [{section}]; name another folder with TO=folder.")

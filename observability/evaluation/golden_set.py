@@ -1,4 +1,4 @@
-"""Score a golden set through the product's own answer path, without a judge; `make evaluate` adds the judge's marks."""
+"""Score a golden set through the product's own answer path, without a judge."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -37,8 +37,6 @@ MEASURES = {
     "tool_right": "right tool and arguments",
     "refused": "refused what cannot be answered",
     "leaked": "showed a forbidden document",
-    "judge_faithfulness": "judge: supported by the evidence, 1 to 4",
-    "judge_completeness": "judge: gives what was asked for, 1 to 4",
 }
 
 
@@ -171,8 +169,7 @@ class Report:
 
     def _estimates(self, rows: Sequence[CaseScore]) -> dict[str, Estimate]:
         figures = {
-            name: measures.estimate((row.measures.get(name) for row in rows), seed=self.seed, share=name[:5] != "judge")
-            for name in MEASURES
+            name: measures.estimate((row.measures.get(name) for row in rows), seed=self.seed) for name in MEASURES
         }
         return {name: estimate for name, estimate in figures.items() if estimate.n}
 

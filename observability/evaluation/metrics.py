@@ -152,20 +152,6 @@ def resample_means(numbers: npt.NDArray[np.float64], *, seed: int | np.random.Ge
     return np.concatenate([numbers[block].mean(axis=1) for block in draws(len(numbers), seed=seed)])
 
 
-def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
-    """Return Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 is chance.
-
-    Marks between the steps of the scale, such as medians, are fine. `None` where neither series varies.
-
-    >>> weighted_kappa(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]))
-    1.0
-    """
-    by_chance = ours.var() + theirs.var() + (ours.mean() - theirs.mean()) ** 2
-    # 1 - mean((ours - theirs)²) / by_chance, shortened
-    together = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
-    return float(2 * together / by_chance) if by_chance else None
-
-
 def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7) -> Estimate:
     """Return the probability that a true case scores above a false one (ties count half), with its bootstrap interval.
 

@@ -60,10 +60,6 @@ COMMANDS = {
             "serving.cli.judge.evaluate:calibrate",
             "Measure the thresholds for showing something and for calling it an answer",
         ),
-        "judge-agreement": (
-            "serving.cli.judge.judge_agreement:judge_agreement",
-            "Measure how well a judge model agrees with people.",
-        ),
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest template into this project"),

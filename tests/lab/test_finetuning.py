@@ -181,7 +181,7 @@ def test_a_folder_that_no_tuning_wrote_is_not_replaced(configure: Any, data: Pat
     assert (data / "corpus.jsonl").exists()
 
 
-@pytest.mark.parametrize("section", ["models.chat", "models.embedder", "models.reranker", "observability.judge.chat"])
+@pytest.mark.parametrize("section", ["models.chat", "models.embedder", "models.reranker"])
 def test_a_model_in_use_is_not_replaced(configure: Any, data: Path, tmp_path: Path, section: str) -> None:
     to = tmp_path / "tuned"
     to.mkdir()
@@ -191,9 +191,6 @@ def test_a_model_in_use_is_not_replaced(configure: Any, data: Path, tmp_path: Pa
         "models.chat": {"models": {"chat": {"adapter": str(to / "tuned.gguf")}}},
         "models.embedder": {"models": {"embedder": {"path": str(to)}}},
         "models.reranker": {"models": {"reranker": {"use": "cross_encoder", "path": f"{to}/../tuned"}}},
-        "observability.judge.chat": {
-            "observability": {"judge": {"chat": {"use": "llama_cpp", "path": str(to / "tuned.gguf")}}}
-        },
     }[section]
     with pytest.raises(InvalidRequest, match=rf"in use by \[{section}\]; name another folder with TO="):
         finetune(lambda _: configure(named), "reranker", order(data, to), None)

@@ -15,7 +15,6 @@ from lab.finetune.chat import _with_adapter, golden_cases
 from lab.finetune.command import Order, Work, finetune
 from lab.tuning import chat
 from models import weights
-from serving.cli.judge.judge_agreement import _made_of
 from serving.settings import Loaded
 from serving.settings import load as load_settings
 from tests.lab.read_once import weights_read_once  # noqa: F401 - a fixture
@@ -162,12 +161,3 @@ def test_a_limit_takes_an_even_sample(
 def test_the_split_is_the_same_whatever_comes_before_it() -> None:
     many = [chat.Example.model_validate(one) for one in talks(40)]
     assert {one.key for one in chat.split(many)[1]} == {one.key for one in chat.split(many[::-1])[1]}
-
-
-def test_a_judge_whose_adapter_was_trained_again_is_another_judge(tmp_path: Path) -> None:
-    part = Part.model_validate({"use": "llama_cpp", "adapter": str(path := tmp_path / "marks.gguf")})
-    path.write_bytes(b"one")
-    first = _made_of(part, Path(), local=True)
-    path.write_bytes(b"two")
-    assert _made_of(part, Path(), local=True) != first
-    assert weights.SMOLLM2.name in first

@@ -168,7 +168,6 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
             files=(
                 "manifests/*",
                 "weights*.json*",
-                "judges/*",
                 "models/*",
                 "reindex.lock",
                 "server.lock",

@@ -16,7 +16,7 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
-    from observability.evaluation.golden_set import GoldenCase, Report
+    from observability.evaluation.golden_set import GoldenCase
     from orchestration.events import Answer
     from retrieval.ingest.preparation import Item
     from serving.wiring import System
@@ -28,7 +28,6 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     """Score the system on the golden set."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
-    from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.opening import open_or_ask
     from serving.judge.trial import evaluation_file, golden_file, golden_report, texts_of
 
@@ -44,16 +43,9 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
                 f"Not in the ledger, so that search cannot find what their cases name: {', '.join(lost[:5])}"
                 f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
             )
-
-        async def score() -> tuple[Report, dict[str, Any]]:
-            report = await golden_report(system, cases, lambda done: progress("ask", done, len(cases)))
-            return await add_marks(system, report, lambda done: progress("judge", done, len(cases)))
-
-        report, judge = asyncio.run(score())
-    figures = report.as_dict() | ({"judge": judge} if judge else {})
+        report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))
+    figures = report.as_dict()
     terminal.write_json(evaluation_file(loaded.settings), figures)
-    if judge:
-        terminal.show_note(judge["told"])
     if not terminal.write_json(json, figures):
         for table in (report.table(), report.slice_table(), *([report.worst_table()] if report.worst() else [])):
             terminal.show(table)

@@ -90,7 +90,7 @@ def test_a_role_sees_no_more_than_the_classes_that_its_rule_names(stack, tmp_pat
 def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    text = '[observability]\ngolden_set = "."\noutcomes_file = "/etc/outcomes.toml"\njudge.rubric = "rubric.md"\n'
+    text = '[observability]\ngolden_set = "."\noutcomes_file = "/etc/outcomes.toml"\n'
     # names may have dots
     text += "".join(
         f'[orchestration.prompts.tenants."{tenant}"]\nfolder = "prompts/north"\n'
@@ -101,7 +101,6 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
     settings = stack(text).settings
     assert settings.observability.golden_set == tmp_path
     assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
-    assert settings.observability.judge.rubric == tmp_path / "rubric.md"
     assert {one.folder for one in settings.orchestration.prompts.tenants.values()} == {tmp_path / "prompts" / "north"}
     for name in profiles:
         assert stack(text, profile=name).settings.observability.outcomes_file == tmp_path / "eu.toml"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -136,12 +135,6 @@ async def test_the_report_is_by_kind_with_numbers_of_cases_and_lists_the_worst()
     assert report.worst()[0].error == "upstream_down: the double is down"
     assert json.loads(json.dumps(report.as_dict()))["cases"] == 4
     assert report.table().row_count == len(report.overall)
-
-
-def test_marks_of_a_judge_are_no_shares_where_all_are_the_lowest():
-    rows = [replace(score(case(id=f"c{n}"), answer("30 days")), measures={"judge_faithfulness": 1}) for n in range(8)]
-    marks = Report(tuple(rows)).overall["judge_faithfulness"]
-    assert (marks.mean, marks.low, marks.high, marks.n) == (1, 1, 1, 8), "no mark is below 1"
 
 
 async def test_the_report_is_sliced_by_tenant_and_document_type_and_shows_what_went_wrong():

@@ -41,7 +41,6 @@ PROMISED = {
     "evaluate": "GOLDEN JSON LIMIT STACK",
     "gate": "JSON MARKDOWN RENEW STACK",
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",
-    "judge-agreement": "DATA JSON LIMIT STACK",
     "setup": "WITH",
     "test": "ARGS CORE",
     "test-quick": "ARGS LAYER",

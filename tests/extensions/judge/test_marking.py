@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from extensions.judge.agreement import agreement, read_marked, weighted_kappa
+from extensions.judge.command import _made_of
+from extensions.judge.marking import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
+from extensions.judge.settings import JudgeSettings
 from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, UpstreamMalformed
+from foundation.settings import Part
+from models import weights
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
-from observability.evaluation import metrics
-from observability.evaluation.judge import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
-from observability.evaluation.judge_agreement import agreement, read_marked
-from observability.evaluation_settings import JudgeSettings
 from tests.doubles.orchestration import ManualClock
 
 RUBRIC = "Give two marks."
@@ -184,9 +186,7 @@ def test_a_record_is_stale_once_the_endpoint_the_weights_or_the_prompt_are_other
     assert moved.trusted == ()
     assert "other values have come for base_url, weights" in moved.told
     assert "make judge-agreement" in moved.told
-    monkeypatch.setattr(
-        "observability.evaluation.judge.marks_of", lambda *given: [HumanMessage(f"Please mark {given}")]
-    )
+    monkeypatch.setattr("extensions.judge.marking.marks_of", lambda *given: [HumanMessage(f"Please mark {given}")])
     assert (
         "other values have come for prompt" in standing(by(base_url="http://one", weights="aa"), record, SETTINGS).told
     )
@@ -271,13 +271,22 @@ def test_a_line_that_is_no_judgement_is_told(folder: Callable[..., Path], row: d
 def test_the_bundled_rubric_explains_every_mark_and_a_missing_one_is_told() -> None:
     words = rubric_of(SETTINGS)
     assert all(f"{name}:" in words for name in ("faithfulness", "completeness"))
-    with pytest.raises(InvalidSetting, match=r"\[observability\.judge\] rubric"):
+    with pytest.raises(InvalidSetting, match=r"\[judge\] rubric"):
         rubric_of(JudgeSettings(rubric=Path("absent.md")))
 
 
 def test_weighted_kappa_is_cohens_by_hand() -> None:
     # squared differences: 2 over the 4 pairs, 24 over all 16 ways to pair them
     ours, theirs = np.array([1.0, 2.0, 3.0, 2.0]), np.array([1.0, 3.0, 3.0, 1.0])
-    assert metrics.weighted_kappa(ours, theirs) == pytest.approx(1 - (2 / 4) / (24 / 16))
-    assert metrics.weighted_kappa(ours, 4 - ours) == -1
-    assert metrics.weighted_kappa(np.ones(3), np.ones(3)) is None
+    assert weighted_kappa(ours, theirs) == pytest.approx(1 - (2 / 4) / (24 / 16))
+    assert weighted_kappa(ours, 4 - ours) == -1
+    assert weighted_kappa(np.ones(3), np.ones(3)) is None
+
+
+def test_a_judge_whose_adapter_was_trained_again_is_another_judge(tmp_path: Path) -> None:
+    part = Part.model_validate({"use": "llama_cpp", "adapter": str(path := tmp_path / "marks.gguf")})
+    path.write_bytes(b"one")
+    first = _made_of(part, Path(), local=True)
+    path.write_bytes(b"two")
+    assert _made_of(part, Path(), local=True) != first
+    assert weights.SMOLLM2.name in first

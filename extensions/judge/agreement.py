@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from extensions.judge.marking import MARKS, Agreement, Judge, Record, Verdict
 from foundation.errors import InvalidRequest, UpstreamMalformed
-from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_questions
-from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verdict
+from observability.evaluation.metrics import Numbers, draws
 
 JUDGED = "human_judgements.jsonl"
 # Earlier turns of the conversation that the judge reads
@@ -80,27 +79,23 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
     low, high = _interval([marked.task_id for marked, _ in valid], judged, people, seed)
     pairs = [pair for marked, _ in valid for pair in permutations(marked.people[name], 2)]
     return Agreement(
-        kappa=metrics.weighted_kappa(judged, people),
+        kappa=weighted_kappa(judged, people),
         low=low,
         high=high,
         exact=float(np.mean(judged == people)),
-        people=metrics.weighted_kappa(*np.array(pairs).T) if pairs else None,
+        people=weighted_kappa(*np.array(pairs).T) if pairs else None,
     )
 
 
-def _interval(
-    tasks: Sequence[str], judged: npt.NDArray[np.float64], people: npt.NDArray[np.float64], seed: int
-) -> tuple[float, float]:
+def _interval(tasks: Sequence[str], judged: Numbers, people: Numbers, seed: int) -> tuple[float, float]:
     # whole tasks are drawn, not answers: answers to one question are dependent
     _, of = np.unique(np.array(tasks), return_inverse=True)
     groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
     if len(groups) < FEWEST:
         return -1.0, 1.0
-    samples = (
-        np.concatenate([groups[at] for at in row]) for block in metrics.draws(len(groups), seed=seed) for row in block
-    )
+    samples = (np.concatenate([groups[at] for at in row]) for block in draws(len(groups), seed=seed) for row in block)
     # undefined kappas count as 0
-    drawn = [metrics.weighted_kappa(judged[rows], people[rows]) or 0.0 for rows in samples]
+    drawn = [weighted_kappa(judged[rows], people[rows]) or 0.0 for rows in samples]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
 
@@ -138,3 +133,17 @@ def _marks(value: Any) -> tuple[float, ...]:
     if not marks or not all(1 <= mark <= FULL for mark in marks):
         raise ValueError(f"{value!r} is no mark from 1 to {FULL}")
     return marks
+
+
+def weighted_kappa(ours: Numbers, theirs: Numbers) -> float | None:
+    """Return Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 is chance.
+
+    Marks between the steps of the scale, such as medians, are fine. `None` where neither series varies.
+
+    >>> weighted_kappa(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]))
+    1.0
+    """
+    by_chance = ours.var() + theirs.var() + (ours.mean() - theirs.mean()) ** 2
+    # 1 - mean((ours - theirs)²) / by_chance, shortened
+    together = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
+    return float(2 * together / by_chance) if by_chance else None

@@ -9,17 +9,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import ValidationError, WithJsonSchema
 
+from extensions.judge.settings import JudgeSettings
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
 from foundation.settings import Section
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
-from observability.evaluation_settings import JudgeSettings
 from orchestration.answers.structured import REPLY_TOKENS, constrain, generate_object
-from orchestration.prompts.frames import marks_of
+from orchestration.prompts.frames import as_data
 
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
@@ -77,18 +77,36 @@ class Standing:
     told: str
 
 
-class PricedChat:
-    """A chat model that sums up the cost of its calls. Not safe for two tasks at a time."""
+class Judge:
+    """A chat model that marks answers, and the cost of its calls. Not safe for two tasks at a time."""
 
-    def __init__(self, chat: BaseChatModel, prices: PriceSource, clock: Clock) -> None:
-        self._chat, self._prices, self._clock = chat, prices, clock
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        rubric: str,
+        prices: PriceSource,
+        clock: Clock,
+        made_of: Mapping[str, str] | None = None,
+    ) -> None:
+        self._chat, self._prices, self._clock, self._rubric = chat, prices, clock, rubric
+        texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
+        prompt = _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
+        self.made_of = {"prompt": prompt, **(made_of or {})}
         self._costs: list[Decimal | None] = []
         self.answered_as: set[str] = set()
         """Distinct names of model and system in the replies so far."""
+        self.failures: Counter[str] = Counter()
+        """Number of answers without a verdict, by error code."""
+        self.last_failure = ""
 
     @property
     def model(self) -> str:
         return "/".join(identity(self._chat))
+
+    @property
+    def rubric(self) -> str:
+        """Digest of the rubric's text."""
+        return _digest(self._rubric)
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -96,7 +114,16 @@ class PricedChat:
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
-    async def ask(self, messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
+    async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
+        """Return the marks of an answer, or `None` where the model gave none; `failures` counts these."""
+        try:
+            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self._ask)
+        except ComponentError as error:
+            self.failures[error.code] += 1
+            self.last_failure = str(error)
+            return None
+
+    async def _ask(self, messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
         started_s = self._clock.monotonic_s()
         reply = await constrain(self._chat, schema).ainvoke(list(messages), max_tokens=REPLY_TOKENS)
         seconds = self._clock.monotonic_s() - started_s
@@ -106,37 +133,11 @@ class PricedChat:
         return reply
 
 
-class Judge(PricedChat):
-    def __init__(
-        self,
-        chat: BaseChatModel,
-        rubric: str,
-        prices: PriceSource,
-        clock: Clock,
-        made_of: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(chat, prices, clock)
-        self._rubric = rubric
-        texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
-        prompt = _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
-        self.made_of = {"prompt": prompt, **(made_of or {})}
-        self.failures: Counter[str] = Counter()
-        """Number of answers without a verdict, by error code."""
-        self.last_failure = ""
-
-    @property
-    def rubric(self) -> str:
-        """Digest of the rubric's text."""
-        return _digest(self._rubric)
-
-    async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
-        """Return the marks of an answer, or `None` where the model gave none; `failures` counts these."""
-        try:
-            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self.ask)
-        except ComponentError as error:
-            self.failures[error.code] += 1
-            self.last_failure = str(error)
-            return None
+def marks_of(rubric: str, conversation: str, evidence: Sequence[str], answer: str) -> list[BaseMessage]:
+    """Return the messages that ask a judge for the marks of `rubric`."""
+    framed = "\n".join(f"<evidence>{as_data(text)}</evidence>" for text in evidence) or "<evidence></evidence>"
+    marked = f"<conversation>{as_data(conversation)}</conversation>\n<answer>{as_data(answer)}</answer>"
+    return [SystemMessage(rubric), HumanMessage(f"{framed}\n{marked}\nMark this answer.")]
 
 
 def _digest(text: str) -> str:
@@ -149,9 +150,7 @@ def rubric_of(settings: JudgeSettings) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(
-            f"The rubric {path} cannot be read: {error}. Name a text file: [observability.judge] rubric."
-        ) from error
+        raise InvalidSetting(f"The rubric {path} cannot be read: {error}. Name a text file: [judge] rubric.") from error
 
 
 def record_file(data_dir: Path, judge: Judge) -> Path:
@@ -173,7 +172,7 @@ def record_of(data_dir: Path, judge: Judge) -> Record | None:
 
 
 def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
-    """Return which of its marks count under `[observability.judge]`."""
+    """Return which of its marks count under `[judge]`."""
     who = f"The judge {judge.model} with the rubric {judge.rubric}"
     why = _distrust(judge, record)
     if record is None or why:
@@ -184,7 +183,7 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     return Standing(
         trusted,
         f"{who} is {named}. Weighted kappa with people on "
-        f"{record.n} answers of {record.data}: {agreements}. [observability.judge] min_agreement wants a lower end of "
+        f"{record.n} answers of {record.data}: {agreements}. [judge] min_agreement wants a lower end of "
         f"{settings.min_agreement:g}.",
     )
 
