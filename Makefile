@@ -69,7 +69,6 @@ endif
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --rules $(filter-out _%,$(rules)) --programs $(programs)
 
 adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
-sources: corpus # its former name
 Makefile examples/examples.mk lab/lab.mk: ;
 
 help:

@@ -2,7 +2,8 @@
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import PurePath
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
 from retrieval.contract import Parser
-from retrieval.documents import Parsed, ParseLimits
+from retrieval.documents import Document, Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
 
 CORE = ParseLimits()
@@ -33,6 +34,12 @@ def find_newer_parser(name: str, parsers: Collection[str], limits: ParseLimits =
     if parser is None or not parsers:
         return None
     return None if parser.version in parsers and parser_versions(limits).issuperset(parsers) else parser.version
+
+
+def count_outdated(documents: Iterable[Document], limits: ParseLimits = CORE) -> dict[str, int]:
+    """Count the documents that a newer parser would read differently, by its version; earlier versions are left out."""
+    newer = (find_newer_parser(document.source.uri, document.parsers, limits) for document in documents)
+    return dict(sorted(Counter(filter(None, newer)).items()))
 
 
 @cache

@@ -191,6 +191,47 @@ def _most_read(settings: Settings) -> int:
     return max(settings.retrieval.parsing.max_bytes, KEPT_MB * 1_000_000)
 
 
+def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
+    """List documents, and those that were refused."""
+    from retrieval.documents import ParseLimits
+    from retrieval.ingest.parsing import count_outdated
+    from serving.cli.opening import build_ledger, open_parts
+
+    settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
+    with open_parts(settings) as parts:
+        ledger = build_ledger(settings, parts)
+        stored, refused = ledger.documents(scope), ledger.refusals(scope)
+        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
+    rows = [
+        {"uri": it.source.uri, "title": it.source.title, "tenant": it.source.tenant, "chunks": it.chunks}
+        | {"version": "superseded" if it.superseded else "in force"}
+        for it in stored
+    ]
+    refusals = [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in refused]
+    outdated = count_outdated(stored, ParseLimits(parsers=parts.context.parsers))
+    content = {"documents": rows, "refusals": refusals, "of_other_groups": hidden, "outdated": outdated}
+    if not terminal.write_json(json, content):
+        terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
+        show_outdated(outdated, of=len(stored))
+        # a number for the owner of this machine, which the API never shows
+        if hidden:
+            terminal.show_note(
+                f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
+            )
+        if refused:
+            terminal.show_refused(refusals)
+
+
+def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
+    """Report how many documents an older parser read, and how to read them again."""
+    if outdated:
+        kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
+        terminal.show_note(
+            f"{sum(outdated.values())} of {of} documents were read by an older parser: {kinds}. They are searched as they "
+            f"are; make ingest of the same source reads them anew, and embeds only the passages that come out differently."
+        )
+
+
 def reindex(stack: Stack = STACK) -> None:
     """Chunk and embed all documents again with the configured embedder and chunker."""
     # it opens neither agent nor index, so that it works where `open_system` refuses because parts changed

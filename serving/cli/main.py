@@ -28,11 +28,8 @@ COMMANDS = {
         "doctor": ("serving.cli.doctor:doctor", "Check this machine and its configuration."),
     },
     "Documents": {
-        "documents": ("serving.cli.corpus:documents", "List documents, and those that were refused."),
-        "corpus": ("serving.cli.corpus:corpus", "Show the size, sources, age and duplicates of the documents."),
+        "documents": ("serving.cli.documents:documents", "List documents, and those that were refused."),
         "reindex": ("serving.cli.documents:reindex", "Chunk and embed all documents again"),
-        "export": ("serving.cli.corpus:export_ledger", "Export all documents"),
-        "import": ("serving.cli.corpus:import_ledger", "Import an exported file, after checking it."),
     },
     "Who may do what": {
         "keys": ("serving.cli.govern.keys:app", "Create, list and revoke API keys."),

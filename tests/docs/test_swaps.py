@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from extensions.library import commands
 from foundation.errors import FingerprintMismatch, PolicyDenied
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
 from retrieval.ingest.folders import read_folder
 from retrieval.ingest.preparation import Item
-from serving.cli import corpus, documents
+from serving.cli import documents
 from serving.judge import trial
 from serving.settings import Loaded, load
 from serving.wiring import System, open_system
@@ -108,9 +109,9 @@ def _environment(data_dir: Path, changes: Mapping[str, Any]) -> Iterator[None]:
 
 def _move(old: Path, new: Path, changes: Mapping[str, Any], file: Path) -> None:
     with _environment(old, {}):
-        corpus.export_ledger(file, stack=ROOT / "stack.toml")
+        commands.export_ledger(file, stack=ROOT / "stack.toml")
     with _environment(new, changes):
-        corpus.import_ledger(file, stack=ROOT / "stack.toml")
+        commands.import_ledger(file, stack=ROOT / "stack.toml")
 
 
 def _reachable(changes: Any, folder: Path, collector: str, place: str = "") -> Any:

@@ -209,43 +209,19 @@ def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any
     assert "Name what to ingest" in sixply("ingest", "", status=2)
 
 
-def test_the_corpus_is_described_exported_and_taken_in_elsewhere_without_a_model(
-    sixply: Callable[..., Any], folder: Path
-) -> None:
-    (folder / "documents" / "copy.md").write_text((folder / "documents" / "moon.md").read_text())
-    sixply("ingest", str(folder / "documents"), status=1)
-    found = sixply("corpus", "--days", "0")
-    assert (found["statistics"]["documents"], found["statistics"]["refused"]) == (3, 1)
-    assert (found["index"]["chunks_in_ledger"], found["index"]["dimensions"]) == (3, 256)
-    assert found["index"]["word_search"] == "FTS5 in the ledger; tantivy from 10,000 passages on"
-    assert found["index"]["vector_search"] == "exact at every size"
-    assert [(one["a"], one["b"]) for one in found["near_duplicates"]] == [("copy.md", "moon.md")]
-    assert {one["uri"] for one in found["stale"]} == {"copy.md", "moon.md", "sun.md"}
-    assert sum(one["documents"] for one in found["sources"]) == 3
-    assert "pairs that say nearly the same" in sixply("corpus", json_too=False)
-
-    exported = sixply("export", str(folder / "ledger.jsonl.gz"))
-    stack = folder / "stack.toml"
-    stack.write_text(stack.read_text().replace('/var"', '/elsewhere"'))
-    assert sixply("documents")["documents"] == []
-    assert sixply("import", str(folder / "ledger.jsonl.gz"))["digest"] == exported["digest"]
-    assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
-
-
 def test_documents_that_a_newer_parser_would_read_are_counted_and_searched_as_they_are(
     sixply: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "documents" / "star.txt").write_text("The star lamp is blue.\n")
     sixply("ingest", str(folder / "documents"), status=1)
-    assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {}
+    assert sixply("documents")["outdated"] == {}
     assert "older parser" not in sixply("documents", json_too=False)
     monkeypatch.setattr("retrieval.parsers.markdown.TEXT_VERSION", 93)  # five less than that of the parser
     monkeypatch.setattr(parsing, "_registry", parsing._registry.__wrapped__)  # nothing is kept of before
-    assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {"markdown 99": 2}
-    for command in ("documents", "corpus"):
-        told = sixply(command, json_too=False)
-        assert "2 of 3 documents were read by an older parser: 2 for markdown 99." in told
-        assert "make ingest of the same source reads them anew" in told
+    assert sixply("documents")["outdated"] == {"markdown 99": 2}
+    told = sixply("documents", json_too=False)
+    assert "2 of 3 documents were read by an older parser: 2 for markdown 99." in told
+    assert "make ingest of the same source reads them anew" in told
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
     report = sixply("ingest", str(folder / "documents"), status=1)
     assert (report["added"], report["replaced"], report["unchanged"], report["changed"]) == (0, 2, 1, [])

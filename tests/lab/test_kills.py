@@ -49,7 +49,7 @@ RETENTION = "[foundation.retention]\nspans_days = 1e-9\nconversations_days = 1e-
 Stored = Mapping[str, str]
 """A digest of each document with its passages and vectors, by its name."""
 
-preload(__name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure")
+preload(__name__, "serving.cli.main", "extensions.library.commands", "serving.cli.govern.erasure")
 # Imported once, so that a killed command was at its work and not at its imports
 
 

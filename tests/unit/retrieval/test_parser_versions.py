@@ -27,7 +27,7 @@ from retrieval.build import Retrieval, open_retrieval
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
-from retrieval.ingest import corpus_report, parsing
+from retrieval.ingest import parsing
 from retrieval.ingest.parsing import find_newer_parser, parse_here, parser_versions
 from retrieval.ingest.pipeline import IngestReport
 from retrieval.ingest.preparation import Item
@@ -129,7 +129,7 @@ class Desk:
 
     def outdated(self) -> dict[str, int]:
         with closing(self.ledger()) as ledger:
-            return corpus_report.count_outdated(ledger.documents(ACME), self.limits)
+            return parsing.count_outdated(ledger.documents(ACME), self.limits)
 
 
 def ingest(library: Retrieval, files: dict[str, str]) -> IngestReport:

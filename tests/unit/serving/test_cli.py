@@ -128,7 +128,6 @@ def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., 
     [
         ["documents"],
         ["keys", "add", "--subject", "a", "--tenant", "t", "--role", "reader"],
-        ["corpus"],
         ["ask", "How long?"],
     ],
 )

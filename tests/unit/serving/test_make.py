@@ -21,10 +21,7 @@ PROMISED = {
     "serve": "STACK",
     "doctor": "STACK",
     "documents": "GROUP STACK TENANT",
-    "corpus": "DAYS JSON SIMILARITY STACK TENANT",
     "reindex": "STACK",
-    "export": "JSON STACK TO",
-    "import": "FROM JSON STACK",
     "keys": "STACK",
     "policy": "CLASS JSON MODEL ROLE STACK TENANT TOOL",
     "approvals": "STACK TENANT",
@@ -76,13 +73,6 @@ def say_make(tmp_path: Path):
     return run
 
 
-def test_a_former_name_goes_on_working_with_the_values_of_the_command() -> None:
-    done = subprocess.run(
-        ["make", "-n", "sources", "TENANT=north"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "serving.cli.make corpus --values TENANT --goals sources" in done.stdout
-
-
 @pytest.mark.parametrize("target", sorted(PROMISED))
 def test_every_target_that_was_promised_takes_the_values_that_were_promised(target: str):
     assert set(PROMISED[target].split()) <= RULES[target]
@@ -99,8 +89,6 @@ def test_every_target_that_was_promised_takes_the_values_that_were_promised(targ
         ("make trace ID=last JSON=-", ["trace", "--json=-", "--", "last"]),
         ("make ingest RETRY=1 CLASS=internal", ["ingest", "--retry", "--class=internal"]),
         ("make ingest SRC=folder PRUNE=yes", ["ingest", "--prune", "--", "folder"]),
-        ("make export TO=a.gz", ["export", "--", "a.gz"]),
-        ("make import FROM=a.gz", ["import", "--", "a.gz"]),
         ("make erase USER_ID=ada TENANT=north", ["erase", "--user=ada", "--tenant=north"]),
         ("make adapter NAME=acme PORT=retrieval/vectors", ["adapter", "--", "retrieval/vectors", "acme"]),
     ],

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extensions.library.export import export_ledger, import_ledger, verify
 from foundation.components import Context, available, load
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Block, Chunk, Entry, Fingerprint, Parsed, Source
-from retrieval.ingest.export import export_ledger, import_ledger, verify
 from tests import services
 
 FINGERPRINT = Fingerprint("double", 3, ((1.0, 0.0, 0.0),), "cutter 1")

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from extensions.library import corpus_report
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Block, Chunk, Document, Entry, Parsed, Refusal, Source
-from retrieval.ingest import corpus_report
 
 ACME = Scope("acme")
 TODAY = date(2026, 11, 25)

@@ -10,7 +10,7 @@ from foundation.text.tokens import words as words_of
 from foundation.types import Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Document, ParseLimits, Refusal
-from retrieval.ingest.parsing import CORE, find_newer_parser
+from retrieval.ingest.parsing import CORE, count_outdated
 
 # Words of a shingle; shorter ones are shared by texts that are merely about the same subject
 _WORDS = 4
@@ -93,12 +93,6 @@ def compute_statistics(
         "media_types": dict(Counter(sorted(source.media_type or "unknown" for source in sources)).most_common()),
         "outdated": count_outdated(documents, limits),
     }
-
-
-def count_outdated(documents: Iterable[Document], limits: ParseLimits = CORE) -> dict[str, int]:
-    """Count the documents that a newer parser would read differently, by its version; earlier versions are left out."""
-    newer = (find_newer_parser(document.source.uri, document.parsers, limits) for document in documents)
-    return dict(sorted(Counter(filter(None, newer)).items()))
 
 
 def find_near_duplicates(

@@ -1,8 +1,7 @@
-"""Commands about the corpus as a whole. None of them loads a model."""
+"""`sixply corpus`, `export` and `import`: the documents as a whole. None of them loads a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,53 +10,14 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.components import search_of
-from foundation.types import EVERY_TENANT, Scope
+from foundation.types import Scope
 from serving.cli import terminal
+from serving.cli.documents import show_outdated
 from serving.cli.opening import build_ledger, open_parts
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
-    from retrieval.ingest.export import Transfer
-
-
-def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
-    """List documents, and those that were refused."""
-    from retrieval.documents import ParseLimits
-    from retrieval.ingest.corpus_report import count_outdated
-
-    settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
-    with open_parts(settings) as parts:
-        ledger = build_ledger(settings, parts)
-        stored, refused = ledger.documents(scope), ledger.refusals(scope)
-        hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
-    rows = [
-        {"uri": it.source.uri, "title": it.source.title, "tenant": it.source.tenant, "chunks": it.chunks}
-        | {"version": "superseded" if it.superseded else "in force"}
-        for it in stored
-    ]
-    refusals = [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in refused]
-    outdated = count_outdated(stored, ParseLimits(parsers=parts.context.parsers))
-    content = {"documents": rows, "refusals": refusals, "of_other_groups": hidden, "outdated": outdated}
-    if not terminal.write_json(json, content):
-        terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
-        show_outdated(outdated, of=len(stored))
-        # a number for the owner of this machine, which the API never shows
-        if hidden:
-            terminal.show_note(
-                f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
-            )
-        if refused:
-            terminal.show_refused(refusals)
-
-
-def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
-    """Report how many documents an older parser read, and how to read them again."""
-    if outdated:
-        kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
-        terminal.show_note(
-            f"{sum(outdated.values())} of {of} documents were read by an older parser: {kinds}. They are searched as they "
-            f"are; make ingest of the same source reads them anew, and embeds only the passages that come out differently."
-        )
+    from extensions.library.export import Transfer
 
 
 def corpus(
@@ -74,8 +34,8 @@ def corpus(
     stack: Stack = STACK,
 ) -> None:
     """Show the size, sources, age and duplicates of the documents."""
+    from extensions.library import corpus_report
     from retrieval.documents import ParseLimits
-    from retrieval.ingest import corpus_report
 
     scope = Scope(tenant, frozenset(groups or ()))
     settings, today = load_stack(stack).settings, SystemClock().now().date()
@@ -123,7 +83,7 @@ def export_ledger(
     stack: Stack = STACK,
 ) -> None:
     """Export all documents of all tenants, with passages and vectors, to one file."""
-    from retrieval.ingest import export
+    from extensions.library import export
 
     settings = load_stack(stack).settings
     with open_parts(settings) as parts, terminal.progress() as progress:
@@ -139,9 +99,9 @@ def import_ledger(
     stack: Stack = STACK,
 ) -> None:
     """Import an exported file, after checking it. Nothing is embedded again."""
+    from extensions.library import export
     from retrieval.contract import VectorIndex
     from retrieval.index.maintenance import catch_up
-    from retrieval.ingest import export
 
     settings = load_stack(stack).settings
     with open_parts(settings) as parts, terminal.progress() as progress:
