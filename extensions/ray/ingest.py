@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pickle
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 AHEAD = 3
 # Most retries of a batch whose worker died, so that a document which kills every worker ends the ingest
 RETRIES = 10
+# Ray refuses a second join of one process, also one at the same time
+_JOINING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,18 +134,23 @@ def connect(cluster: RaySettings) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
 
-    if ray.is_initialized():
-        return False
-    alone: dict[str, Any] = {} if cluster.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-    try:
-        ray.init(
-            address=cluster.address or None, log_to_driver=False, configure_logging=False, namespace="sixply", **alone
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise StoreUnavailable(
-            f"No Ray cluster can be reached at {cluster.address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
-            f"{error}. Start it (ray start --head), or correct [ray] address."
-        ) from error
+    with _JOINING:
+        if ray.is_initialized():
+            return False
+        alone: dict[str, Any] = {} if cluster.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        try:
+            ray.init(
+                address=cluster.address or None,
+                log_to_driver=False,
+                configure_logging=False,
+                namespace="sixply",
+                **alone,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise StoreUnavailable(
+                f"No Ray cluster can be reached at {cluster.address or os.environ.get('RAY_ADDRESS') or 'this machine'}: "
+                f"{error}. Start it (ray start --head), or correct [ray] address."
+            ) from error
     return True
 
 

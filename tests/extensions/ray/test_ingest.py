@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -87,3 +90,25 @@ def test_without_the_package_the_start_says_how_to_get_it(tmp_path: Path, monkey
     monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match="WITH=ray"):
         ray_workers.demand_ray()
+
+
+def test_two_writes_at_once_join_the_cluster_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    joined: list[str] = []
+    both = threading.Barrier(2)
+
+    def join(**_: object) -> None:
+        assert not joined, "Perhaps you called ray.init twice by accident?"  # Ray's own words
+        time.sleep(0.2)  # so that the other one looks meanwhile, whether somebody has joined
+        joined.append("this process")
+
+    def connect(_: int) -> bool:
+        both.wait()
+        return ray_workers.connect(RaySettings())
+
+    monkeypatch.setattr(ray, "init", join)
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(joined))
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(connect, range(2))) == [False, True]
+    assert len(joined) == 1
