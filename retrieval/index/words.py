@@ -1,7 +1,7 @@
 """The words of many passages, searched with early termination: a cache beside the ledger, by tantivy.
 
 `bm25()` of SQLite scores every passage that has a word of the question, tantivy only those that may still come among the best: 18 ms against
-0.3 ms of processor time among 100,000. Committing here syncs five files, so it is filled behind the ledger's back; the words in the ledger's
+1.2 ms of processor time among 100,000. Committing here syncs five files, so it is filled behind the ledger's back; the words in the ledger's
 own transactions answer for what is not here yet. One process has it; others, and whoever finds it damaged, do without until it is filled.
 """
 
