@@ -92,7 +92,7 @@ def make_step_printer() -> Callable[[Event], None]:
             return
         if not begun_threads:
             begun_threads.add(event.thread_id)
-            out.print(f"[dim]If this is cut off, the same with THREAD={plain(event.thread_id)} goes on.[/]")
+            out.print(f"[dim]If interrupted, rerun with THREAD={plain(event.thread_id)} to resume.[/]")
         out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
 
     return show_step
@@ -128,9 +128,9 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     sure = "" if answer.confidence is None else f"{answer.confidence:.0%} sure"
     facts = [stands, sure, HOW[answer.path], format_price(answer.cost_usd), f"{answer.seconds:.2f} s"]
     out.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
-    out.print(f"[dim]answer {plain(answer.answer_id)} · to go on from it: THREAD={plain(answer.thread_id)}[/]")
+    out.print(f"[dim]answer {plain(answer.answer_id)} · follow up with THREAD={plain(answer.thread_id)}[/]")
     if answer.trace_id:
-        out.print(f"[dim]look inside: make trace ID={answer.trace_id[:12]}[/]")
+        out.print(f"[dim]see what happened: make trace ID={answer.trace_id[:12]}[/]")
     if (waiting := answer.approval) is not None and answer.status == "waiting":
         call = plain(f"{waiting.tool}({format_arguments(waiting.arguments)})")
         out.print(f"[yellow]waiting[/]   {call} needs an approver's yes:")

@@ -42,7 +42,7 @@ def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
     shown = sixply("ask", "How long does the moon lamp run?", "--plan", json_too=False)
     assert "moon.md, characters" in shown
     assert "retrieve done" in shown
-    assert "the same with THREAD=" in shown
+    assert "rerun with THREAD=" in shown
 
     traced = sixply("trace", answer["trace_id"][:12])
     assert traced["bill"]["total"]["adds_up"] is True
