@@ -53,6 +53,7 @@ policy_file = "{root}/policy.toml"
 use = "examples.support_desk.tools:build"
 [serving.http]
 port = 0
+concurrent_answers = 4  # those of a model on this machine: the double computes here, too
 [[observability.exporters]]
 use = "sqlite"
 """
