@@ -69,10 +69,10 @@ def find(name: str) -> Extension:
         raise UnknownPart(
             f'There is no extension "{name}" in extensions/. {did_you_mean(name, installed())} make extensions lists them.'
         )
-    return _read(name)
+    return _read_declaration(name)
 
 
-def _read(name: str) -> Extension:
+def _read_declaration(name: str) -> Extension:
     extension = resolve(f"extensions.{name}:extension")
     if not isinstance(extension, Extension):
         raise InvalidSetting(f"extensions/{name}/__init__.py has no `extension = Extension(about=...)`. Give it one.")
@@ -81,7 +81,7 @@ def _read(name: str) -> Extension:
 
 def stores() -> list[Store]:
     """Return the stores of every extension that is installed, on or off."""
-    named = [_read(name).stores for name in installed()]
+    named = [_read_declaration(name).stores for name in installed()]
     return [store for reference in named if reference for store in resolve(reference)]
 
 
@@ -90,7 +90,7 @@ def find_parts() -> dict[str, tuple[str, str]]:
     declared: dict[str, Extension] = {}
     for name in installed():
         with suppress(SixplyError):  # one that cannot be loaded is told of where it is turned on
-            declared[name] = _read(name)
+            declared[name] = _read_declaration(name)
     return {place: (module, name) for name, extension in declared.items() for place, module in extension.parts}
 
 
@@ -129,7 +129,7 @@ def turn_on(names: Iterable[str]) -> dict[str, Extension]:
 
 def explain_unknown_command(command: str) -> str:
     """Return which extension that is off brings a command; an empty text where none does."""
-    owners = [name for name in installed() if command in {each.name for each in _read(name).commands}]
+    owners = [name for name in installed() if command in {each.name for each in _read_declaration(name).commands}]
     return (
         f'"{command}" comes with the extension "{owners[0]}", which is off. Turn it on: make add NAME={owners[0]}'
         if owners

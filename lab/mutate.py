@@ -93,7 +93,7 @@ def find_nearest_tests(root: Path) -> dict[str, list[str]]:
     sources = {
         file.relative_to(root).as_posix() for folder in (*LAYERS, "tests") for file in (root / folder).rglob("*.py")
     }
-    imports = {source: {*_imported(root, source)} & sources for source in sources}
+    imports = {source: {*_list_imports(root, source)} & sources for source in sources}
     near: dict[str, list[str]] = {source: [] for source in sources}
     tests = sorted((test for test in sources if Path(test).name.startswith("test_")), key=_by_weight)
     reached = {test: {test} for test in tests}
@@ -174,7 +174,7 @@ def _by_weight(test: str) -> tuple[int, str]:
     return (LIGHT.index(folder) if folder in LIGHT else len(LIGHT), test)
 
 
-def _imported(root: Path, source: str) -> Iterator[str]:
+def _list_imports(root: Path, source: str) -> Iterator[str]:
     """The modules that it imports, or names as "package.module:attribute"."""
     for node in ast.walk(ast.parse((root / source).read_bytes())):
         match node:

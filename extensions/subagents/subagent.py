@@ -23,7 +23,7 @@ from models.pricing import identity
 from models.resilience.resilient_chat import ResilientChatModel, resilient
 from orchestration.contract import AgentParts
 from orchestration.language.guard import without_foreign_urls
-from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply, reading_tool
+from orchestration.middleware.base import ReportingTool, RequestMiddleware, ToolHandler, ToolReply, reading_tool
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware, passage_numbers
 from orchestration.middleware.policy import PolicyMiddleware, artifact_of, recorded_outcomes
@@ -83,7 +83,7 @@ class SubAgentMiddleware(AgentMiddleware[Any, Any]):
             _tools_of(options, parts),
             middleware=cast("Any", _middleware(options, parts, (chat.profile or {}).get("max_input_tokens"))),
         )
-        self.tools: list[BaseTool] = [reading_tool(self._work, options.name, options.about)]
+        self.tools: list[BaseTool] = [reading_tool(self._work, options.name, options.about, ReportingTool)]
 
     @property
     def name(self) -> str:

@@ -183,10 +183,10 @@ SHARES = {
 
 def as_table(figures: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Return a row for each share, with a column for each way of asking."""
-    return [[label, *(_written(of_way[share]) for of_way in figures.values())] for share, label in SHARES.items()]
+    return [[label, *(_format_share(of_way[share]) for of_way in figures.values())] for share, label in SHARES.items()]
 
 
-def _written(share: Mapping[str, Any]) -> str:
+def _format_share(share: Mapping[str, Any]) -> str:
     if share["share"] is None:
         return "of none"
     return f"{share['share']:.3f} ({share['low']:.3f} to {share['high']:.3f}), {share['count']} of {share['of']}"

@@ -109,10 +109,10 @@ def ask(trial: Trial) -> dict[str, float]:
         figures = {
             "open s": opened,
             "first answer s": first,
-            **_timed("question", lambda at: library.retriever.retrieve(queries[at], BIG)),
-            **_timed("small tenant", lambda at: library.retriever.retrieve(queries[at], SMALL)),
-            **_timed("words", lambda at: library.ledger.keyword_search(queries[at], BIG, limit=DEPTH, as_of=day)),
-            **_timed("vectors", lambda at: library.vectors.search(vectors[at], BIG, limit=DEPTH)),
+            **_time("question", lambda at: library.retriever.retrieve(queries[at], BIG)),
+            **_time("small tenant", lambda at: library.retriever.retrieve(queries[at], SMALL)),
+            **_time("words", lambda at: library.ledger.keyword_search(queries[at], BIG, limit=DEPTH, as_of=day)),
+            **_time("vectors", lambda at: library.vectors.search(vectors[at], BIG, limit=DEPTH)),
             "questions/s, one caller": _rate(library, queries, 1),
             f"questions/s, {CALLERS} callers": _rate(library, queries, CALLERS),
             "peak memory MB": peak_rss_mb(),
@@ -140,13 +140,13 @@ def change(trial: Trial) -> dict[str, float]:
 
         asked = _queries(ASKED, trial.passages)
         return {
-            **_timed("update", update, 20),
-            **_timed("update and question", update_and_ask, 20),
-            **_timed("delete", delete, 20),
+            **_time("update", update, 20),
+            **_time("update and question", update_and_ask, 20),
+            **_time("delete", delete, 20),
         }
 
 
-def _timed(name: str, work: Callable[[int], object], times: int = ASKED) -> dict[str, float]:
+def _time(name: str, work: Callable[[int], object], times: int = ASKED) -> dict[str, float]:
     spent, used = [], []
     for at in range(times):
         begun, begun_cpu = time.perf_counter(), time.process_time()
@@ -178,7 +178,7 @@ def _recall(library: Retrieval, vectors: Vectors) -> dict[str, float]:
     for name, scope in (("big", BIG), ("small", SMALL)):
         nearest: list[dict[str, float]] = [{} for _ in vectors]
         plain = 0.0
-        for ids, rows in _stored(library, scope):
+        for ids, rows in _read_stored(library, scope):
             begun = time.perf_counter()
             similarities = vectors @ rows.T
             plain += time.perf_counter() - begun
@@ -194,7 +194,7 @@ def _recall(library: Retrieval, vectors: Vectors) -> dict[str, float]:
     return figures
 
 
-def _stored(library: Retrieval, scope: Scope) -> Iterator[tuple[list[str], Vectors]]:
+def _read_stored(library: Retrieval, scope: Scope) -> Iterator[tuple[list[str], Vectors]]:
     ids, rows = list[str](), list[Vectors]()
     with closing(library.ledger.embeddings()) as items:  # type: ignore[type-var]
         for item in items:

@@ -93,9 +93,8 @@ class QuotingAgent(DurableAgent):
 
     async def _write_where_it_may(self, state: State, hits: Sequence[Hit], run: Run) -> Result | None:
         alone = state["compose"] == "generative"
-        writes = (
-            not is_local(self._parts.chat) if self._writes is None else self._writes
-        )  # of the model that was chosen
+        # asked here and not at the start: a request may choose its model
+        writes = not is_local(self._parts.chat) if self._writes is None else self._writes
         if not alone and (state["compose"] == "extractive" or not writes):
             return None
         try:

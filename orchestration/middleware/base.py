@@ -17,10 +17,16 @@ ToolReply = ToolMessage | Command[Any]
 ToolHandler = Callable[[ToolCallRequest], Awaitable[ToolReply]]
 
 
-def reading_tool(method: Callable[..., Any], name: str, description: str, **options: Any) -> BaseTool:
+class ReportingTool(StructuredTool):
+    """A tool of a middleware that vouches for what the executor did meanwhile: `outcomes` and `read` of its artifact count."""
+
+
+def reading_tool(
+    method: Callable[..., Any], name: str, description: str, kind: type[StructuredTool] = StructuredTool, **options: Any
+) -> BaseTool:
     """Return a read-only tool of a middleware; its errors go to the model as its result."""
     details: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
-    return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **details)
+    return kind.from_function(coroutine=method, handle_tool_error=True, **details)
 
 
 async def _trace_on_loop(
@@ -50,6 +56,7 @@ class ToolChoiceMiddleware(RequestMiddleware):
 
     def choose(self, tools: Sequence[Any], messages: Sequence[AnyMessage]) -> list[Any]:
         """Return the tools to offer in a conversation, those of a new one without `messages`."""
+        # not abstract, as above
         raise NotImplementedError(f"{type(self).__name__} has no method `choose`.")
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:

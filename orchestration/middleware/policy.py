@@ -22,7 +22,7 @@ from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.calls import Invoke, metadata_of
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import ToolCall
-from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
+from orchestration.middleware.base import ModelHandler, ReportingTool, ToolHandler, ToolReply
 from orchestration.run.metered_chat import PERSON, is_from_person, is_note
 from orchestration.run.run import Run, current_run
 
@@ -39,6 +39,8 @@ LATEST = 3
 SHOWN = 500
 # Most characters of a result that are stored; the model reads them in parts
 LONGEST_RESULT = 1_000_000
+# Keys of an artifact by which a sub-agent tells what its own tools did and read
+_OF_A_REPORT = frozenset({"is_report", "outcomes", "read"})
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -72,17 +74,30 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return ToolMessage(content, name=call["name"], tool_call_id=call["id"] or "", status="error")
         reply = await handler(request)
         message = message_in(reply)
+        if not isinstance(request.tool, ReportingTool):
+            _drop_reports(reply)
         failed = message is not None and message.status == "error"
         _tell(run, call, "failed" if failed else "done", message.text if message else "")
         return reply
 
 
+def _drop_reports(reply: ToolReply) -> None:
+    """Take out what would vouch for more than the tool's own result."""
+    for message in _messages_in(reply):
+        if isinstance(message.artifact, dict):
+            message.artifact = {key: value for key, value in message.artifact.items() if key not in _OF_A_REPORT}
+
+
 def message_in(reply: ToolReply) -> ToolMessage | None:
     """Return what a tool says to the model; `None` where it only changes the state."""
+    return next(iter(_messages_in(reply)), None)
+
+
+def _messages_in(reply: ToolReply) -> list[ToolMessage]:
     if isinstance(reply, ToolMessage):
-        return reply
+        return [reply]
     messages = reply.update.get("messages", ()) if isinstance(reply.update, dict) else ()
-    return next((message for message in messages if isinstance(message, ToolMessage)), None)
+    return [message for message in messages if isinstance(message, ToolMessage)]
 
 
 class _ConfiguredTool(BaseTool):
@@ -94,7 +109,7 @@ class _ConfiguredTool(BaseTool):
     async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
         return await self.inner.ainvoke(input, merge_configs(config, cast("Any", self.settings)))
 
-    def _run(self, *_: Any, **__: Any) -> Any:
+    def _run(self, *_: Any, **__: Any) -> Any:  # LangChain's base class demands it, and nobody calls it
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
 
 
