@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from extensions.calibration.curves import auc, fit_logistic
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
-from models.scoring.logistic import LogisticCurve, fit_logistic
-from observability.evaluation import metrics
+from models.scoring.logistic import LogisticCurve
 from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
 
 JUDGED = "human_judgements.jsonl"
@@ -95,11 +95,11 @@ def _figures(claims: Sequence[Claim], scores: Sequence[float], threshold: float,
     holds = [claim.holds for claim in claims]
     accepted = [score >= threshold for score in scores]
     right = sum(a and h for a, h in zip(accepted, holds, strict=True))
-    auc = metrics.auc(scores, holds, seed=seed)
+    area = auc(scores, holds, seed=seed)
     figures_: dict[str, Any] = {
-        "auc": auc.mean,
-        "auc_low": auc.low,
-        "auc_high": auc.high,
+        "auc": area.mean,
+        "auc_low": area.low,
+        "auc_high": area.high,
         "precision": right / sum(accepted) if any(accepted) else None,
         "recall": right / sum(holds),
         "hold_share": sum(holds) / len(holds),
@@ -108,7 +108,7 @@ def _figures(claims: Sequence[Claim], scores: Sequence[float], threshold: float,
         (score, claim.mark > UNFAITHFUL) for score, claim in zip(scores, claims, strict=True) if claim.mark is not None
     ]
     if len({good for _, good in bad}) == 2:
-        unfaithful = metrics.auc([score for score, _ in bad], [good for _, good in bad], seed=seed)
+        unfaithful = auc([score for score, _ in bad], [good for _, good in bad], seed=seed)
         figures_ |= {"auc_unfaithful": unfaithful.mean, "n_unfaithful": sum(not good for _, good in bad)}
     return figures_
 
@@ -196,7 +196,7 @@ def train_verify(claims_file: Path, judge: Any, *, progress: Progress | None = N
         "supported": sum(truths),
         "data": f"{claims_file.parent.name}/{claims_file.name}",
         "embedder": judge.embedder_name,
-        "auc": round(metrics.auc([curve.score(row) for row in rows], truths, seed=seed).mean or 0.0, 3),
+        "auc": round(auc([curve.score(row) for row in rows], truths, seed=seed).mean or 0.0, 3),
     }
     return {**as_stored(curve, judge.sign_names), "trained": record}
 

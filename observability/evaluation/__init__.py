@@ -1,1 +1,1 @@
-"""Evaluation of your system: golden questions, judges, comparisons, calibration, drift."""
+"""Evaluation of your system: golden questions, judges, comparisons."""

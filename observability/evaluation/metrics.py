@@ -5,7 +5,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -150,27 +150,6 @@ def interval_of(
 def resample_means(numbers: npt.NDArray[np.float64], *, seed: int | np.random.Generator) -> npt.NDArray[np.float64]:
     """Return the means of bootstrap samples."""
     return np.concatenate([numbers[block].mean(axis=1) for block in draws(len(numbers), seed=seed)])
-
-
-def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7) -> Estimate:
-    """Return the probability that a true case scores above a false one (ties count half), with its bootstrap interval.
-
-    >>> auc([0.9, 0.4, 0.6, 0.1], [True, True, False, False]).mean
-    0.75
-    """
-    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(truths, dtype=bool)
-
-    def area(of: npt.NDArray[np.int_]) -> float:
-        high, low = values[of][truth[of]], np.sort(values[of][~truth[of]])
-        beaten = np.searchsorted(low, high), np.searchsorted(low, high, side="right")
-        return float(np.mean(beaten)) / len(low) if len(high) and len(low) else np.nan
-
-    whole = area(np.arange(len(values)))
-    if np.isnan(whole):
-        return Estimate(None, None, None, len(values))
-    areas = [area(row) for block in draws(len(values), seed=seed, resamples=300) for row in block]
-    low, high = np.nanpercentile(areas, [2.5, 97.5])  # a sample of one outcome alone has no area
-    return Estimate(whole, float(low), float(high), len(values))
 
 
 def is_same_value(expected: object, actual: object) -> bool:

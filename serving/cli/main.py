@@ -53,10 +53,6 @@ COMMANDS = {
     "Is it good enough, and worth it?": {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score the system on the golden set."),
         "gate": ("serving.cli.judge.gate:gate", "Fail if a score fell below the committed baseline."),
-        "calibrate": (
-            "serving.cli.judge.evaluate:calibrate",
-            "Measure the thresholds for showing something and for calling it an answer",
-        ),
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest template into this project"),

@@ -236,36 +236,6 @@ def test_another_embedder_is_refused_until_a_reindex(sixply: Callable[..., Any],
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
 
 
-def test_calibrating_gives_a_threshold_from_questions_of_both_kinds(
-    sixply: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own, foreign = tmp_path / "own", tmp_path / "foreign"
-    own.mkdir()
-    foreign.mkdir()
-    things = ["red lamp", "blue kettle", "green chair", "white table", "black mirror"]
-    corpus = [{"_id": thing, "title": thing, "text": f"The {thing} weighs {n} kg."} for n, thing in enumerate(things)]
-    asked = [
-        {
-            "id": thing,
-            "question": f"How much does the {thing} weigh?",
-            "doc_ids": [thing],
-            "answers": ["kg"],
-            "answerable": True,
-        }
-        for thing in things
-    ]
-    others = [{"_id": str(n), "text": f"Which spices season goulash number {n}?"} for n in range(5)]
-    for path, rows in ((own / "corpus", corpus), (own / "qa", asked), (foreign / "queries", others)):
-        path.with_suffix(".jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    figures = sixply("calibrate", "--data", str(own), "--foreign", str(foreign))
-
-    assert (figures["n_answerable"], figures["n_foreign"], figures["n_not_graded"]) == (5, 5, 0)
-    assert figures["auc_foreign"] == 1.0
-    assert figures["at"][0]["refused_foreign"] == 1.0
-    monkeypatch.delattr("retrieval.ingest.pipeline.Ingestor.ingest")  # too few questions are said before the work
-    assert "FOREIGN=folder" in sixply("calibrate", "--data", str(own), status=2, json_too=False)
-
-
 def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any], tmp_path: Path) -> None:
     target = tmp_path / "deep" / "config.json"
     shown = sixply("config", "--json", str(target), json_too=False)

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extensions.calibration.curves import fit_logistic
 from foundation.errors import InvalidRequest
 from lab.bench.verify import as_stored, bench_verify, read_claims, train_verify
 from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment import signs
 from models.entailment.signs import SIGNS
-from models.scoring.logistic import LogisticCurve, fit_logistic
-from observability.evaluation import metrics
+from models.scoring.logistic import LogisticCurve
 
 CORPUS = [
     {"_id": "d1", "title": "Parcels", "text": "A parcel takes 3 days. The carrier is Fennel Post."},
@@ -137,8 +137,3 @@ def test_claims_of_one_outcome_teach_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidRequest, match="one outcome"):
         train_verify(tmp_path / "claims.jsonl", signs_judge(tmp_path))
-
-
-def test_the_area_under_the_curve_counts_pairs_in_order_and_ties_as_half() -> None:
-    assert metrics.auc([0.9, 0.5, 0.5, 0.1], [True, True, False, False]).mean == 0.875
-    assert metrics.auc([0.9, 0.5], [True, True]).mean is None

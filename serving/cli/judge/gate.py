@@ -19,8 +19,8 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
+    from observability.evaluation.bands import Bands
     from observability.evaluation.baseline import Comparison, Side
-    from observability.evaluation.calibration import Bands
     from observability.evaluation.floors import Floor
     from observability.evaluation.trials import Material
 
@@ -79,7 +79,7 @@ def gate(
     """Fail if a score fell below the committed baseline by more than is allowed."""
     from observability.evaluation import baseline as baselines
     from observability.evaluation import trials
-    from observability.evaluation.calibration import bands_of
+    from observability.evaluation.bands import bands_of
     from observability.evaluation.floors import floors_of, measure_floors, read_agreement
 
     settings = load_stack(stack).settings

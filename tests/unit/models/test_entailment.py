@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 
@@ -16,10 +15,9 @@ from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
-from models.entailment.signs import MOST_COMPARED, SIGNS, SignsJudge, build
+from models.entailment.signs import MOST_COMPARED, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
 from models.scoring.checked import CheckedJudge
-from models.scoring.logistic import fit_logistic
 from tests.doubles import tiny_models
 
 PREMISE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
@@ -69,39 +67,6 @@ def test_weights_that_cannot_be_read_are_refused_with_what_to_do(text: str, tmp_
 
     with pytest.raises(WeightsInvalid, match="make train-verify"):
         signs_judge(weights=tmp_path / "own.json")
-
-
-# --- the curve --------------------------------------------------------------------------------------------------------
-
-
-def test_a_curve_learns_the_sign_that_tells_and_ignores_the_one_that_does_not() -> None:
-    chance = np.random.default_rng(3)
-    rows = np.zeros((200, len(SIGNS)))
-    truth = [bool(n % 2) for n in range(200)]
-    rows[:, 0] = [0.9 if true else 0.1 for true in truth]
-    rows[:, 1] = chance.random(200)
-    curve = fit_logistic(rows, truth)
-
-    assert curve.score(rows[1]) > 0.9
-    assert curve.score(rows[0]) < 0.1
-    assert abs(curve.weights[0]) > 10 * abs(curve.weights[1])
-
-
-def test_both_outcomes_weigh_the_same_however_rare_one_is() -> None:
-    rows = np.zeros((100, len(SIGNS)))
-
-    assert fit_logistic(rows, [n < 10 for n in range(100)]).score(rows[0]) == pytest.approx(0.5)
-
-
-def test_within_an_outcome_rows_weigh_as_they_are_told_to() -> None:
-    rows = np.array([[0.9], [0.8], [0.2], [0.8]])
-    truth = [True, True, False, False]
-    same, fewer = fit_logistic(rows, truth), fit_logistic(rows, truth, weights=[1, 1, 1, 1e-6])
-
-    assert fewer.score(rows[1]) > same.score(rows[1])
-    assert fit_logistic(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(
-        same.score(rows[1]), abs=1e-4
-    )
 
 
 # --- the others -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,6 @@ PROMISED = {
     "retention": "JSON STACK",
     "evaluate": "GOLDEN JSON LIMIT STACK",
     "gate": "JSON MARKDOWN RENEW STACK",
-    "calibrate": "DATA FOREIGN JSON LIMIT STACK",
     "setup": "WITH",
     "test": "ARGS CORE",
     "test-quick": "ARGS LAYER",

@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from extensions.calibration.curves import auc, fit_logistic
 from foundation.errors import InvalidRequest
-from models.scoring.logistic import fit_logistic
-from observability.evaluation import metrics
+from observability.evaluation.bands import RIGHT, expected_error
+from observability.evaluation.metrics import estimate
 
 # Fewest questions of each kind for a curve
 LEAST = 5
 # Smallest penalty with which a curve exists where confidences separate both kinds without an error
 PENALTY = 0.01
-# Parts of the questions, each of which is left out of a fit once; groups of the calibration error
-FOLDS, BINS = 5, 10
-# Share of what is told as an answer that is to be right; fewest such answers from which a threshold is read
-RIGHT, FEWEST_ANSWERED = 0.85, 10
+# Parts of the questions, each of which is left out of a fit once
+FOLDS = 5
+# Fewest answers told as such from which a threshold is read
+FEWEST_ANSWERED = 10
 # Shares of the answerable questions for which the refusals are reported
 SHARES = (0.8, 0.85, 0.9, 0.95)
 
@@ -64,7 +65,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     areas = {}
     for name in ("unanswerable", "foreign"):
         told_apart = [True] * len(answerable) + [False] * len(by_kind[name])
-        areas[f"auc_{name}"] = metrics.auc([*answerable, *by_kind[name]], told_apart, seed=seed)
+        areas[f"auc_{name}"] = auc([*answerable, *by_kind[name]], told_apart, seed=seed)
     return {
         "min_evidence": round(float(curve.means[0] - curve.bias * curve.deviations[0] / curve.weights[0]), 3),
         **{f"n_{name}": len(confidences) for name, confidences in by_kind.items()},
@@ -105,49 +106,9 @@ def fit_confidence(judged: Sequence[Judged], *, right_at_least: float = RIGHT) -
         "confidence": {name: round(value, 2) for name, value in _curve(judged).items()},
         "answered_from": round(float(held_out[order[most - 1]]), 2) if most else 1.0,
         "answered_share": most / len(judged),
-        "answered_right": asdict(metrics.estimate(right[order[:most]].astype(float))),
+        "answered_right": asdict(estimate(right[order[:most]].astype(float))),
         "calibration_error": expected_error(held_out.tolist(), right.tolist()),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """How quotes were told in an evaluation, and how right that was."""
-
-    shown: int
-    """Answers quoted from documents."""
-    right: metrics.Estimate
-    """Share that is right of those told as an answer."""
-    error: float | None
-    """Expected calibration error of the confidence in all that was shown."""
-
-    @property
-    def too_often_wrong(self) -> bool:
-        """Whether what is told as an answer is surely right less often than it should."""
-        return self.right.high is not None and self.right.high < RIGHT
-
-    def __str__(self) -> str:
-        if not self.shown:
-            return "nothing was quoted from documents"
-        told = f"{self.right.n} of {self.shown} quoted answers ({self.right.n / self.shown:.0%}) were told as an answer"
-        right = f", right {self.right} of them, at least {RIGHT} is asked" if self.right.n else ""
-        return f"{told}{right}; expected calibration error {self.error:.3f}"
-
-
-def bands_of(rows: Sequence[Mapping[str, Any]]) -> Bands:
-    """Return how the quotes in an evaluation's rows were told."""
-    shown = [row for row in rows if row.get("band") in ("answered", "closest")]
-    told = metrics.estimate(float(row["passed"]) for row in shown if row["band"] == "answered")
-    sure, right = [row["confidence"] for row in shown], [bool(row["passed"]) for row in shown]
-    return Bands(len(shown), told, expected_error(sure, right) if shown else None)
-
-
-def expected_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
-    """Return the expected calibration error (Naeini, Cooper and Hauskrecht 2015) over ten groups of equally many, by confidence."""
-    order = np.argsort(np.asarray(confidences), kind="stable")
-    groups = (group for group in np.array_split(order, BINS) if len(group))
-    sure, truth = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    return float(sum(len(group) * abs(sure[group].mean() - truth[group].mean()) for group in groups) / len(order))
 
 
 def _curve(judged: Sequence[Judged]) -> dict[str, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from extensions.calibration.fitting import Graded, Judged, calibrate, fit_confidence
 from foundation.errors import InvalidRequest
-from observability.evaluation.calibration import Graded, Judged, bands_of, calibrate, expected_error, fit_confidence
 
 
 def questions(*, answerable, alike=(), foreign=()):
@@ -79,24 +79,3 @@ def test_where_nothing_tells_right_from_wrong_nothing_is_told_as_an_answer():
 
 def test_too_few_of_either_kind_fit_no_curve():
     assert fit_confidence([judged(0.5, right=True)] * 40) == {"n_judged": 40}
-
-
-def test_the_calibration_error_is_the_distance_of_the_confidence_from_the_share_of_right_ones():
-    assert expected_error([0.8] * 100, ([True] * 4 + [False]) * 20) == pytest.approx(0.0)
-    assert expected_error([1.0] * 10 + [0.0] * 10, [True] * 10 + [False] * 10) == 0.0
-    assert expected_error([1.0] * 10, [False] * 10) == 1.0
-
-
-def test_the_gate_counts_what_was_told_as_an_answer_and_is_surely_wrong_too_often():
-    rows = [
-        *({"band": "answered", "confidence": 0.9, "passed": 1.0} for _ in range(3)),
-        *({"band": "closest", "confidence": 0.4, "passed": 0.0} for _ in range(5)),
-        {"band": None, "confidence": None, "passed": 1.0},
-        {"band": "not_found", "passed": 1.0},
-    ]
-    bands = bands_of(rows)
-    assert (bands.shown, bands.right.n, bands.right.mean, bands.too_often_wrong) == (8, 3, 1.0, False)
-    assert str(bands).startswith("3 of 8 quoted answers (38%) were told as an answer, right 1.000")
-    wrong = [{"band": "answered", "confidence": 0.9, "passed": 0.0}] * 20
-    assert bands_of(wrong).too_often_wrong
-    assert str(bands_of([])) == "nothing was quoted from documents"
