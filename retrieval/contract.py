@@ -17,6 +17,7 @@ from retrieval.filters import Where
 
 if TYPE_CHECKING:  # the process of the parsers imports this module, and loads no model library
     from models.contract import Call
+    from retrieval.ingest.preparation import Item
 
 
 @runtime_checkable
@@ -209,3 +210,14 @@ class IngestHelpers(ABC):
     @abstractmethod
     def open(self, fingerprint: Fingerprint, pay: Callable[[Call], object]) -> Any:
         """Return what has `prepare`, as of `Ingestor`, and `close`. `pay` is called with each request to a vendor."""
+
+
+class DocumentSource(ABC):
+    """Where documents stand beside files and folders. An extension offers it among its services."""
+
+    prefixes: tuple[str, ...]
+    """What its addresses begin with, such as `https://`."""
+
+    @abstractmethod
+    def read(self, address: str, tenant: str) -> Sequence[Item]:
+        """Return the documents at an address, with all their content. Raises SixplyError: it cannot be read, or may not."""

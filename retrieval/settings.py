@@ -1,9 +1,9 @@
 """[retrieval]: how documents are read, cut, stored, searched and judged."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork
+from pydantic import AfterValidator, Field
 
 from foundation.settings import Part, Section, one_of
 
@@ -13,18 +13,6 @@ class ParsingSettings(Section):
     max_pages: int = Field(default=500, gt=0)
     """Pages, or sheets, slides and so on; of any format at most 10,000 characters for each."""
     timeout_s: float = Field(default=10, gt=0)
-
-
-class FetchingSettings(Section):
-    """Fetching of documents from addresses, `make ingest SRC=https://...`. A person who names one makes this machine call it."""
-
-    enabled: bool = False
-    hosts: tuple[str, ...] = ()
-    """Allowed hosts, as `example.com`, or `.example.com` for all below it; empty: any public one."""
-    networks: tuple[IPvAnyNetwork, ...] = ()
-    """Private networks that may be called, such as `10.1.0.0/16`."""
-    schemes: tuple[Literal["https", "http"], ...] = ("https",)
-    ports: tuple[int, ...] = (443, 80)
 
 
 class RankingSettings(Section):
@@ -81,7 +69,6 @@ class RetrievalSettings(Section):
     multilingual: bool = False
     """Whether the embedder reads other than Latin letters. The bundled one does not: there words count more than vectors."""
     parsing: ParsingSettings = ParsingSettings()
-    fetching: FetchingSettings = FetchingSettings()
     keep_replaced: bool = True
     """Whether the text of a replaced document is kept as a dated version, for questions about an earlier day."""
     ranking: RankingSettings = RankingSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def ingest(
     source: Annotated[
-        str | None, typer.Argument(metavar="SRC", help="A file, a folder (read recursively) or a URL.")
+        str | None,
+        typer.Argument(metavar="SRC", help="A file or a folder (read recursively); with an extension, an address."),
     ] = None,
     *,
     retry: Annotated[bool, typer.Option("--retry", help="Retry refused documents instead of reading SRC.")] = False,
@@ -60,7 +61,8 @@ def ingest(
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
 
     offer = partial(_with_access, groups=frozenset(groups or ()), data_class=data_class)
-    count, items = (1, [_item(settings, source, tenant)]) if folder is None else (len(folder), folder)
+    items = _items(settings, source, tenant) if folder is None else folder
+    count = len(items)
     if not count:
         terminal.show_note(f"No readable files in {source}. Hidden files are skipped.")
     tracked = None if is_served else folder
@@ -163,25 +165,32 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
     return read_folder(Path(source), tenant=tenant, max_bytes=_most_read(settings)) if is_folder else None
 
 
-def _item(settings: Settings, source: str, tenant: str) -> Item:
-    """Return the one document at a path or an address. Raises InvalidRequest: there is no such file or address."""
-    from retrieval.documents import ParseLimits, Source
+def _items(settings: Settings, source: str, tenant: str) -> Sequence[Item]:
+    """Return the documents at a path or an address. Raises InvalidRequest: there is no such file, or nothing reads such addresses."""
+    from retrieval.documents import Source
     from retrieval.ingest.folders import read_item
-    from retrieval.ingest.preparation import Item
 
     if "://" in source:
-        from retrieval.ingest.fetching import fetch
-        from serving.settings import context_of
-
-        limits = settings.retrieval
-        parse_limits = ParseLimits(parsers=context_of(settings).parsers)
-        fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes, limits=parse_limits)
-        return Item(fetched.source(tenant, frozenset()), fetched.content, fetched.name)
+        return _read_address(settings, source, tenant)
     path = Path(source)
     if path.is_file():
-        return read_item(path, Source(uri=path.name, tenant=tenant), max_bytes=_most_read(settings))
+        return [read_item(path, Source(uri=path.name, tenant=tenant), max_bytes=_most_read(settings))]
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
-    raise InvalidRequest(f'"{source}" {problem}. Name a file, a folder or an address: SRC=folder')
+    raise InvalidRequest(f'"{source}" {problem}. Name a file or a folder: SRC=folder')
+
+
+def _read_address(settings: Settings, address: str, tenant: str) -> Sequence[Item]:
+    from retrieval.contract import DocumentSource
+    from serving.cli.opening import open_hooks
+
+    with open_hooks(settings) as hooks:
+        for service in hooks.services:
+            if isinstance(service, DocumentSource) and address.startswith(service.prefixes):
+                return service.read(address, tenant)
+    raise InvalidRequest(
+        f'No extension that is on reads documents from "{address[:80]}". Turn on one that does, make extensions lists them, or '
+        "download the document and ingest that file."
+    )
 
 
 def _most_read(settings: Settings) -> int:

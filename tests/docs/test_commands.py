@@ -59,7 +59,7 @@ RUN_BY = {
     "make test-quick": "tests/unit/serving/test_make.py",
     "make docs": "tests/docs/test_site.py",
     "make ingest SRC=examples/support_desk/corpus": "tests/docs/test_agents.py",
-    "make ingest SRC=https://example.com/handbook.html": "tests/unit/retrieval/test_fetching.py",
+    "make ingest SRC=https://example.com/handbook.html": "tests/extensions/web_documents/test_fetching.py",
     "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/extensions/calibration/test_command.py",

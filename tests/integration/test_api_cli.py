@@ -173,7 +173,7 @@ def test_what_must_not_or_cannot_be_read_is_listed_stops_none_of_the_others_and_
 
 def test_a_name_that_cannot_be_looked_at_is_an_error_that_says_so(sixply: Callable[..., Any]) -> None:
     assert "cannot be looked at: File name too long" in sixply("ingest", "a" * 300, status=2)
-    assert "[retrieval.fetching] enabled = true" in sixply("ingest", f"https://example.com/{'a' * 300}", status=2)
+    assert "reads documents from" in sixply("ingest", f"https://example.com/{'a' * 300}", status=2)
 
 
 def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
@@ -203,8 +203,10 @@ def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callab
     assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.pdf"]
 
 
-def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any]) -> None:
-    assert "[retrieval.fetching] enabled = true" in sixply("ingest", "https://example.com/a.html", status=2)
+def test_an_address_is_not_fetched_without_an_extension(sixply: Callable[..., Any]) -> None:
+    told = sixply("ingest", "https://example.com/a.html", status=2)
+    assert 'No extension that is on reads documents from "https://example.com/a.html"' in told
+    assert "make extensions" in told
     assert '"no-such-folder" does not exist' in sixply("ingest", "no-such-folder", status=2)
     assert "Name what to ingest" in sixply("ingest", "", status=2)
 

@@ -1,8 +1,8 @@
 """Fetching of documents from web addresses, guarded against server-side request forgery (SSRF).
 
 An address could make us call what only this machine can reach: a cloud's metadata, a database on loopback, a printer.
-So fetching is off until `[retrieval.fetching] enabled = true`. Then the name is resolved once, *every* address that it
-has must be public, and the connection goes to the one that was checked; each redirect is checked like the first.
+So the name is resolved once, *every* address that it has must be public, and the connection goes to the one that was
+checked; each redirect is checked like the first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
+from extensions.web_documents.settings import WebDocumentsSettings
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
 from retrieval.documents import ParseLimits, Source
 from retrieval.ingest.parsing import CORE, supported_suffixes
-from retrieval.settings import FetchingSettings
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # (host, port) -> its IP addresses, as texts
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_SECTION = "[retrieval.fetching]"
+_SECTION = "[web_documents]"
 # Most redirects that are followed, and the time limit with all of them
 REDIRECTS, TIMEOUT_S = 3, 20.0
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -80,7 +80,7 @@ class Fetched:
 
 def fetch(
     address: str,
-    settings: FetchingSettings,
+    settings: WebDocumentsSettings,
     *,
     max_bytes: int,
     limits: ParseLimits = CORE,
@@ -88,14 +88,9 @@ def fetch(
 ) -> Fetched:
     """Fetch a document, if a parser of `limits` reads it. It runs an event loop, so call it in a thread where one is running.
 
-    Raises PolicyDenied: fetching is off, or not allowed from there. InvalidRequest: it is no address, or holds a
+    Raises PolicyDenied: it may not be fetched from there. InvalidRequest: it is no address, or holds a
     password. DocumentRefused: no parser reads its type. TooLarge, UpstreamDown, UpstreamTimeout.
     """
-    if not settings.enabled:
-        raise PolicyDenied(
-            f"Documents are not fetched from addresses ({address[:80]}): it is off by default. Set {_SECTION} enabled = "
-            f"true in stack.toml, or SIXPLY__RETRIEVAL__FETCHING__ENABLED=true, or download the file and ingest that."
-        )
     import httpx2
 
     try:
@@ -110,7 +105,7 @@ def fetch(
 
 
 async def _follow(
-    address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve, readable: Sequence[str]
+    address: str, settings: WebDocumentsSettings, max_bytes: int, resolve: Resolve, readable: Sequence[str]
 ) -> Fetched:
     import httpx2
 
@@ -129,7 +124,7 @@ async def _follow(
 
 
 async def _request_to_checked_ip(
-    client: httpx2.AsyncClient, address: str, settings: FetchingSettings, resolve: Resolve
+    client: httpx2.AsyncClient, address: str, settings: WebDocumentsSettings, resolve: Resolve
 ) -> httpx2.Request:
     scheme, host, port, path = _parts(address, settings)
     ip = await _checked_ip(host, port, settings, resolve)
@@ -145,7 +140,7 @@ async def _request_to_checked_ip(
     return client.build_request("GET", url, headers=headers, extensions={"sni_hostname": host})
 
 
-def _parts(address: str, settings: FetchingSettings) -> tuple[str, str, int, str]:
+def _parts(address: str, settings: WebDocumentsSettings) -> tuple[str, str, int, str]:
     try:
         parts = urlsplit(address)
         host = (parts.hostname or "").encode("idna").decode("ascii") if parts.hostname else ""
@@ -175,7 +170,7 @@ def _is_below(host: str, allowed: str) -> bool:
     return host.endswith(allowed) if allowed.startswith(".") else host == allowed
 
 
-async def _checked_ip(host: str, port: int, settings: FetchingSettings, resolve: Resolve) -> str:
+async def _checked_ip(host: str, port: int, settings: WebDocumentsSettings, resolve: Resolve) -> str:
     try:
         addresses = await resolve(host, port)
     except OSError as error:

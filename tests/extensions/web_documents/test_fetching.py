@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from extensions.web_documents import fetching
+from extensions.web_documents.fetching import Fetched, fetch, is_public
+from extensions.web_documents.settings import WebDocumentsSettings
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
-from retrieval.ingest import fetching
-from retrieval.ingest.fetching import Fetched, fetch, is_public
-from retrieval.settings import FetchingSettings
 
 PAGE = b"<html><body><article><h1>Lamps</h1><p>The moon lamp runs for nine hours.</p></article></body></html>"
 ODD = [
@@ -54,12 +54,11 @@ class Site:
 
     def fetch(self, path: str, *, host: str = "docs.example", max_bytes: int = 10_000, **settings: Any) -> Fetched:
         usual: dict[str, Any] = {
-            "enabled": True,
             "networks": ["127.0.0.0/8"],
             "schemes": ["http"],
             "ports": [self.port],
         }
-        allowed = FetchingSettings(**(usual | settings))
+        allowed = WebDocumentsSettings(**(usual | settings))
         return fetch(f"http://{host}:{self.port}{path}", allowed, max_bytes=max_bytes, resolve=self.resolve)
 
 
@@ -116,11 +115,6 @@ def site() -> Iterator[Site]:
         release.set()
         server.shutdown()
         thread.join()
-
-
-def test_it_is_off_by_default_and_the_text_names_the_setting() -> None:
-    with pytest.raises(PolicyDenied, match=r"\[retrieval.fetching\] enabled = true"):
-        fetch("https://example.com/a.html", FetchingSettings(), max_bytes=1)
 
 
 def test_a_page_is_fetched_from_the_address_that_was_checked_and_asked_for_by_its_name(site: Site) -> None:
@@ -183,7 +177,7 @@ def test_an_address_that_is_not_public_is_never_called(site: Site, ip: str) -> N
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "localhost"])
 def test_odd_spellings_of_loopback_are_seen_through_by_the_real_resolver(site: Site, host: str) -> None:
     """A resolver either takes them for loopback or for nothing; neither is called."""
-    settings = FetchingSettings(enabled=True, schemes=("http",), ports=(site.port,))
+    settings = WebDocumentsSettings(schemes=("http",), ports=(site.port,))
     with pytest.raises((PolicyDenied, UpstreamDown)):
         fetch(f"http://{host}:{site.port}/guide.html", settings, max_bytes=10_000)
     assert site.asked == []
@@ -224,7 +218,7 @@ def test_a_server_that_never_finishes_is_given_up(site: Site, monkeypatch: pytes
 )
 def test_what_is_no_address_is_told(address: str) -> None:
     with pytest.raises(InvalidRequest):
-        fetch(address, FetchingSettings(enabled=True), max_bytes=1)
+        fetch(address, WebDocumentsSettings(), max_bytes=1)
 
 
 def test_the_certificate_is_checked_against_the_name_and_not_against_the_address(
@@ -234,7 +228,7 @@ def test_the_certificate_is_checked_against_the_name_and_not_against_the_address
     trusting = ssl.create_default_context(cafile=str(authority))
     monkeypatch.setattr(httpx2, "AsyncClient", functools.partial(httpx2.AsyncClient, verify=trusting))
     with secured(served) as port:
-        allowed = FetchingSettings(enabled=True, networks=("127.0.0.0/8",), ports=(port,))
+        allowed = WebDocumentsSettings(networks=("127.0.0.0/8",), ports=(port,))
         fetched = fetch(f"https://docs.example:{port}/", allowed, max_bytes=10, resolve=site.resolve)
         assert fetched.content == b"Nine hours"
         with pytest.raises(UpstreamDown, match=r"(?i)certificate|hostname"):
