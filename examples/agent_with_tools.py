@@ -69,7 +69,7 @@ def main() -> None:
                 print(f"{person.subject} approves".ljust(17) + f"refused ({error.code}): {error}")
         print(f"in the end       bookings made: {len(bookings.read_text().splitlines())}")
         print(f"ada asks         {ask(system, 'How long does the crossing take?').text}")
-    print("One layer up: what happens when a part of this fails? python -m examples.when_it_fails")
+    print("One layer up: an agent that does research first? python -m examples.research_agent")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.flow.beside import calls_beside, end_calls, tell_outcome
 from orchestration.language.guard import without_foreign_urls
-from orchestration.middleware.citations import CheckedState, stop_reason_of
+from orchestration.middleware.citations import CheckedState, as_object, stop_reason_of
 from orchestration.middleware.policy import (
     approvals_of,
     artifact_of,
@@ -152,7 +152,7 @@ class MessageAgent(DurableAgent):
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**snapshot.values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):
-            result = _object_result(values, run) or _unchecked_result(values, run)
+            result = _unchecked_result(values, run)
             await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
             values = cast("State", {**values, "result": result})
         return cast("State", {**values, "approval_id": values.get("approval_id") or decided})
@@ -256,17 +256,10 @@ def _node_of(graph: Graph) -> Any:
     return agent
 
 
-def _object_result(values: State, run: Run) -> Result | None:
-    written = cast("AgentThread", values).get("object_written")
-    if not written:
-        return None
-    run.note(UNCHECKED)
-    text = without_foreign_urls(written, texts_read(cast("Any", values)["messages"], run))
-    return {**as_result("answered", "complete", text, "generative"), "is_json": True}
-
-
 def _unchecked_result(values: State, run: Run) -> Result:
     messages = cast("list[AnyMessage]", values.get("messages", []))
+    if written := cast("AgentThread", values).get("object_written"):
+        return as_object(written, texts_read(messages, run), run)
     text = messages[-1].text.strip() if messages and isinstance(messages[-1], AIMessage) else ""
     if not text:
         return run.nothing_found()

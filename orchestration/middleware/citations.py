@@ -1,5 +1,6 @@
 """Citations of the answer, and marks `[?]` on what is in nothing that was read. The model's words are never changed or asked for twice."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import artifact_of, recorded_outcomes, this_turn
 from orchestration.run.judging_chat import JudgingChatModel
-from orchestration.run.metered_chat import texts_read
+from orchestration.run.metered_chat import JSON_STRING, texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.documents import Citation, Hit
@@ -30,6 +31,7 @@ from retrieval.grounding.checks import MARKER, Checked, check_answer
 from retrieval.grounding.citing import cite_span
 
 MARK = "[?]"
+UNCHECKED = "the values of this JSON were not held against what was read"
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -91,14 +93,32 @@ class CitationMiddleware(RequestMiddleware):
 
 async def check_reply(messages: Sequence[AnyMessage], run: Run) -> Result:
     """Return the last message, a model's answer, as the run's result: what was not read is marked, what is cited is found."""
-    shown, text = run.passages, messages[-1].text  # as far as the caller may read them
-    passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
+    text, passages = messages[-1].text, shown_passages(run)
     checked = await run.in_thread(_check, text, passages, messages, run)
     result = _result(text, checked, passages, messages, run)
     # with the conversation, which tells of them again
     for name, items in (("unsupported", run.unsupported), ("worked_out", run.worked_out)):
         result |= cast("Result", {name: [item.model_dump() for item in items]} if items else {})
     return result
+
+
+def shown_passages(run: Run) -> dict[int, Hit]:
+    """Return the passages of the conversation by their numbers, as far as the caller may read them."""
+    return {number: run.passages[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in run.passages}
+
+
+def as_object(text: str, read: Sequence[str], run: Run) -> Result:
+    """Return JSON as the run's result, with the passages that its texts cite; its values are not checked."""
+
+    # one string at a time: in JSON an address may be followed by a quote instead of a space
+    def clean(string: re.Match[str]) -> str:
+        value = json.loads(string[0])
+        return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)
+
+    run.note(UNCHECKED)
+    citations = cite_passages("\n".join(map(json.loads, JSON_STRING.findall(text))), shown_passages(run))
+    shown = JSON_STRING.sub(clean, text)
+    return {**as_result("answered", "complete", shown, "generative", citations), "is_json": True}
 
 
 def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage], run: Run) -> Checked:

@@ -4,7 +4,6 @@ A call of a client's tool pauses the run until its result comes, which vouches f
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,14 +19,12 @@ from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
-from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
-from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
+from orchestration.middleware.citations import CheckedState, CitationMiddleware, as_object, repaired_drafts
 from orchestration.middleware.instructions import client_options
 from orchestration.requests import ClientOptions
-from orchestration.run.metered_chat import JSON_STRING, MeteredChatModel, texts_read
+from orchestration.run.metered_chat import MeteredChatModel, texts_read
 from orchestration.run.run import current_run
-from orchestration.run.state import as_result
 
 ONE_AT_A_TIME = "Nothing was called: the client takes one call at a time. Make this call again once the other is done."
 
@@ -80,9 +77,6 @@ def name_of(tool: dict[str, Any]) -> str:
     return str(tool["function"]["name"])
 
 
-UNCHECKED = "the values of this JSON were not held against what was read"
-
-
 class FormatMiddleware(CitationMiddleware):
     """Checks answers that a client wants as JSON, and the others as `CitationMiddleware` does: a step less than both."""
 
@@ -106,9 +100,7 @@ class FormatMiddleware(CitationMiddleware):
         text = json_of(message)
         mistake = await in_thread_within(VALIDATING_S, _mistake_in, text, schema_in(wanted))
         if not mistake:
-            run.note(UNCHECKED)
-            text = _without_foreign_urls(text, [*texts_read(state["messages"], run), json.dumps(wanted)])
-            result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
+            result = as_object(text, [*texts_read(state["messages"], run), json.dumps(wanted)], run)
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
         if is_cut_off(message):  # a repair would be cut off, too
             raise UpstreamRejected(
@@ -121,15 +113,6 @@ class FormatMiddleware(CitationMiddleware):
                 "with a simpler schema, or use a model that keeps to a JSON schema."
             )
         return {"findings": REPAIR.format(wrong=mistake), "repairs": tries + 1, "jump_to": "model"}
-
-
-def _without_foreign_urls(text: str, read: Sequence[str]) -> str:
-    # one string at a time: in JSON an address may be followed by a quote instead of a space
-    def clean(string: re.Match[str]) -> str:
-        value = json.loads(string[0])
-        return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)
-
-    return JSON_STRING.sub(clean, text)
 
 
 def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,7 +16,8 @@ from foundation.errors import InvalidRequest, NotFound
 from foundation.text.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED, _mistake_in
+from orchestration.middleware.citations import UNCHECKED
+from orchestration.middleware.client import ONE_AT_A_TIME, _mistake_in
 from orchestration.middleware.instructions import FORBIDDEN
 from orchestration.requests import AnswerRequest, ClientOptions
 from tests.doubles.orchestration import LEAD, NORTH, POLICY, SOUTH, World

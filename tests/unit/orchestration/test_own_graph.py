@@ -17,6 +17,7 @@ from foundation.errors import ComponentError
 from orchestration.actions import Decision
 from orchestration.flow.message_agent import UNCHECKED, MessageAgent
 from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.policy import governed_tools
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
@@ -141,3 +142,26 @@ async def test_its_object_is_the_answer(
     assert "msgpack" not in caplog.text, "a class of somebody's own is not stored"
     again = await answer(agent, AnswerRequest(question="Thanks!", thread_id=given.thread_id), NORTH)
     assert (again.text, again.is_json) == ("You are welcome.", False)
+
+
+class Report(BaseModel):
+    """What was read."""
+
+    weight: str
+    ids: list[int]
+
+
+async def test_what_its_object_cites_is_among_the_citations(world: World) -> None:
+    search = calls(("search_documents", {"query": "weight of a parcel"}))
+    world.chat = strong(search, calls(("Report", {"weight": "At most 30 kilograms [1].", "ids": [2]})))
+    parts = world.parts()
+    assert parts.ledger is not None
+    graph = create_agent(
+        MeteredChatModel(inner=parts.chat),
+        governed_tools(parts.executor),
+        middleware=[DocumentToolsMiddleware(parts.ledger)],
+        response_format=ToolStrategy(Report),
+    )
+    given = await answer(MessageAgent(graph, parts), AnswerRequest(question="How heavy may it be?"), NORTH)
+    assert given.is_json
+    assert [(citation.marker, citation.uri) for citation in given.citations] == [(1, "parcels.md")], "a list is no mark"
