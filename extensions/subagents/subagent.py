@@ -20,7 +20,7 @@ from foundation.errors import BudgetExceeded, ComponentError, InvalidSetting, di
 from foundation.settings import BESIDE_STACK, NamedPart, Section
 from models.contract import BaseChatModel
 from models.pricing import identity
-from models.resilience.resilient_chat import ResilientChatModel, resilient
+from models.resilience.chosen_chat import resilient_as
 from orchestration.contract import AgentParts
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ReportingTool, RequestMiddleware, ToolHandler, ToolReply, reading_tool
@@ -194,9 +194,7 @@ def _read_prompt(options: Options) -> str:
 def _open_chat(options: Options, parts: AgentParts) -> BaseChatModel:
     chat = parts.chat
     if options.model is not None:
-        chat = load("models.chat", options.model, parts, expected=BaseChatModel)
-        if isinstance(parts.chat, ResilientChatModel):  # with the same limits, under the same guards
-            chat = resilient(chat, (), parts.chat.settings, parts.clock, parts.chat.demand)
+        chat = resilient_as(parts.chat, load("models.chat", options.model, parts, expected=BaseChatModel))
     if not calls_tools(chat):
         raise InvalidSetting(
             f'The sub-agent "{options.name}" needs a model that calls tools, and {identity(chat)[1]} calls none. Name another one: '

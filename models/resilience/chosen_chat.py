@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 
 from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from models.resilience.bindings import ChatWrapper, bound_arguments, rebind
-from models.resilience.resilient_chat import ResilientChatModel
+from models.resilience.resilient_chat import ResilientChatModel, resilient
 from models.resilience.streams import Chunks
 
 # The name under `[models.choices]` that the current request is answered by; empty: `[models.chat]`
@@ -102,6 +102,12 @@ def offer(usual: ResilientChatModel, choices: Mapping[str, ResilientChatModel]) 
                 "another model, or correct its profile: make model-check says what it can."
             )
     return ChosenChatModel(usual=usual, choices=choices) if choices else usual
+
+
+def resilient_as(usual: BaseChatModel, chat: BaseChatModel) -> BaseChatModel:
+    """Return the chat model within the same limits and under the same guards as the `usual` one."""
+    like = usual.usual if isinstance(usual, ChosenChatModel) else usual
+    return resilient(chat, (), like.settings, like.clock, like.demand) if isinstance(like, ResilientChatModel) else chat
 
 
 def choices_in(chat: BaseChatModel) -> Mapping[str, BaseChatModel]:

@@ -10,9 +10,12 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from extensions.subagents.budget import ShareOfBudget
-from foundation.errors import BudgetExceeded, SixplyError, UnknownPart, UpstreamDown
+from foundation.errors import BudgetExceeded, SixplyError, Stopped, UnknownPart, UpstreamDown
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
+from models.resilience.chosen_chat import offer
+from models.resilience.resilient_chat import resilient
+from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
@@ -239,3 +242,21 @@ def test_one_of_an_extension_that_is_off_says_how_to_turn_it_on(tmp_path: Path) 
     with pytest.raises(UnknownPart, match="make add NAME=subagents"):
         load_settings(tmp_path / "stack.toml")
     assert Part(use="subagent").use == "subagent"
+
+
+@pytest.mark.parametrize("has_choices", [False, True])
+async def test_its_own_model_is_under_the_same_guards_also_where_a_request_may_choose(
+    world: World, has_choices: bool
+) -> None:
+    def demand(name: str) -> None:
+        if name == "a-small-one":
+            raise Stopped("Switched off by mo.")
+
+    usual = resilient(strong(calls(TASK), "I do not know."), (), ResilienceSettings(), world.clock, demand)
+    world.chat = offer(usual, {"large": usual} if has_choices else {})  # type: ignore[assignment]
+    agent = world.agent("tool_calling", middleware=[research(model=f"{HERE}:own_model")])
+    events = [event async for event in agent.stream(AnswerRequest(question="How heavy may a parcel be?"), NORTH)]
+    assert "a-small-one" not in {charge.model for charge in world.till.charges}
+    answer = events[-1].answer
+    assert answer is not None
+    assert any("research came to no result" in note for note in answer.degraded), answer.degraded
