@@ -5,8 +5,8 @@ which is rarely where somebody noticed it.
 """
 
 from examples.small_system import ask, small_system
+from extensions.reports import triage
 from foundation.errors import SixplyError
-from observability.reports import triage
 from observability.stores.spans import tree
 from serving.wiring import System
 

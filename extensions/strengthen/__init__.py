@@ -4,7 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="Show which layer to improve next: where failures begin, and how much each part contributes.",
-    requires=("swap_report",),
+    requires=("reports", "swap_report"),
     commands=(
         Command(
             name="strengthen",

@@ -32,10 +32,10 @@ def strengthen(
     stack: Stack = STACK,
 ) -> None:
     """Show which layer to improve next: where failures begin, and how much each part contributes."""
+    from extensions.reports import triage
     from extensions.strengthen.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
     from extensions.swap_report.compare import compare
     from extensions.swap_report.questions import read_material
-    from observability.reports import triage
 
     settings = load_stack(stack).settings
     data = data or settings.observability.golden_set

@@ -13,15 +13,6 @@ from observability.stores.costs import FIGURES, CostLedger, Total
 from observability.stores.spans import PARENTS_FIRST, STORE, SpanRow, SpanStore
 
 
-def traces(store: SpanStore, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
-    """Return all spans of these traces by trace id, each trace's by start time."""
-    spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
-    wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
-    for row in store.rows(f"{wanted} ORDER BY {PARENTS_FIRST}", json.dumps(list(trace_ids))):
-        spans[row.trace_id].append(row)
-    return spans
-
-
 def between(store: SpanStore, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
     """Return spans that began in a period (ns since 1970) and have one of the attributes `naming`, by start. Spans that
     mention such an attribute in a value may be included.

@@ -39,11 +39,7 @@ COMMANDS = {
         "reject": ("serving.cli.govern.approvals:reject", "Reject a waiting action."),
     },
     "What happened, and what it cost": {
-        "traces": ("serving.cli.govern.traces:traces", "List the latest requests."),
-        "slow": ("serving.cli.govern.traces:slow", "Show the slowest requests, and the time in each layer."),
-        "failures": ("serving.cli.govern.traces:failures", "Group failed requests by where they began."),
         "costs": ("serving.cli.trace:costs", "Money spent."),
-        "forecast": ("serving.cli.govern.traces:forecast", "Forecast the cost of the next 30 days."),
         "config": ("serving.cli.doctor:config", "Show every setting and where it was set. Secrets are masked."),
     },
     "Records and personal data": {

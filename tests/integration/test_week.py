@@ -69,7 +69,7 @@ def run(*arguments: object) -> str:
 def test_what_was_asked_and_taken_in_is_listed_by_name_and_a_start_is_not(stack: Path) -> None:
     with open_system(load(stack)):
         pass
-    names_of = [one["name"] for one in json.loads(run("traces", "--stack", stack, "--json", "-"))]
+    names_of = [span.name for span in SpanStore(load(stack).settings.foundation.data_dir / "spans.sqlite").recent()]
     assert names_of == ["invoke_agent quoting", "ingest"]
     costs = json.loads(run("costs", "--stack", stack, "--json", "-"))
     with open_system(load(stack)):

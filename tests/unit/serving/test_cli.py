@@ -207,7 +207,7 @@ def test_asking_nothing_or_as_nobody_is_refused_before_anything_is_loaded(
 
 
 def test_stores_that_are_still_empty_give_empty_lists(cli: Callable[..., Done]) -> None:
-    for command in (["traces"], ["costs"], ["approvals"]):
+    for command in (["costs"], ["approvals"]):
         done = cli(*command, "--json", "-")
         assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr
     unknown = cli("trace", "abc123")

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from extensions.reports.triage import failures, latest, looked_at, slow
 from foundation import names
-from observability.reports.triage import failures, latest, looked_at, slow
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 
 MS = 1_000_000

@@ -1,5 +1,6 @@
 """Triage from the local store: which requests were slow, and which failed."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +9,7 @@ from datetime import UTC, datetime
 from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.reports.layer_bill import OUTSIDE, layer_bill
-from observability.stores import history
-from observability.stores.spans import SpanRow, SpanStore
+from observability.stores.spans import PARENTS_FIRST, SpanRow, SpanStore
 
 # Default number of latest traces to read
 LOOKED_AT = 500
@@ -80,7 +80,7 @@ class Failure:
 def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
     """Return the latest requests, newest first; `every`: also those that only read, or were refused."""
     roots = store.recent(limit, "" if every else _DONE)
-    spans = history.traces(store, [root.trace_id for root in roots])
+    spans = _spans_of(store, [root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]
 
 
@@ -134,8 +134,17 @@ def failures(
 def _with_spans(store: SpanStore, look_at: int) -> list[tuple[SpanRow, list[SpanRow]]]:
     """Return the latest requests, without those that a person ended: nobody waited for them."""
     roots = [root for root in store.recent(look_at) if not _ended_by_person(root)]
-    spans = history.traces(store, [root.trace_id for root in roots])
+    spans = _spans_of(store, [root.trace_id for root in roots])
     return [(root, spans[root.trace_id]) for root in roots]
+
+
+def _spans_of(store: SpanStore, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
+    """Return all spans of these traces by trace id, each trace's by start time."""
+    spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
+    wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
+    for row in store.rows(f"{wanted} ORDER BY {PARENTS_FIRST}", json.dumps(list(trace_ids))):
+        spans[row.trace_id].append(row)
+    return spans
 
 
 def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:

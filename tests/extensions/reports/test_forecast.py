@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
+from extensions.reports.forecast import DAYS, forecast
 from foundation.errors import InvalidRequest
-from observability.reports.forecast import DAYS, forecast
 
 TODAY = date(2026, 11, 25)
 

@@ -20,7 +20,7 @@ def traces(
     stack: Stack = STACK,
 ) -> None:
     """List the latest requests."""
-    from observability.reports import triage
+    from extensions.reports import triage
 
     latest = triage.latest(open_spans(load_stack(stack).settings), limit, every=every)
     if not terminal.write_json(json, [asdict(row) | {"at": row.at.isoformat(timespec="seconds")} for row in latest]):
@@ -42,7 +42,7 @@ def slow(
     stack: Stack = STACK,
 ) -> None:
     """Show the slowest requests, and the time in each layer."""
-    from observability.reports import triage
+    from extensions.reports import triage
 
     store = open_spans(load_stack(stack).settings)
     traces, layers = triage.slow(store, limit=limit, look_at=last)
@@ -60,7 +60,7 @@ def slow(
 
 def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
     """Group failed requests by where they began."""
-    from observability.reports import triage
+    from extensions.reports import triage
 
     store = open_spans(load_stack(stack).settings)
     groups, statuses = triage.failures(store, look_at=last)
@@ -79,7 +79,7 @@ def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
 
 def forecast(json: Json = None, stack: Stack = STACK) -> None:
     """Forecast the cost of the next 30 days."""
-    from observability.reports import forecast as forecasts
+    from extensions.reports import forecast as forecasts
 
     with open_costs(load_stack(stack).settings) as ledger:
         days = ledger.totals("day")
