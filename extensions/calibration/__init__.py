@@ -4,6 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="From which confidence something is shown, and from which it is called an answer: both fitted to your own questions.",
+    requires=("datasets",),
     commands=(
         Command(
             name="calibrate",

@@ -39,7 +39,8 @@ def calibrate(
 ) -> None:
     """Measure the thresholds for showing something and for calling it an answer, on questions that may be tuned on."""
     from extensions.calibration import fitting
-    from observability.evaluation.datasets import evenly, foreign_questions
+    from extensions.datasets.reading import foreign_questions
+    from observability.evaluation.questions import evenly
     from observability.stores import history
     from serving.judge.trial import ask, empty_system
 
@@ -99,9 +100,10 @@ def _own_questions(
     system: System, data: Path | None, limit: int | None
 ) -> tuple[Sequence[Item], list[tuple[str, Principal, Callable[[str], bool]]]]:
     """Return the documents, and for each of their questions: the text, who asks it, and what judges an answer to it."""
-    from observability.evaluation.datasets import TENANT, evenly, items_of, read_questions
+    from extensions.datasets.reading import TENANT, items_of, read_questions
     from observability.evaluation.golden_set import load_golden
     from observability.evaluation.metrics import contains
+    from observability.evaluation.questions import evenly
     from observability.evaluation.trials import golden_documents
     from serving.judge.trial import golden_file
 

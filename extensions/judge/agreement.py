@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from extensions.datasets.reading import Progress, read_questions
 from extensions.judge.marking import MARKS, Agreement, Judge, Record, Verdict
 from foundation.errors import InvalidRequest, UpstreamMalformed
-from observability.evaluation.datasets import Progress, evenly, lines, read_questions
 from observability.evaluation.metrics import Numbers, draws
+from observability.evaluation.questions import evenly, lines
 
 JUDGED = "human_judgements.jsonl"
 # Earlier turns of the conversation that the judge reads

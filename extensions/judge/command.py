@@ -24,9 +24,9 @@ from serving.judge.trial import evaluation_file, golden_file
 from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
+    from extensions.datasets.reading import Progress
     from extensions.judge.marking import Judge, Record, Standing
     from models.contract import PriceSource
-    from observability.evaluation.datasets import Progress
     from observability.evaluation.golden_set import GoldenCase
     from serving.wiring import System
 

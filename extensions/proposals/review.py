@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidRequest
 from foundation.settings import Section
-from observability.evaluation.datasets import lines
 from observability.evaluation.golden_set import GoldenCase, find_repeat, read_known_cases, unfit
+from observability.evaluation.questions import lines
 
 
 class Proposal(Section):

@@ -4,6 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="Two systems asked the same questions in turns: what a swap changes in quality, time and money, and a verdict.",
+    requires=("datasets",),
     commands=(
         Command(
             name="swap-report",

@@ -22,8 +22,8 @@ def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = N
     """Plot quality against cost and latency. Each chat model is one point; one keeps the outcome contract for the least."""
     from extensions.value.frontier import draw_frontier
     from extensions.value.outcome_contract import load_contract
-    from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
+    from observability.evaluation.questions import evenly
     from orchestration.flow.cascade import why_up
     from serving.judge.trial import golden_file, golden_report
     from serving.wiring import open_system

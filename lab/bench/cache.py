@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from extensions.datasets.reading import CorpusDocument, Question, items_of, read_questions
 from foundation.errors import InvalidRequest, SixplyError
 from observability.evaluation import metrics
-from observability.evaluation.datasets import CorpusDocument, Question, items_of, read_questions
 from orchestration.events import Answer
 
 __all__ = ["Asked", "Told", "figures", "items_of", "question_log", "replay"]

@@ -21,11 +21,12 @@ import numpy as np
 
 from extensions.claims.checking import Passage
 from extensions.claims.claim import Claim
+from extensions.datasets.reading import Progress, read_questions
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
 from lab.bench.unfaithful import RULES
 from observability.evaluation import metrics
-from observability.evaluation.datasets import Progress, evenly, lines, read_questions
+from observability.evaluation.questions import evenly, lines
 
 PASSAGES = 8
 PAGE_PART = 10

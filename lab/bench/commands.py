@@ -53,11 +53,12 @@ def bench_ingest(
     """
     from langchain_core.embeddings import Embeddings
 
+    from extensions.datasets.reading import items_of, read_corpus
     from foundation import components
     from foundation.settings import Part
     from lab.bench import ingest
     from lab.library import open_library, own_parse
-    from observability.evaluation.datasets import evenly, items_of, read_corpus
+    from observability.evaluation.questions import evenly
     from retrieval.ingest.pipeline import Ingestor
 
     seed = configure({}).settings.foundation.seed
@@ -110,8 +111,8 @@ def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None
 
 
 def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
+    from extensions.datasets.reading import SCOPE
     from lab.bench.search_times import AtOnce, search_times
-    from observability.evaluation.datasets import SCOPE
     from retrieval.search.hybrid import HybridRetriever
 
     settings, clock = system.settings.retrieval, system.context.clock
@@ -143,9 +144,9 @@ def bench_answers(
     plot: Path | None = None,
 ) -> None:
     """`foreign` is a folder whose questions this corpus does not answer; `plot` a file for the risk at every coverage."""
+    from extensions.datasets.reading import TENANT, Question
     from lab.bench import risk_coverage
     from lab.bench.public_data import bench_answers
-    from observability.evaluation.datasets import TENANT, Question
     from observability.stores import history
     from observability.stores.spans import SpanStore
 
@@ -280,8 +281,8 @@ def _run_of(system: System) -> str:
 
 def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> None:
     """`data` is a folder in BEIR layout, or the file of follow-ups that lies beside the corpus of an example world."""
+    from extensions.datasets.reading import items_of, read_corpus
     from lab.bench.follow_ups import bench_follow_ups, read_follow_ups
-    from observability.evaluation.datasets import items_of, read_corpus
     from retrieval.ingest.folders import read_folder
 
     cases = read_follow_ups(data)
@@ -300,9 +301,9 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
 
 def bench_structured(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """Objects of every kind from texts whose values are known; `data` is the file of kinds, or a folder of calls."""
+    from extensions.datasets.reading import TENANT
     from extensions.objects.objects import ObjectAnswer, Objects, model_of
     from lab.bench.objects import ObjectCase, bench_objects, cases_from
-    from observability.evaluation.datasets import TENANT
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
@@ -326,8 +327,8 @@ def bench_structured(configure: Configure, data: Path, limit: int, json: Path | 
 def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None) -> None:
     """The same log through a system that makes every answer, and through one that gives answers again."""
     from extensions.answer_cache.settings import AnswerCacheSettings
+    from extensions.datasets.reading import TENANT
     from lab.bench import cache
-    from observability.evaluation.datasets import TENANT
 
     log, corpus = cache.question_log(data, limit=limit, seed=configure({}).settings.foundation.seed)
     person = Principal("bench", TENANT, frozenset({"reader"}))

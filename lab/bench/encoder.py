@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extensions.datasets import reading
 from foundation import components
 from foundation.components import Context
 from foundation.errors import InvalidRequest
@@ -29,7 +30,7 @@ from lab.bench import public_data
 from lab.library import open_library
 from models import weights
 from models.embedding import Vectors, embed, embed_query
-from observability.evaluation import datasets
+from observability.evaluation import questions
 from retrieval.settings import RankingSettings
 from serving.cli import terminal
 
@@ -117,18 +118,18 @@ def bench_encoder(
         progress("encode whole corpora", len(data), len(data))
         if plain is None:
             raise InvalidRequest("No folder to measure on. Name one in BEIR layout: DATA=folder.")
-        texts = [one.text for one in datasets.evenly(list(datasets.read_corpus(data[0])), limit)]
+        texts = [one.text for one in questions.evenly(list(reading.read_corpus(data[0])), limit)]
         speed = throughput(embedders, texts, rounds=rounds)
         # Each query is computed on one thread, as torch's with THREADS=1, and as many of them at once as the system does.
         changes: dict[str, object] = {"foundation": {"data_dir": str(folder)}, "models": {"embedder": SIDES[OURS]}}
-        queries = list(datasets.read_queries(data[0]).values())[:limit]
+        queries = list(reading.read_queries(data[0]).values())[:limit]
         with open_library(configure(changes)) as library:
             progress("ingest", 0, 1)
-            library.ingestor.ingest(datasets.items_of(datasets.read_corpus(data[0])))
+            library.ingestor.ingest(reading.items_of(reading.read_corpus(data[0])))
             progress("ingest", 1, 1)
             asked = {
                 TORCH: plain.rank,
-                OURS: lambda query: library.retriever.retrieve(query, datasets.SCOPE, limit=SERVED),
+                OURS: lambda query: library.retriever.retrieve(query, reading.SCOPE, limit=SERVED),
             }
             found = latency(asked, queries, rounds=rounds)
         np.save(folder / "vectors.npy", plain.vectors)
@@ -197,8 +198,8 @@ def _as_a_server() -> Iterator[None]:
 
 def _quality(data: Path, embedders: Mapping[str, Embeddings]) -> tuple[dict[str, float], dict[str, Plain]]:
     """nDCG@10 of exact search with each side's vectors, and the searches."""
-    corpus = [one for one in datasets.read_corpus(data) if one.text.strip()]
-    queries, judged = datasets.read_queries(data), datasets.read_qrels(data)
+    corpus = [one for one in reading.read_corpus(data) if one.text.strip()]
+    queries, judged = reading.read_queries(data), reading.read_qrels(data)
     asked = {key: queries[key] for key in judged if key in queries}
     if not asked:
         raise InvalidRequest(f"{data} has no query with a judgement. Name another folder in BEIR layout.")
@@ -219,7 +220,7 @@ def _cold(stack: Path, changes: Mapping[str, object], vectors: Path, question: s
 
     commands = {
         TORCH: [PLAIN_START, str(weights.MINILM.verify().parent), str(vectors), question],
-        OURS: [OUR_START, str(stack), jsons.dumps(changes), datasets.TENANT, question],
+        OURS: [OUR_START, str(stack), jsons.dumps(changes), reading.TENANT, question],
     }
     took: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(rounds):

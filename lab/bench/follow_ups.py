@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from extensions.datasets import reading
 from extensions.planned_agent.follow_ups import in_context
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
-from observability.evaluation import datasets, metrics
+from observability.evaluation import metrics, questions
 from retrieval.contract import Retriever
 from retrieval.search.rank_fusion import in_one_ranking
 
@@ -93,12 +94,12 @@ def _mean(scores: Mapping[str, float], keys: Any) -> float | None:
 
 
 def _of_folder(data: Path) -> list[FollowUp]:
-    judged = datasets.read_qrels(data)
-    rows = [row for _, row in datasets.lines(data / "queries.jsonl")]
+    judged = reading.read_qrels(data)
+    rows = [row for _, row in questions.lines(data / "queries.jsonl")]
     histories = {str(row.get("_id")): (row.get("metadata") or {}).get("history") or [] for row in rows}
     return [
-        FollowUp(key, text, _asked(histories[key]), judged[key], datasets.SCOPE)
-        for key, text in datasets.read_queries(data).items()
+        FollowUp(key, text, _asked(histories[key]), judged[key], reading.SCOPE)
+        for key, text in reading.read_queries(data).items()
         if key in judged
     ]
 
@@ -106,13 +107,13 @@ def _of_folder(data: Path) -> list[FollowUp]:
 def _of_file(path: Path) -> list[FollowUp]:
     return [
         FollowUp(
-            datasets.field(row, "id", path, number),
-            datasets.field(row, "question", path, number),
+            reading.field(row, "id", path, number),
+            reading.field(row, "question", path, number),
             _asked(row.get("history") or ()),
             dict.fromkeys(row.get("gold_documents") or (), 1),
-            Scope(datasets.field(row, "tenant", path, number)),
+            Scope(reading.field(row, "tenant", path, number)),
         )
-        for number, row in datasets.lines(path)
+        for number, row in questions.lines(path)
     ]
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from extensions.datasets.reading import SCOPE, TENANT, Progress
 from foundation.machine.process import peak_rss_mb
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
-from observability.evaluation.datasets import SCOPE, TENANT, Progress
 from retrieval.contract import DocumentLedger, VectorIndex
 from retrieval.documents import Chunk, Entry, Parsed, Source, Vectors
 from retrieval.index.maintenance import catch_up

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import psutil
 
+from extensions.datasets.reading import TENANT, Progress
 from foundation.errors import InvalidRequest
 from lab.bench.public_data import Ingests
 from models.contract import Embeddings
 from models.embedding import embed
-from observability.evaluation.datasets import TENANT, Progress
 from retrieval.contract import Chunker
 from retrieval.documents import Parsed, Source, VectorItem
 from retrieval.ingest.preparation import Item

@@ -19,7 +19,7 @@ import numpy as np
 from extensions.objects.objects import ObjectAnswer
 from foundation.errors import InvalidRequest
 from observability.evaluation import metrics
-from observability.evaluation.datasets import evenly, lines
+from observability.evaluation.questions import evenly, lines
 
 CALLS = ("simple_python", "live_simple", "multiple", "live_multiple")
 """Files of the leaderboard in which a request is one call."""

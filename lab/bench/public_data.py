@@ -16,20 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from foundation.errors import InvalidRequest, SixplyError
-from foundation.machine.process import peak_rss_mb
-from foundation.text.clauses import word_count
-from foundation.types import Principal
-from lab.bench import risk_coverage
-from models.contract import Embeddings
-from observability.evaluation import metrics
-from observability.evaluation.datasets import (
+from extensions.datasets.reading import (
     SCOPE,
     TENANT,
     CorpusDocument,
     Progress,
     Question,
-    evenly,
     foreign_questions,
     items_of,
     read_corpus,
@@ -37,6 +29,14 @@ from observability.evaluation.datasets import (
     read_queries,
     read_questions,
 )
+from foundation.errors import InvalidRequest, SixplyError
+from foundation.machine.process import peak_rss_mb
+from foundation.text.clauses import word_count
+from foundation.types import Principal
+from lab.bench import risk_coverage
+from models.contract import Embeddings
+from observability.evaluation import metrics
+from observability.evaluation.questions import evenly
 from orchestration.events import Answer
 from retrieval.contract import Retriever
 

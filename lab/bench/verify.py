@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from extensions.calibration.curves import auc, fit_logistic
+from extensions.datasets.reading import Progress, read_corpus
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
 from models.scoring.logistic import LogisticCurve
-from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
+from observability.evaluation.questions import evenly, lines
 
 JUDGED = "human_judgements.jsonl"
 FAITHFUL, UNFAITHFUL = 4.0, 2.0

@@ -40,7 +40,7 @@ def tune_chat(work: Work) -> dict[str, Any]:
         InvalidRequest: the data cannot be learned from, or the model is not one that is served from a file here.
     """
     from lab.tuning import chat
-    from observability.evaluation.datasets import evenly
+    from observability.evaluation.questions import evenly
 
     settings = work.configure({}).settings
     _base(settings)  # before anything is read

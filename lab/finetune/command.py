@@ -204,7 +204,7 @@ def searched(work: Work) -> Iterator[System]:
     """The documents that the queries are about: those that are stored, where the data are a golden set's file; otherwise
     those of the folder, in a system of its own that is thrown away.
     """
-    from observability.evaluation.datasets import items_of, read_corpus
+    from extensions.datasets.reading import items_of, read_corpus
     from observability.evaluation.golden_set import load_golden
     from observability.evaluation.trials import golden_documents
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from extensions.datasets import reading
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
 from lab.tuning.training import Example
-from observability.evaluation import datasets, metrics
-from observability.evaluation.datasets import Progress
+from observability.evaluation import metrics, questions
 from observability.evaluation.golden_set import load_golden
 from retrieval.contract import Retriever
 from retrieval.filters import OneOf
@@ -91,7 +91,7 @@ def read_split(data: Path, limit: int | None = None) -> Split:
                 f"{data} has {len(queries)} queries to {half} ({split.how}). Fine-tuning needs at least {FEWEST}, and says "
                 f"nothing reliable below some hundred. Add judged queries.{missing}"
             )
-    return replace(split, train=datasets.evenly(split.train, limit), held_out=datasets.evenly(split.held_out, limit))
+    return replace(split, train=questions.evenly(split.train, limit), held_out=questions.evenly(split.held_out, limit))
 
 
 def halves(queries: Sequence[Query]) -> Split:
@@ -121,15 +121,15 @@ def _golden(path: Path) -> list[Query]:
 
 
 def _beir(data: Path) -> Split:
-    texts = datasets.read_queries(data)
+    texts = reading.read_queries(data)
     if (more := data / "queries_train.jsonl").exists():
-        texts = datasets.read_queries(data, more.name) | texts
+        texts = reading.read_queries(data, more.name) | texts
     names = [name for name in ("train", "test") if (data / "qrels" / f"{name}.tsv").exists()]
     judged = [
-        datasets.read_qrels(data, name) for name in names or ["test"]
+        reading.read_qrels(data, name) for name in names or ["test"]
     ]  # without any, the reader says what is missing
     asked = [
-        [Query(key, texts[key], datasets.SCOPE, grades) for key, grades in half.items() if key in texts]
+        [Query(key, texts[key], reading.SCOPE, grades) for key, grades in half.items() if key in texts]
         for half in judged
     ]
     without_text = sum(key not in texts for half in judged for key in half)
@@ -145,7 +145,7 @@ def _beir(data: Path) -> Split:
 
 
 def mined(
-    queries: Sequence[Query], retriever: Retriever, *, seed: int, progress: Progress | None = None
+    queries: Sequence[Query], retriever: Retriever, *, seed: int, progress: reading.Progress | None = None
 ) -> list[Example]:
     """For each query and each of its gold documents: its best passage, and some of the best passages of other documents.
 
@@ -174,7 +174,7 @@ def mined(
 
 
 def served(
-    queries: Sequence[Query], retriever: Retriever, *, what: str = "measure", progress: Progress | None = None
+    queries: Sequence[Query], retriever: Retriever, *, what: str = "measure", progress: reading.Progress | None = None
 ) -> dict[str, list[str]]:
     """The documents that are served for each query, best first."""
     run = {}
@@ -212,7 +212,7 @@ def compared(
 
 
 def best_weight(
-    queries: Sequence[Query], weighted: Callable[[float], Retriever], *, progress: Progress | None = None
+    queries: Sequence[Query], weighted: Callable[[float], Retriever], *, progress: reading.Progress | None = None
 ) -> float:
     """The weight by which these queries are served best; of equals the smallest, which changes least."""
     judged = {query.query_id: query.grades for query in queries}

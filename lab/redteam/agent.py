@@ -22,7 +22,7 @@ from extensions.planned_agent.plans import STEPS
 from foundation.errors import SixplyError
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call, Worlds, world_executor
 from observability.evaluation import metrics
-from observability.evaluation.datasets import evenly
+from observability.evaluation.questions import evenly
 from orchestration.actions import Decision
 from orchestration.contract import Agent
 from orchestration.effects.executor import Executor

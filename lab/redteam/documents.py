@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from extensions.datasets.reading import Progress
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.text.lexical import terms
 from lab.bench.public_data import REFUSALS, Ingests
 from observability.evaluation import metrics
-from observability.evaluation.datasets import Progress, evenly, lines
+from observability.evaluation.questions import evenly, lines
 
 if TYPE_CHECKING:
     from retrieval.ingest.preparation import Item

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from extensions.datasets.reading import Progress
 from lab.replay.figures import JUDGED, is_equal, judge, total
 from lab.replay.killing import Order, crashes_of, open_nursery, play_with_kills
 from lab.replay.player import Player, journal_of
 from lab.replay.recording import Conversation, Recording, read_recording
 from lab.replay.worlds import ConversationTools, find_world, open_worlds
-from observability.evaluation.datasets import Progress, evenly
+from observability.evaluation.questions import evenly
 from serving.cli import terminal
 from serving.settings import Loaded, load
 from serving.wiring import open_system

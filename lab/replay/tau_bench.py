@@ -21,13 +21,13 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from extensions.datasets import reading
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from lab.bench import public_data
 from lab.redteam.executor import Call, make_calls, open_executor
 from lab.replay.tau_rules import RULES, Rule
 from lab.replay.tau_world import READS, Airline, result_text
-from observability.evaluation import datasets
 from orchestration.actions import ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.settings import PolicySettings
@@ -48,15 +48,15 @@ class PolicyText:
         self._retriever = retriever
         self.cite = cache(self._cite)
 
-    def documents(self) -> list[datasets.CorpusDocument]:
-        return [datasets.CorpusDocument(key, above, line) for key, (above, line) in self.lines.items()]
+    def documents(self) -> list[reading.CorpusDocument]:
+        return [reading.CorpusDocument(key, above, line) for key, (above, line) in self.lines.items()]
 
     def states(self, rule: Rule) -> bool:
         return any(rule.stated_by(line) for _, line in self.lines.values())
 
     def _cite(self, says: str) -> tuple[str, str]:
         """Where the line stands that the retriever finds for the rule, and the denial that quotes it."""
-        hits = self._retriever.retrieve(says, datasets.SCOPE, limit=1)
+        hits = self._retriever.retrieve(says, reading.SCOPE, limit=1)
         if not hits:
             return "", "The policy forbids it."
         where = hits[0].source.uri
@@ -69,7 +69,7 @@ def bench_tau(
     *,
     ingestor: public_data.Ingests,
     retriever: Retriever,
-    progress: datasets.Progress | None = None,
+    progress: reading.Progress | None = None,
     seed: int = 7,
 ) -> dict[str, Any]:
     """Replay every task's expected calls, everything approved that is asked, and forbidden variants of them.
@@ -98,12 +98,12 @@ class _Replay:
         self._allowed = PolicySettings(roles={"user": names}, effects_without_approval=(UNASKED,))
         self._policy = PolicyText(text, retriever)
         self._rules = [rule for rule in RULES if self._policy.states(rule)]
-        ingestor.ingest(datasets.items_of(self._policy.documents()))
+        ingestor.ingest(reading.items_of(self._policy.documents()))
         self._folder = folder
         self._chance = random.Random(seed)
         self._runs = 0
 
-    async def run(self, progress: datasets.Progress) -> dict[str, Any]:
+    async def run(self, progress: reading.Progress) -> dict[str, Any]:
         expected: list[tuple[str, ToolOutcome, bool]] = []
         forbidden: list[tuple[Rule, ToolOutcome, bool]] = []
         refused: list[ToolOutcome] = []

@@ -15,9 +15,9 @@ from foundation.errors import InvalidRequest, SixplyError
 from foundation.settings import Section
 from foundation.types import Scope
 from observability.evaluation import metrics as measures
-from observability.evaluation.datasets import lines
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
+from observability.evaluation.questions import lines
 from observability.rendering import formatting
 from orchestration.events import Answer
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
-from observability.evaluation.datasets import evenly
 from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
 from observability.evaluation.leaks import LeakFinder
+from observability.evaluation.questions import evenly
 from orchestration.events import Answer
 from retrieval.documents import OF_THE_LEDGER, Source
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from extensions.datasets.reading import items_of, read_corpus
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Usage
 from lab.bench.public_data import bench_answers, bench_retrieval
-from observability.evaluation.datasets import items_of, read_corpus, read_questions
 from tests.doubles.answers import WordSearch, answer
 
 RETRIEVAL_KEYS = {
@@ -241,36 +241,6 @@ async def test_confidences_give_the_risk_at_every_coverage(beir):
     assert (found["threshold_at_85"], found["refused_unanswerable_at_85"]) == (0.7, 1.0)
     # of one question: 1 / (1 + 1.96²)
     assert found["intervals_95"]["refused_unanswerable_at_85"] == pytest.approx([0.2065, 1.0], abs=1e-4)
-
-
-def test_contexts_inside_the_questions_become_the_corpus(tmp_path):
-    write(
-        tmp_path / "qa.jsonl",
-        [
-            {"id": 1, "question": "a", "contexts": ["same text", "other"], "answers": ["x"]},
-            {
-                "id": 2,
-                "question": "b",
-                "contexts": ["same text", {"text": "third", "title": "T", "_id": "own"}],
-                "answers": [],
-            },
-        ],
-    )
-    questions, corpus = read_questions(tmp_path)
-    assert [one.text for one in corpus] == ["same text", "other", "third"]
-    assert questions[0].documents[0] == questions[1].documents[0] == corpus[0].document_id
-    assert questions[1].documents[1] == "own"
-    assert [one.answerable for one in questions] == [True, False]
-
-
-def test_a_corpus_beside_the_questions_wins_over_contexts(beir):
-    write(
-        beir / "qa.jsonl",
-        [{"id": "1", "question": "a", "contexts": ["x"], "doc_ids": ["d1"], "answers": ["x"], "answerable": True}],
-    )
-    questions, corpus = read_questions(beir)
-    assert questions[0].documents == ("d1",)
-    assert len(corpus) == 4
 
 
 def test_raw_fusion_is_asked_the_same_queries_over_the_same_corpus(beir):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from extensions.datasets.reading import Question
 from foundation.errors import InvalidRequest, UpstreamDown
 from lab.bench.cache import Asked, Told, figures, question_log, replay
-from observability.evaluation.datasets import Question
 from orchestration.events import Answer
 
 LAMP = Question("1", "How long does the lamp run?", ("lamp",), ("nine hours",), answerable=True)

@@ -133,7 +133,7 @@ def test_a_tuned_embedder_is_served_by_the_default_adapter_with_other_vectors_an
 
 
 def test_the_golden_set_of_the_stored_documents_will_do(configure: Any, data: Path, tmp_path: Path) -> None:
-    from observability.evaluation.datasets import TENANT, items_of, read_corpus
+    from extensions.datasets.reading import TENANT, items_of, read_corpus
     from serving.wiring import open_system
 
     golden = tmp_path / "golden.jsonl"

@@ -150,7 +150,7 @@ def test_a_limit_takes_an_even_sample(
             raise Asked
         return half
 
-    monkeypatch.setattr("observability.evaluation.datasets.evenly", sampled)
+    monkeypatch.setattr("observability.evaluation.questions.evenly", sampled)
     data = world if kind == "golden set" else write(tmp_path / "talks.jsonl", talks(20))
     with pytest.raises(Asked):
         tuned(configure, data, tmp_path / "to", limit=3)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from extensions.datasets.reading import SCOPE
 from foundation.components import Context, load
 from foundation.settings import Part
 from lab.bench.index import LIKENESS, Copies, copies, fill, recall
-from observability.evaluation.datasets import SCOPE
 
 SENTENCES = [f"Sentence {number} says what one may do with the lamp after {number} years." for number in range(30)]
 CHUNKS = 1500

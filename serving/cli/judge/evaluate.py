@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Score the system on the golden set."""
-    from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
+    from observability.evaluation.questions import evenly
     from serving.cli.opening import open_or_ask
     from serving.judge.trial import evaluation_file, golden_file, golden_report, texts_of
 

@@ -14,7 +14,7 @@ from tests.make_rules import to_arguments
 
 @pytest.fixture
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    return command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=("calibration",))
+    return command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=("calibration", "datasets"))
 
 
 def test_calibrating_gives_a_threshold_from_questions_of_both_kinds(

@@ -89,7 +89,7 @@ async def test_where_nothing_was_read_nobody_is_asked(world: World) -> None:  # 
 def test_its_prompt_is_a_file_beside_the_stack(tmp_path: Path) -> None:
     (tmp_path / "mine.md").write_text("Judge strictly.", encoding="utf-8")
     section = '[judge]\nprompt = "mine.md"\n'
-    with open_system(load(stacks.stack(tmp_path, section, extensions=["judge"]))) as system:
+    with open_system(load(stacks.stack(tmp_path, section, extensions=["datasets", "judge"]))) as system:
         (check,) = system.parts.answer_checks
     assert isinstance(check, JudgeCheck)
     assert check.orders == "Judge strictly."

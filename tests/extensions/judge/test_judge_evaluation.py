@@ -45,7 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stack(folder: Path, *, likes: str) -> list[str]:
     (folder / "fingerprint").write_text("fp_1")
     judge = f'use = "tests.doubles.judges:build"\nlikes = "{likes}"\nfingerprint = "{folder / "fingerprint"}"\n'
-    path = stacks.stack(folder, f"[judge]\neach_answer = false\n[judge.chat]\n{judge}", extensions=["judge"])
+    path = stacks.stack(
+        folder, f"[judge]\neach_answer = false\n[judge.chat]\n{judge}", extensions=["datasets", "judge"]
+    )
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
         system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
@@ -105,6 +107,6 @@ def test_without_an_evaluation_or_a_judge_it_says_what_to_do(folder: Path, tmp_p
     done = CliRunner().invoke(main.app, ["judge-evaluation", *use])
     assert isinstance(done.exception, InvalidRequest)
     assert "make evaluate" in str(done.exception)
-    other = stacks.stack(tmp_path, extensions=["judge"])
+    other = stacks.stack(tmp_path, extensions=["datasets", "judge"])
     done = CliRunner().invoke(main.app, ["judge-evaluation", "--stack", str(other)])
     assert "[judge] chat" in str(done.exception)

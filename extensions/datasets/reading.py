@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
+from observability.evaluation.questions import lines, open_file
 
 if TYPE_CHECKING:
     from retrieval.ingest.preparation import Item
 
 
-T = TypeVar("T")
 TENANT = "bench"
 SCOPE = Scope(TENANT)
-FOLDER = "DATA must name a folder in a format of docs/measuring.md."
 # Called with the name of the step, the number done, and the total
 Progress = Callable[[str, int, int], None]
 
@@ -63,17 +61,6 @@ def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
     ]
 
 
-def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
-    """Return `limit` questions in order, spread over the whole list; all of them without a limit.
-
-    >>> evenly(["a", "b", "c", "d", "e", "f"], 3)
-    ['a', 'c', 'e']
-    """
-    if limit is None or limit >= len(questions):
-        return list(questions)
-    return [questions[position * len(questions) // limit] for position in range(limit)]
-
-
 def read_corpus(data: Path) -> Iterator[CorpusDocument]:
     for number, row in lines(data / "corpus.jsonl"):
         yield CorpusDocument(
@@ -91,8 +78,8 @@ def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
     """Return query id -> document id -> judgement, from `qrels/NAME.tsv`, without queries that have no positive one."""
     path = data / "qrels" / f"{name}.tsv"
     judged: dict[str, dict[str, int]] = {}
-    with _open_file(path) as lines:
-        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+    with open_file(path) as rows:
+        for number, row in enumerate(csv.reader(rows, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
             if number == 1 and row[-1:] == ["score"]:
                 continue
             try:
@@ -155,34 +142,3 @@ def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
     if row.get(name) is None:
         raise InvalidRequest(f'{path} line {number} has no "{name}". Found: {", ".join(row) or "nothing"}.')
     return str(row[name])
-
-
-def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the objects of a JSON lines file, each with its line number.
-    Raises InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object.
-    """
-    number = 0
-    with _open_file(path, otherwise) as lines:
-        try:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, _object(json.loads(line))
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(
-                f"{path} cannot be read, because it is not UTF-8: {error}. Save it as UTF-8."
-            ) from error
-        except (ValueError, TypeError) as error:
-            raise InvalidRequest(f"{path} line {number} is not a JSON object: {error}. Correct that line.") from error
-
-
-def _object(row: Any) -> Mapping[str, Any]:
-    if not isinstance(row, dict):
-        raise TypeError(f"it is a {type(row).__name__}")
-    return row
-
-
-def _open_file(path: Path, otherwise: str = FOLDER) -> Any:
-    try:
-        return path.open(encoding="utf-8-sig", newline="\n")
-    except OSError as error:
-        raise InvalidRequest(f"{path} cannot be read: {error.strerror}. {otherwise}") from error
