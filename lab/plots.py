@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from observability.rendering import svg
+from extensions.plots import svg
 
 
 def lines(

@@ -1,7 +1,7 @@
-"""Questions and documents in folders of the forms of public data sets: BEIR's layout, and `qa.jsonl`. What asks such folders requires it."""
+"""For commands that ask folders in the forms of public data sets: BEIR's layout, and qa.jsonl."""
 
 from foundation.extensions import Extension
 
 extension = Extension(
-    about="Questions and documents in folders of the forms of public data sets: BEIR's layout, and qa.jsonl. What asks such folders requires it.",
+    about="For commands that ask folders in the forms of public data sets: BEIR's layout, and qa.jsonl.",
 )

@@ -4,6 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="The system card: what runs, what it may do, how good it was measured to be, and what can go wrong, with its controls.",
+    requires=("plots",),
     commands=(
         Command(
             name="system-card",

@@ -34,7 +34,7 @@ def system_card(
     stack: Stack = STACK,
 ) -> None:
     """Write the system card: what runs, what it may do, how well it measured, and the risks."""
-    from observability.rendering.svg import render_page
+    from extensions.plots.svg import render_page
 
     card = card_of(load_stack(stack), register)
     if html:

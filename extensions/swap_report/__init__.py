@@ -4,7 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="Two systems asked the same questions in turns: what a swap changes in quality, time and money, and a verdict.",
-    requires=("datasets",),
+    requires=("datasets", "plots"),
     commands=(
         Command(
             name="swap-report",

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from extensions.plots import svg
 from extensions.swap_report.compare import DRAFTS, Comparison
 from extensions.swap_report.differences import BETTER, MEASURES, PEAK
 from observability.evaluation.baseline import Side
-from observability.rendering import svg
 from observability.rendering.formatting import figure
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}

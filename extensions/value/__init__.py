@@ -6,6 +6,7 @@ GROUP = "Is it good enough, and worth it?"
 
 extension = Extension(
     about="What the system is worth: the business case before it is built, and recorded outcomes under the contract after.",
+    requires=("plots",),
     commands=(
         Command(
             name="model-frontier",

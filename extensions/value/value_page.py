@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from extensions.plots import svg
 from extensions.value.business_case import BusinessCase
 from extensions.value.figures import usd
 from extensions.value.outcome_contract import OutcomeContract
 from extensions.value.value_report import ValueReport
-from observability.rendering import svg
 
 SWINGS_SHOWN = 8
 

@@ -22,5 +22,5 @@ def format_share(value: float | None) -> str:
 
 
 def standalone(drawn: str) -> str:
-    """Return a plot of `observability.rendering.svg` as the text of an SVG file."""
+    """Return a plot of `extensions.plots.svg` as the text of an SVG file."""
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"

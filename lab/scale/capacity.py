@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.table import Table
 
+from extensions.plots import svg
 from lab import plots
-from observability.rendering import svg
 
 SIZES = tuple(10**power for power in range(4, 10))
 GB = 1e9

@@ -1,1 +1,1 @@
-"""How figures look: numbers and units as text, plots as SVG."""
+"""How figures look: numbers and units as text, in tables."""

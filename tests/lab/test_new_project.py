@@ -824,7 +824,7 @@ def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before
     for tree in (was, project):
         (tree / prove.GATE).parent.mkdir(parents=True)
         (tree / prove.GATE).touch()
-        (tree / "stack.toml").write_text('extensions = ["datasets", "swap_report"]')
+        (tree / "stack.toml").write_text('extensions = ["datasets", "plots", "swap_report"]')
     data.mkdir()
     steps = {}
     for about, command in prove._commands(project, "desk", "1", data, was):

@@ -138,7 +138,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    on = ["jobs", "office", "page", "planned_agent", "tokens", "value"]
+    on = ["jobs", "office", "page", "planned_agent", "plots", "tokens", "value"]
     return stacks.stack(folder, DESK + MORE + QUOTA + stacks.GRAPH, extensions=on)
 
 

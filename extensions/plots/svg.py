@@ -73,7 +73,7 @@ def _draw(title: str, *, rows: Sequence[Mapping[str, Any]], **values: Any) -> st
     labelled = [{**row, "label": _lines(row["label"], left - 10)} for row in rows]
     values |= {"width": WIDTH, "left": left, "right": RIGHT, "row_height": row_height, "rows": labelled, "top": top}
     height = top + 18 + len(rows) * row_height
-    return render_page("observability.rendering", "plot.svg", title=title, titles=titles, height=height, **values)
+    return render_page("extensions.plots", "plot.svg", title=title, titles=titles, height=height, **values)
 
 
 def render_page(package: str, template: str, **values: Any) -> str:

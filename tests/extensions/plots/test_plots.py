@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from observability.rendering import svg
+from extensions.plots import svg
 
 DRAWN = {
     "ranges": svg.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
