@@ -142,6 +142,14 @@ class PersonalMemory(ABC):
         """Return it, oldest first, to be shown to the model and to help to search. It never counts as the person's words."""
 
 
+class AnswerScorer(ABC):
+    """Scores finished answers, for later reports. An extension offers it among its services."""
+
+    @abstractmethod
+    def score(self, answer: Answer, parts: AgentParts) -> Mapping[str, Any]:
+        """Return attributes for the span of the answer. It is called off the event loop, and raises nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -158,8 +166,6 @@ class AgentParts(Context):
     prompts: Prompts
     spending: Spending | None = None
     """The budgets that many runs share, of a day and of quotas; `None`: only those of each run."""
-    scorer: Callable[[Answer], Mapping[str, Any]] | None = None
-    """Returns attributes for the span of a finished answer. Called off the event loop."""
     answer_checks: Sequence[AnswerCheck] = ()
     services: Sequence[object] = ()
     """What extensions offer, such as a store of earlier answers; an agent finds by its class what it can use."""

@@ -217,7 +217,6 @@ def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Calla
 
 
 def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: dict[str, Any]) -> AgentParts:
-    from observability.evaluation.online import OnlineScorer
     from observability.telemetry.instrument import TracedRetriever
     from orchestration.contract import AgentParts
 
@@ -236,7 +235,6 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
             "answer_checks": opened["hooks"].answer_checks,
         }
     )
-    named["scorer"] = OnlineScorer(opened["grounding"], opened["query_embedder"], settings.observability)
     return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 

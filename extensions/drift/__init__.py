@@ -4,6 +4,8 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="What has changed since last week: quality, questions, refusals, time, cost, parts.",
+    requires=("reports",),
+    settings="extensions.drift.settings:DriftSettings",
     commands=(
         Command(
             name="drift",
@@ -12,4 +14,5 @@ extension = Extension(
             call="extensions.drift.command:drift",
         ),
     ),
+    plug="extensions.drift.plug:plug",
 )

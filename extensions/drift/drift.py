@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from extensions.reports.answers import AnswerFigures, nanoseconds, read_answers
 from observability.evaluation import metrics
-from observability.evaluation.answer_figures import AnswerFigures, nanoseconds, read_answers
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanStore

@@ -10,7 +10,7 @@ import numpy as np
 from extensions.swap_report.differences import MEASURES, PEAK, Judgement, SwapDifference, difference_of
 from observability.evaluation import baseline
 from observability.evaluation.baseline import DIGITS, Row, Side
-from observability.evaluation_settings import Losses
+from observability.settings import Losses
 from serving.judge.trial import WRITERS
 
 # Possible fates of a text that the chat model wrote, with their description

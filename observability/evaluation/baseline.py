@@ -8,8 +8,8 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.metrics import Numbers, interval_of
-from observability.evaluation_settings import Losses
 from observability.rendering.formatting import figure
+from observability.settings import Losses
 
 Row = Mapping[str, Any]
 # More is better for all but `leaked`

@@ -18,7 +18,7 @@ from models.embedding import on_behalf_of
 from models.pricing import identity
 from models.resilience.chosen_chat import chosen_model, demand_choice
 from orchestration.actions import Approval, Decision
-from orchestration.contract import AgentParts
+from orchestration.contract import AgentParts, AnswerScorer
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, Step
 from orchestration.memory.conversations import Conversations
@@ -244,8 +244,9 @@ class DurableAgent(ABC):
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)
-                if self._parts.scorer is not None:
-                    current.set_attributes(await in_thread(self._parts.scorer, answer))
+                for service in self._parts.services:
+                    if isinstance(service, AnswerScorer):
+                        current.set_attributes(await in_thread(service.score, answer, self._parts))
         except SixplyError as error:
             error.thread_id = None if run.request and run.request.forget else state["thread_id"]
             run.emit(error_event(error))

@@ -33,7 +33,7 @@ ENDED = frozenset({"refuse", "hand_over", "reply"})
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """Return the parts of a cheaper agent: no scorer, and of the services what is remembered of people; a tool call raises Forbidden, so that the next model is asked."""
+    """Return the parts of a cheaper agent: of the services what is remembered of people; a tool call raises Forbidden, so that the next model is asked."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
@@ -43,7 +43,7 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
     # a trial has the run's id, and must not use up the calls of the answer that it leads to
     executor._calls = OrderedDict()  # noqa: SLF001
     known_of_people = tuple(service for service in parts.services if isinstance(service, PersonalMemory))
-    return replace(parts, executor=executor, services=known_of_people, scorer=None)
+    return replace(parts, executor=executor, services=known_of_people)
 
 
 class CascadeAgent(AgentWrapper):

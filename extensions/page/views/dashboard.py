@@ -10,9 +10,9 @@ from nicegui import html, ui
 
 from extensions.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
 from extensions.page.views.plots import Plot
+from extensions.reports.answers import AnswerFigures, read_answers
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
-from observability.evaluation.answer_figures import AnswerFigures, read_answers
 from observability.stores.outcomes import Outcome
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price

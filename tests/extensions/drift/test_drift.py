@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from extensions.drift.drift import FIGURES, Drift, drift
+from extensions.reports.answers import read_answers
 from foundation import names
-from observability.evaluation.answer_figures import read_answers
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome

@@ -28,7 +28,7 @@ SIGNED_IN = {f"{method} /{place}/{{rest:path}}" for method in ("GET", "POST") fo
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs", "page"))
+    return world(tmp_path, extensions=("jobs", "page", "reports"))
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_the_page_takes_its_place_in_the_queue_and_the_form_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 0)))
-    given = world(tmp_path, extensions=("jobs", "page"))
+    given = world(tmp_path, extensions=("jobs", "page", "reports"))
     app = create_app(given.system)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1")
     async with app.router.lifespan_context(app), client as api:
@@ -142,6 +142,8 @@ def test_the_second_command_of_the_readme_lets_its_owner_in_by_the_link_that_it_
     monkeypatch.setattr("serving.server.serve", serve)
     monkeypatch.setattr("observability.telemetry.logs.set_up", lambda _: None)
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", "0")
-    command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["jobs", "page"])("serve", json_too=False)
+    command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["jobs", "page", "reports"])(
+        "serve", json_too=False
+    )
     assert got_in == ["/", "/", 401, 200]
     assert not list(tmp_path.rglob(FILE))

@@ -138,7 +138,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    on = ["jobs", "office", "page", "planned_agent", "plots", "tokens", "value"]
+    on = ["jobs", "office", "page", "planned_agent", "plots", "reports", "tokens", "value"]
     return stacks.stack(folder, DESK + MORE + QUOTA + stacks.GRAPH, extensions=on)
 
 
@@ -374,7 +374,10 @@ def test_a_file_is_added_beside_the_question_and_asked_about(page: Page, served:
 
 def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Browser, tmp_path: Path) -> None:
     stack = stacks.stack(
-        tmp_path, SILENT, chat='use = "tests.doubles.slow_writer:build"', extensions=["jobs", "page", "tokens"]
+        tmp_path,
+        SILENT,
+        chat='use = "tests.doubles.slow_writer:build"',
+        extensions=["jobs", "page", "reports", "tokens"],
     )
     key = KeyStore.of(load(stack).settings, SystemClock()).create(subject="ilka", tenant="alder", roles=["reader"])
     with serving(stack) as (url, _), closing(browser.new_page()) as page:
@@ -408,7 +411,7 @@ def test_a_file_goes_beside_a_question_for_its_conversation_alone_and_is_deleted
         tmp_path,
         "[serving.http]\nport = 0\n",
         chat='use = "tests.doubles.file_reader:build"',
-        extensions=["jobs", "page"],
+        extensions=["jobs", "page", "reports"],
     )
     keys = KeyStore.of(load(stack).settings, SystemClock())
     asking = keys.create(subject="ilka", tenant="alder", roles=["reader"])

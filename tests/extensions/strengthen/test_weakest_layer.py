@@ -20,7 +20,7 @@ from observability.evaluation.baseline import Side
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import LeakFinder
 from observability.evaluation.trials import Trial, row_of
-from observability.evaluation_settings import ALLOWED
+from observability.settings import ALLOWED
 from orchestration.events import Answer
 from serving.settings import load
 from tests.doubles import answers

@@ -14,7 +14,7 @@ from foundation.errors import InvalidRequest
 from observability.evaluation import baseline
 from observability.evaluation.baseline import Side
 from observability.evaluation.metrics import Numbers
-from observability.evaluation_settings import ALLOWED
+from observability.settings import ALLOWED
 
 
 def row(number: int, **scores: Any) -> dict[str, Any]:

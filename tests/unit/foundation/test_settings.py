@@ -11,8 +11,7 @@ from foundation.components import checked_options
 from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, RETENTION, flatten, make_data_dir
 from foundation.types import Principal
-from observability.evaluation_settings import ALLOWED
-from observability.settings import ObservabilitySettings
+from observability.settings import ALLOWED, ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
 from serving.settings import Loaded, context_of, load

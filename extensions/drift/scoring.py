@@ -1,8 +1,9 @@
 """Scores of answers in production, as attributes of their spans: support by citations, and a signature of the question for `make drift`."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,37 +11,31 @@ import numpy.typing as npt
 from foundation import names
 from foundation.errors import SixplyError
 from foundation.text.sentences import sentence_spans
-from models.contract import Embeddings
 from models.embedding import embed_query
-from observability.evaluation_settings import EvaluationSections
+from orchestration.contract import AgentParts, AnswerScorer
 from orchestration.events import Answer
-from retrieval.grounding.evidence import Grounding
 
 # Numbers in a signature. Enough to separate topics, far too few to reveal the question.
 SIGNS = 8
 
-Scores = Mapping[str, str | float | Sequence[float]]
 
-
-class OnlineScorer:
+class OnlineScorer(AnswerScorer):
     """Scores a sample of the answers, chosen by id, so that every process chooses the same ones."""
 
-    def __init__(self, grounding: Grounding, embedder: Embeddings, settings: EvaluationSections) -> None:
-        self._grounding, self._embedder, self._share = grounding, embedder, settings.scored_share
+    def __init__(self, share: float) -> None:
+        self._share = share
 
-    def __call__(self, answer: Answer) -> Scores:
+    def score(self, answer: Answer, parts: AgentParts) -> Mapping[str, Any]:
         """Return attributes for the answer's span. A failure here costs the score, never the answer."""
         if not is_sampled(answer.answer_id, self._share):
             return {}
         try:
-            scores: dict[str, str | float | Sequence[float]] = {
-                names.QUESTION_SIGNATURE: signature(embed_query(self._embedder, answer.question))
-            }
+            scores: dict[str, Any] = {names.QUESTION_SIGNATURE: signature(embed_query(parts.embedder, answer.question))}
             sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
             # quotes need no check: they stand in the document as they are
             if sentences and (answer.path, answer.status) == ("generative", "answered"):
                 quotes = [citation.quote for citation in answer.citations]
-                scores[names.ANSWER_SUPPORT] = float(np.mean(self._grounding.support(sentences, quotes)))
+                scores[names.ANSWER_SUPPORT] = float(np.mean(parts.grounding.support(sentences, quotes)))
         except SixplyError as error:
             return {names.EVALUATION_ERROR: error.code}
         return scores

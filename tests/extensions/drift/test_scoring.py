@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from extensions.drift.scoring import SIGNS, OnlineScorer, is_sampled, signature
 from foundation import names
 from foundation.errors import UpstreamDown
+from foundation.types import Principal
 from models.embedders.hashing import HashingEmbedder
-from observability.evaluation.online import SIGNS, OnlineScorer, is_sampled, signature
-from observability.evaluation_settings import EvaluationSections
+from observability.stores import history
 from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
+from orchestration.run import answering
 from retrieval.documents import Citation
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles import stacks
 from tests.doubles.entailment import signs_over
 
 QUOTE = "The depot keeps parcels for 14 days."
@@ -38,21 +48,25 @@ def answer(text: str = "The depot keeps parcels for 14 days.", **more: Any) -> A
     return Answer(**(given | more))
 
 
-@pytest.fixture
-def scorer() -> OnlineScorer:
-    embedder = HashingEmbedder(64)
-    return OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, EvaluationSections())
+def parts(embedder: HashingEmbedder) -> Any:
+    """Of an agent's parts, those that a scorer looks at."""
+    grounding = Grounding(embedder, signs_over(embedder), GroundingSettings())
+    return SimpleNamespace(embedder=embedder, grounding=grounding)
 
 
-def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less(scorer: OnlineScorer) -> None:
-    right, wrong = scorer(answer()), scorer(answer("The depot keeps parcels for 90 days."))
+def score(answer: Answer) -> Mapping[str, Any]:
+    return OnlineScorer(1.0).score(answer, parts(HashingEmbedder(64)))
+
+
+def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less() -> None:
+    right, wrong = score(answer()), score(answer("The depot keeps parcels for 90 days."))
     assert right[names.ANSWER_SUPPORT] > wrong[names.ANSWER_SUPPORT]
     assert len(right[names.QUESTION_SIGNATURE]) == SIGNS
 
 
 @pytest.mark.parametrize("more", [{"path": "extractive"}, {"status": "abstained", "citations": (), "path": "none"}])
-def test_a_quote_is_its_source_and_what_was_not_answered_has_no_support(scorer: OnlineScorer, more: Any) -> None:
-    assert scorer(answer(**more)).keys() == {names.QUESTION_SIGNATURE}
+def test_a_quote_is_its_source_and_what_was_not_answered_has_no_support(more: Any) -> None:
+    assert score(answer(**more)).keys() == {names.QUESTION_SIGNATURE}
 
 
 def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
@@ -60,11 +74,18 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
         def embed_query(self, text: str) -> list[float]:
             raise UpstreamDown(f"no embedder for {len(text)} characters")
 
-    embedder = Down(64)
-    scored = OnlineScorer(
-        Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, EvaluationSections()
-    )(answer())
-    assert scored == {names.EVALUATION_ERROR: "upstream_down"}
+    assert OnlineScorer(1.0).score(answer(), parts(Down(64))) == {names.EVALUATION_ERROR: "upstream_down"}
+
+
+@pytest.mark.parametrize(("share", "signs"), [(1.0, SIGNS), (0.0, 0)])
+def test_an_answer_carries_its_scores_on_its_span(tmp_path: Path, share: float, signs: int) -> None:
+    stack = stacks.stack(tmp_path, f"[drift]\nscored_share = {share}", extensions=["drift", "reports"])
+    with open_system(load(stack)) as system:
+        asked = AnswerRequest(question="How long are parcels kept?")
+        asyncio.run(answering.answer(system.agent, asked, Principal("ada", "north", frozenset({"reader"}))))
+        system.telemetry.flush()
+        scored = history.last_of(system.spans, names.QUESTION_SIGNATURE)
+    assert [len(signature) for signature in scored.values()] == ([signs] if signs else [])
 
 
 def test_a_share_of_the_answers_is_scored_the_same_ones_everywhere() -> None:
