@@ -1,6 +1,6 @@
 """How does an agent of your own do research and act, with a typed result that a program can use?
 
-The agent is examples/research_desk/agent.py, in about sixty lines: two tools, a sub-agent that reads, a typed result. It is
+The agent is examples/research_desk/trips.py, in about sixty lines: two tools, a sub-agent that reads, a typed result. It is
 served as any other. The strong model is a double that plays one script: examples/research_desk/double.py.
 """
 
@@ -21,7 +21,7 @@ STACK = {
         "prices": {"stated": {"scripted (test double)": {"input": 2.0, "output": 10.0}}},
     },
     "orchestration": {
-        "agent": {"use": f"{DESK}.agent:build"},
+        "agent": {"use": f"{DESK}.trips:build"},
         "tools": [{"use": f"{DESK}.tools:build"}],
         "policy": {"roles": {"agent": ["free_seats", "book_seats"]}},
     },

@@ -1,4 +1,4 @@
-"""A double of a strong model, and labelled as one: it plays one trip to `examples.research_desk.agent`, and reads what it is shown."""
+"""A double of a strong model, and labelled as one: it plays one trip to `examples.research_desk.trips`, and reads what it is shown."""
 
 import re
 from collections.abc import Sequence
