@@ -1,10 +1,12 @@
 """Open telemetry, and the stores of spans, costs and outcomes."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from foundation import components
 from foundation.components import Assembly
-from observability.contract import SpanExporter
+from foundation.output.credentials import mask_text
+from observability.contract import Redactor, SpanExporter
 from observability.settings import ObservabilitySettings
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import OutcomeStore
@@ -23,19 +25,34 @@ class Observability:
     outcomes: OutcomeStore
 
 
-def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
+def open_observability(
+    settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str, services: Iterable[object] = ()
+) -> Observability:
     """Start telemetry and open the stores. This comes before the other layers, because it watches them start.
     Raises ConfigurationError: an exporter cannot be built or a store cannot be opened.
     """
     data, records = assembly.context.data_dir, assembly.context.records
+    clean = _join([service for service in services if isinstance(service, Redactor)])
     exporters = [
         # telemetry closes them, after it has sent what it still holds
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
         for chosen in settings.exporters
     ]
     return Observability(
-        telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id)),
+        telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id, clean=clean)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
         costs=assembly.keep(CostLedger(data / "costs.sqlite", records)),
-        outcomes=assembly.keep(OutcomeStore(data / "outcomes.sqlite", records)),
+        outcomes=assembly.keep(OutcomeStore(data / "outcomes.sqlite", records, clean=clean)),
     )
+
+
+def _join(redactors: Iterable[Redactor]) -> Callable[[str], str]:
+    """Return a function that masks the credentials in a text, and then takes out what each redactor finds."""
+
+    def clean(text: str) -> str:
+        text = mask_text(text)
+        for redactor in redactors:
+            text = redactor.redact(text)
+        return text
+
+    return clean

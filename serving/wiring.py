@@ -120,7 +120,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     hooks = plug_in(settings, assembly)
     context, manifest_id = assembly.context, run.manifest_id
     policy, erasures = Policy(settings.orchestration.policy), Erasures(context.data_dir, context.records)
-    watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
+    watching = open_observability(settings.observability, assembly, manifest_id=manifest_id, services=hooks.services)
     models = _open_models(settings, hooks, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
     names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from extensions.proposals.review import Proposal
+from extensions.redaction.personal_data import redact
 from foundation.types import Principal
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import REFUSALS, GoldenCase
 from observability.stores.outcomes import Outcome
-from observability.telemetry.personal_data import redact
 from orchestration.events import Turn
 
 

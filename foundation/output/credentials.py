@@ -26,7 +26,12 @@ _SHAPES = (
     (re.compile(rf"(?i)({_BEGIN}--{_NAME}[= ])(?!\.\.\.)[^\s\"',\]]{{4,}}"), rf"\1{MASK}"),
     # header values, and keys with a known prefix
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{12,}"), rf"\1 {MASK}"),
-    (re.compile(r"\b(?:sixply_|sk-|ghp_|xox[abp]-)[\w-]{16,}"), MASK),
+    (re.compile(r"\b(?:sixply_|sk-|gh[po]_|xox[abp]-|[spr]k_)[\w-]{16,}"), MASK),
+    (re.compile(r"\b(?:api|key|token)[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{16,}\b"), MASK),
+    (re.compile(r"\bAKIA[0-9A-Z]{16}\b"), MASK),
+    # JSON web tokens, and private keys to their end
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"), MASK),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\w+/=\s]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"), MASK),
 )
 
 

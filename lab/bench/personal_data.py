@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from extensions.redaction import personal_data
+from extensions.redaction.personal_data import Found, Kind
 from foundation.errors import InvalidRequest
-from observability.telemetry import personal_data
-from observability.telemetry.personal_data import Found, Kind
 
 CALLED: dict[str, Kind] = {
     "EMAIL_ADDRESS": "EMAIL",

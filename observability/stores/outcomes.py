@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
 from foundation.errors import InvalidRequest, did_you_mean
+from foundation.output.credentials import mask_text
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal, Scope
@@ -68,7 +69,7 @@ class Outcome:
     minutes: float | None = None
     """Minutes that a person spent on the case; `None` uses the contract's assumption."""
     note: str = ""
-    """The edited text, or the reason for a rejection, without personal data."""
+    """The edited text, or the reason for a rejection."""
     tenant: str = ""
     """Tenant of the answer; empty where it was recorded on the command line."""
 
@@ -76,9 +77,9 @@ class Outcome:
 class OutcomeStore:
     """Outcomes, the latest for each answer."""
 
-    def __init__(self, path: Path, records: Open = SqliteFile) -> None:
-        """Raises StoreUnavailable: the file cannot be opened."""
-        self.path = path
+    def __init__(self, path: Path, records: Open = SqliteFile, *, clean: Callable[[str], str] = mask_text) -> None:
+        """`clean` is what notes pass before they are stored. Raises StoreUnavailable: the file cannot be opened."""
+        self.path, self._clean = path, clean
         self._file = records(path, STORE, make_folder=False)
 
     def record(self, outcome: Outcome, *, scope: Scope | None = None) -> Outcome:
@@ -86,13 +87,11 @@ class OutcomeStore:
         the note may see, so whoever else reads it must see as much; without it nobody else does.
         Raises InvalidRequest: unknown verdict, or negative or infinite minutes.
         """
-        from observability.telemetry.personal_data import redact
-
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
-        stored = replace(outcome, note=redact(outcome.note) if outcome.note else "")
+        stored = replace(outcome, note=self._clean(outcome.note))
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
         insert = f"INSERT INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         replaced = ", ".join(f"{name} = excluded.{name}" for name in row)

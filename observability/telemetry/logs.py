@@ -13,7 +13,6 @@ from typing import IO, Any
 from foundation.output.credentials import mask_text
 from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
-from observability.telemetry.personal_data import redact
 
 OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions")
 # Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`
@@ -45,7 +44,7 @@ class JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(mask_text(record.getMessage())),
+            "message": mask_text(record.getMessage()),
         }
         if trace := trace_id():
             line["trace_id"] = trace

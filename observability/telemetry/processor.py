@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 from opentelemetry import context as otel_context
@@ -31,14 +31,14 @@ class CountingProcessor(BatchSpanProcessor):
     After closing, `exported + dropped` is the number of spans that ended.
     """
 
-    def __init__(self, exporter: SpanExporter, *, capture_content: bool) -> None:
+    def __init__(self, exporter: SpanExporter, *, clean: Callable[[str], str] | None) -> None:
         self._mutex = threading.Lock()
         self._waiting = self._lost = 0
         self._closed = False
         self._deadline_s: float | None = None
         self._name = type(exporter).__name__
         self._exporter = exporter
-        self._capture_content = capture_content
+        self._clean = clean
         metrics.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
         for reason in ("closed", "failed", "queue_full", "too_late"):
             metrics.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
@@ -89,7 +89,7 @@ class CountingProcessor(BatchSpanProcessor):
         if self._deadline_s is not None and time.monotonic() > self._deadline_s:
             return self._drop(len(spans), "too_late")
         try:
-            result = self._exporter.export([exportable(span, content=self._capture_content) for span in spans])
+            result = self._exporter.export([exportable(span, self._clean) for span in spans])
         except Exception:  # any vendor's exporter may run here; its failure must not be the application's
             logger.exception("%s failed", self._name)
             return self._drop(len(spans), "failed")

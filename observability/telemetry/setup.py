@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,7 @@ from opentelemetry.util.types import Attributes
 from foundation import names
 from foundation.errors import InvalidSetting
 from foundation.machine.manifest import product_version
+from foundation.output.credentials import mask_text
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
@@ -36,8 +37,14 @@ _lock = threading.RLock()
 _open: list[Telemetry] = []
 
 
-def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
-    """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
+def start(
+    settings: ObservabilitySettings,
+    exporters: Sequence[SpanExporter],
+    *,
+    manifest_id: str,
+    clean: Callable[[str], str] = mask_text,
+) -> Telemetry:
+    """Start telemetry. Each span's resource carries the service, its version and `manifest_id`; content passes `clean`.
     Raises InvalidSetting: another OpenTelemetry set-up has claimed this process.
     """
     attributes = {
@@ -55,7 +62,8 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
             shutdown_on_exit=False,
             meter_provider=NoOpMeterProvider(),
         )
-        processors = [CountingProcessor(exporter, capture_content=settings.capture_content) for exporter in exporters]
+        content = clean if settings.capture_content else None
+        processors = [CountingProcessor(exporter, clean=content) for exporter in exporters]
         for processor in processors:
             provider.add_span_processor(processor)
         readers: list[MetricReader] = [

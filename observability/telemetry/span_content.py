@@ -10,43 +10,41 @@ from opentelemetry.util.types import Attributes
 
 from foundation import names
 from foundation.output.rendering import encodable
-from observability.telemetry.personal_data import redact
 
 
-def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
+def exportable(span: ReadableSpan, clean: Callable[[str], str] | None) -> ReadableSpan:
     """Return a copy of an ended span that any exporter can take.
 
-    Without `content` it has no messages, tool arguments or error texts, only the class of an error. With it,
-    personal data in these is redacted. Lone surrogates are replaced: with one, an exporter would lose its batch.
+    Without `clean` it has no messages, tool arguments or error texts, only the class of an error. With it, these
+    are what `clean` leaves of them. Lone surrogates are replaced: with one, an exporter would lose its batch.
     """
     return ReadableSpan(
         name=encodable(span.name),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_redact_attributes(span.attributes, content=content),
+        attributes=_clean_attributes(span.attributes, clean),
         events=[
-            Event(event.name, _redact_attributes(event.attributes, content=content), event.timestamp)
-            for event in span.events
+            Event(event.name, _clean_attributes(event.attributes, clean), event.timestamp) for event in span.events
         ],
-        links=[Link(link.context, _redact_attributes(link.attributes, content=content)) for link in span.links],
+        links=[Link(link.context, _clean_attributes(link.attributes, clean)) for link in span.links],
         kind=span.kind,
         # instrumentors put exception texts here, and the error text of a provider quotes the prompt
-        status=Status(span.status.status_code, redact(encodable(span.status.description or "")) if content else None),
+        status=Status(span.status.status_code, clean(encodable(span.status.description or "")) if clean else None),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
 
-def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
-    redacted = {}
+def _clean_attributes(attributes: Attributes, clean: Callable[[str], str] | None) -> Attributes:
+    cleaned = {}
     for name, value in (attributes or {}).items():
         if not holds_content(name):
-            redacted[encodable(name)] = _every_text(value, encodable)
-        elif content:
-            redacted[encodable(name)] = _every_text(value, lambda text: redact(encodable(text)))
-    return redacted
+            cleaned[encodable(name)] = _every_text(value, encodable)
+        elif clean:
+            cleaned[encodable(name)] = _every_text(value, lambda text: clean(encodable(text)))
+    return cleaned
 
 
 def _every_text(value: Any, change: Callable[[str], str]) -> Any:

@@ -17,7 +17,6 @@ from serving.runtime import Running, Runtime, admit
 router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admit("reads")])
 
 
-# Without redaction the store refuses all texts, so that a verdict must not need one
 AnswerId = Annotated[Identifier, Field(examples=["a-1"])]
 
 Minutes = Annotated[float, Field(ge=0, le=100_000, description="Minutes a person spent on the case.", examples=[4])]

@@ -94,13 +94,14 @@ def test_an_error_is_its_class_and_its_place_and_never_its_text(out: io.StringIO
     assert "Ada" not in out.getvalue()
 
 
-def test_personal_data_in_a_message_are_replaced_and_a_line_is_one_line(out: io.StringIO) -> None:
+def test_keys_in_a_message_are_masked_and_a_line_is_one_line(out: io.StringIO) -> None:
     set_up(LoggingSettings(), out)
-    logging.getLogger("some.library").warning("sent to %s\nas asked \u2028", "ada@example.com")
+    key = "sk-" + "a1B2" * 6
+    logging.getLogger("some.library").warning("sent with %s\nas asked \u2028", key)
     logging.getLogger("retrieval.ingest").info("done", extra={FIELDS: {"documents": 3}})
     first, second = lines(out)
-    assert "ada@example.com" not in first["message"]
-    assert "sent to" in first["message"]
+    assert key not in first["message"]
+    assert "sent with" in first["message"]
     assert (second["documents"], second["logger"]) == (3, "retrieval.ingest")
     assert "request_id" not in second
 

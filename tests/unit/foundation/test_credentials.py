@@ -37,6 +37,11 @@ SECRET = "SuperSecretPw4"
         f"npx server --api-key={SECRET}",
         f"Incorrect API key provided: sk-{SECRET}1234567",
         f"sixply_{SECRET}1234567",
+        f"sk_live_{SECRET}1234567",
+        f"gho_{SECRET}1234567",
+        f"token-{SECRET}1234567",
+        f"eyJ{SECRET}.{SECRET}.{SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}+/==\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_a_credential_in_a_text_is_masked(text: str) -> None:
@@ -57,6 +62,8 @@ def test_a_credential_in_a_text_is_masked(text: str) -> None:
         'Setting "models.max_tokens" does not fit: 1000 tokens of 900.',
         "The key words are: refund, return.",
         "Basic questions and bearer bonds",
+        "token_count_of_the_whole_request is no setting",
+        "api-reference-of-the-2nd-edition.md",
     ],
 )
 def test_what_is_no_credential_stays(text: str) -> None:
@@ -99,7 +106,7 @@ def test_every_error_of_ours_is_masked_where_it_is_made() -> None:
     assert SECRET not in repr(SixplyError(f"http://ada:{SECRET}@host refused the connection."))
 
 
-@pytest.mark.parametrize("unit", ["a-", "key-", "--a", "?key", "://a", "a=", "password "])
+@pytest.mark.parametrize("unit", ["a-", "key-", "--a", "?key", "://a", "a=", "password ", "eyJ-", "-----BEGIN A"])
 def test_a_long_text_of_a_caller_is_masked_in_one_pass(unit: str) -> None:
     """Half a million beginnings of a name took hours when each was read to the end of the text."""
     assert mask_text(unit * 300_000)

@@ -103,6 +103,19 @@ def test_content_is_taken_out_of_every_span_whoever_put_it_there():
     assert span.events[0].attributes["exception.type"] == "ValueError"
 
 
+def test_content_stays_where_the_settings_ask_for_it_without_the_keys_in_it():
+    kept = InMemorySpanExporter()
+    key = "sk-" + "a1B2" * 6
+    with setup.start(ObservabilitySettings(capture_content=True), [kept], manifest_id="m-1"):
+        span = trace.get_tracer("x").start_span("chat", attributes={names.CONTENT[0]: f"{CANARY}, my key is {key}"})
+        span.set_status(Status(StatusCode.ERROR, f"{CANARY} was refused with {key}"))
+        span.end()
+    (exported,) = kept.get_finished_spans()
+    assert CANARY in exported.attributes[names.CONTENT[0]]
+    assert CANARY in exported.status.description
+    assert key not in exported.to_json()
+
+
 def test_a_lone_surrogate_does_not_reach_an_exporter():
     kept = InMemorySpanExporter()
     with start(kept):

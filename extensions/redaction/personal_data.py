@@ -1,4 +1,4 @@
-"""Detect and redact personal data and secrets that have a form, before anything is stored; `make bench-pii` measures what is found."""
+"""Detect and redact personal data and secrets that have a form; `make bench-pii` measures what is found."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"']+[^\s<>\"'.,;:!?)\]]", re.IGNO
 SECRET = re.compile(
     r"\b(?:sk|pk|rk|api|key|token|ghp|gho|xox[abp]|sixply)[-_][A-Za-z0-9_-]{16,}\b"
     r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
+    r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
