@@ -47,7 +47,7 @@ def look_for_secrets(victim: Victim) -> Tried:
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         said[f"sixply {command}"] = ran.stdout + ran.stderr
-    said["the log"] = (victim.folder / "server.log").read_text(encoding="utf-8")
+    said["the log"] = victim.log.read_text(encoding="utf-8")
     for what, text in said.items():
         tried.check(held=CANARY not in text, otherwise=f"{what} shows a secret")
     for file in filter(Path.is_file, victim.data.rglob("*")):

@@ -144,7 +144,7 @@ def lying_results(victim: Victim) -> Tried:
 def deep_schema(victim: Victim) -> Tried:
     """A tool of a few lines that stands for a million: the server runs, so look whether it is offered."""
     tried = Tried()
-    log = (victim.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+    log = victim.log.read_text(encoding="utf-8", errors="replace")
     tried.check(held="'deep' is left out" in log, otherwise="a tool that stands for a million parts is offered")
     return tried
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from foundation.errors import InvalidRequest, did_you_mean
@@ -18,6 +20,8 @@ from lab.attacks.contract import Attack, GotThrough, stopping_at_first
 from lab.attacks.victim import Victim
 
 Progress = Callable[[str, int, int], None]
+LOGS = Path("var", "attacks")
+"""Where a server's log stays after an attack that broke something, made a request fail inside, or got through."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,10 @@ def try_all(chosen: Iterable[Attack], *, progress: Progress) -> Iterator[Outcome
             progress("attacks", number, len(waiting))
             if attack.alone or attack.stack:
                 with _server(attack) as own:
-                    yield _try(attack, own)
+                    yield try_and_keep_log(attack, own)
             else:
                 shared = shared or opened.enter_context(_server(attack))
-                yield _try(attack, shared)
+                yield try_and_keep_log(attack, shared)
 
 
 def try_reopened(attack: Attack) -> Outcome:
@@ -95,6 +99,36 @@ def _try(attack: Attack, server: Victim) -> Outcome:
     except GotThrough as ended:
         tried = ended.tried
     return Outcome(attack.name, attack.title, tried.count, tuple(tried.through), time.perf_counter() - started)
+
+
+def try_and_keep_log(attack: Attack, server: Victim) -> Outcome:
+    """Try it. A request that failed inside got through, too, and the server's log stays."""
+    kept, begins_at = LOGS / f"{attack.name}.log", server.log.stat().st_size
+    kept.unlink(missing_ok=True)
+    try:
+        outcome = _try(attack, server)
+    except BaseException:
+        _copy_log(server, kept)
+        raise
+    failed = _count_failed_inside(server, begins_at)
+    if failed:
+        sentence = f"{failed} requests failed inside; the server's log is {kept}"
+        outcome = replace(outcome, through=(*outcome.through, sentence))
+    if outcome.through:
+        _copy_log(server, kept)
+    return outcome
+
+
+def _count_failed_inside(server: Victim, begins_at: int) -> int:
+    """Requests with a status of 500 and above that no error of ours has: 503 and 504 say what is down, busy or late."""
+    lines = server.log.read_bytes()[begins_at:].rpartition(b"\n")[0].splitlines()  # the last may be half written
+    statuses = [json.loads(line).get("status") or 0 for line in lines if line.startswith(b'{"at"')]
+    return sum(status >= 500 and status not in {503, 504} for status in statuses)
+
+
+def _copy_log(server: Victim, kept: Path) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(server.log, kept)
 
 
 @contextmanager

@@ -88,6 +88,11 @@ class Victim:
         return self.folder / "var"
 
     @property
+    def log(self) -> Path:
+        """What the server logs: a line in JSON for each request, with its status."""
+        return self.folder / "server.log"
+
+    @property
     def stack(self) -> Path:
         """The server's stack.toml, for commands that run beside it."""
         return self.folder / "stack.toml"
@@ -251,8 +256,7 @@ def _url(victim: Victim) -> str:
         if told.exists() and (address := _ADDRESS.search(told.read_text(encoding="utf-8"))):
             return address.group()
         time.sleep(0.02)
-    log = victim.folder / "server.log"
-    end = log.read_text(encoding="utf-8")[-2000:] if log.exists() else "It has no log."
+    end = victim.log.read_text(encoding="utf-8")[-2000:] if victim.log.exists() else "It has no log."
     raise ComponentError(f"The server to attack did not start: {end}")
 
 

@@ -31,6 +31,7 @@ def main() -> None:
 
 def _serve(home: str, reopen: str = "") -> None:
     from lab.attacks.suite import find_attack
+    from observability.telemetry.logs import set_up
     from serving.server import base_url, bind, serve
     from serving.settings import load
     from serving.wiring import open_system
@@ -40,6 +41,7 @@ def _serve(home: str, reopen: str = "") -> None:
     for stream, path in ((0, Path(os.devnull)), (1, folder / "server.out"), (2, folder / "server.log")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
     loaded = load(folder / "stack.toml")
+    set_up(loaded.settings.foundation.logging)
     if reopen:
         find_attack(reopen).reopen()
     with bind(loaded.settings.serving.http) as listening, open_system(loaded) as system:
