@@ -5,21 +5,17 @@ markdown-it finds the blocks; their content is read line by line, so that spans 
 Headings, code, questions, greetings, offers, introductions of lists and "the documents do not say" are no claims.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from foundation.text.lexical import words
 from foundation.text.sentences import sentence_spans, trim_span
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
 
 _MARKER = r"\[\^?\d{1,3}(?:\s?[,;\u2013-]\s?\^?\d{1,3})*\](?!\()|\u3010\d{1,3}(?:[,\uff0c\u3001]\s?\d{1,3})*\u3011"
 MARKER = re.compile(_MARKER)
@@ -139,8 +135,6 @@ def split_statements(answer: str) -> list[Statement]:
 
 @cache
 def _markdown() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
     return MarkdownIt("commonmark").enable("table").disable(["inline", "code", "reference"])
 
 

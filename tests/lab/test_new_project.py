@@ -116,6 +116,11 @@ def test_the_core_has_no_extension_no_lab_no_example_and_nothing_that_names_them
     assert [place for place in places if not (core / place.partition(":")[0]).exists()] == []
 
 
+def test_a_whole_project_keeps_every_risk_of_the_register(whole: Path) -> None:
+    kept, ours = (load_register(folder / "risks.toml").risks for folder in (whole, ROOT))
+    assert [risk.id for risk in kept] == [risk.id for risk in ours]
+
+
 def test_what_is_read_first_names_no_command_that_the_core_has_not(core: Path) -> None:
     rules = set(re.findall(r"^([a-z-]+):", read(core / "Makefile"), re.MULTILINE))
     brought_by = {command.name: name for name in extensions.installed() for command in extensions.find(name).commands}

@@ -57,8 +57,11 @@ def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
         ("serving/cli/govern/erasure.py", "serving/eraser.py"),
         ("orchestration.policy.effects_without_approval", "orchestration.policy.asked"),
         ("::test_every_dropped_record_is_found", "::test_nothing"),
-        ("0.008 [-0.044, 0.058]", "0.8 [0.7, 0.9]"),
-        *([("make bench-pii", "make bench-nothing")] if LAB.exists() else []),
+        *(
+            [("0.008 [-0.044, 0.058]", "0.8 [0.7, 0.9]"), ("make bench-pii", "make bench-nothing")]
+            if LAB.exists()
+            else []
+        ),
     ],
 )
 def test_a_control_that_is_gone_is_noticed(before: str, after: str, tmp_path: Path) -> None:
