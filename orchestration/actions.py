@@ -160,6 +160,8 @@ class Origin(Noun):
     """The request that the call is to meet, word for word, with the words that completed it."""
     results: tuple[ToolOutcome, ...] = ()
     """The executor's outcomes of earlier calls for this person in this conversation."""
+    taken_back: tuple[str, ...] = ()
+    """Runs that are no part of this conversation any more. An effect of theirs that is asked for again is not made again."""
 
 
 class ToolSet(list[BaseTool]):

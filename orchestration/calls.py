@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
@@ -319,8 +320,19 @@ def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
     outcome = ToolOutcome(**result)
     if first in ("", call.call_id):
         return outcome
-    again = "Already done by an equal call of this answer, so it was not done again. The result was:"
+    again = "Already done by an equal call, so it was not done again. The result was:"
     return outcome.model_copy(update={"content": f"{again} {outcome.content}", "reason": "repeated"})
+
+
+def as_asked_before(call: Call, earlier: Approval, within: timedelta) -> ToolOutcome:
+    """Return the outcome of a request that the same person sent before, as a client does that lost the reply."""
+    asked = f"You sent the same request at {earlier.requested_at:%H:%M:%S} UTC"
+    if earlier.status == "pending":
+        content = f"{earlier.reason} {asked}, and it still waits for the approval of a colleague; nothing is asked or done twice."
+        again: dict[str, Any] = {"approval": earlier, "reason": "repeated", "rule": RULES["repeated"]}
+        return ToolOutcome(tool=call.tool.name, status="waiting", content=content, **again)
+    text = f"{asked}, and {earlier.decided_by} approved it; it is not done twice. To have it again, say so in other words, or after"
+    return deny(call, "repeated", f"{text} {earlier.requested_at + within:%H:%M} UTC.")
 
 
 def fill_open_arguments(call: Call, settled: Mapping[str, Any]) -> Call:

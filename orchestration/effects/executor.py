@@ -35,6 +35,7 @@ from orchestration.calls import (
     UnfitArguments,
     advise_after_failure,
     arguments_hash,
+    as_asked_before,
     as_done_before,
     check_in_time,
     demand_described,
@@ -173,6 +174,7 @@ class Executor(Decisions):
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not metadata_of(call.tool, "effect", True):
             return await self._invoke(call, {})
+        call = await self._as_taken_back(call)
         # an approval of an equal call may have been decided
         approval_id = approval.approval_id if approval else call.approval_id
         # the stored one counts, never the one in the caller's hand
@@ -191,6 +193,15 @@ class Executor(Decisions):
             if call.hash != stored.edited_hash:
                 return deny(call, "mismatch", "The approval was given for something else.")
         return (await self._carry_out_once(call, stored)).model_copy(update={"approval": stored})
+
+    async def _as_taken_back(self, call: Call) -> Call:
+        """Return the call as that of a run which was taken back from the conversation, where an equal one was made or waits."""
+        for earlier in (replace(call, run_id=run_id) for run_id in call.origin.taken_back):
+            asked = await self.approvals.get(earlier.approval_id, call.principal.tenant)
+            waits = asked is not None and asked.status == "pending"
+            if waits or earlier.key in await self._effects.keys_of(call.principal):
+                return earlier
+        return call
 
     async def _act_or_ask(self, call: Call) -> ToolOutcome:
         try:
@@ -232,7 +243,7 @@ class Executor(Decisions):
         except TooManyWaiting as error:
             return deny(call, "limit", str(error)).model_copy(update={"rule": ""})
         if approval.approval_id != call.approval_id:
-            return _as_asked_before(call, approval)
+            return as_asked_before(call, approval, SAME_REQUEST)
         # completing the arguments changed the hash, and a call with that hash may have been decided before
         if approval.status != "pending":
             return await self._carry_out(call, approval)
@@ -386,14 +397,3 @@ class Executor(Decisions):
             decided_by=approval and approval.decided_by,
         )
         return outcome
-
-
-def _as_asked_before(call: Call, earlier: Approval) -> ToolOutcome:
-    """Return the outcome of a request that the same person sent before, as a client does that lost the reply."""
-    asked = f"You sent the same request at {earlier.requested_at:%H:%M:%S} UTC"
-    if earlier.status == "pending":
-        content = f"{earlier.reason} {asked}, and it still waits for the approval of a colleague; nothing is asked or done twice."
-        again: dict[str, Any] = {"approval": earlier, "reason": "repeated", "rule": RULES["repeated"]}
-        return ToolOutcome(tool=call.tool.name, status="waiting", content=content, **again)
-    text = f"{asked}, and {earlier.decided_by} approved it; it is not done twice. To have it again, say so in other words, or after"
-    return deny(call, "repeated", f"{text} {earlier.requested_at + SAME_REQUEST:%H:%M} UTC.")

@@ -171,7 +171,8 @@ class DurableAgent(ABC):
             raise NotFound(f"There is no conversation {thread_id}.")
         for approval_id in thread.waits_for | thread.beside.keys():
             approval = await executor.approvals.get(approval_id, principal.tenant)
-            if approval and approval.status == "pending":
+            # a copy of the conversation has nothing that waits
+            if approval and approval.status == "pending" and approval.thread_id == thread_id:
                 gone = Decision(approval_id=approval_id, approve=False, reason="the conversation was deleted")
                 await executor.decide(gone, principal)
 

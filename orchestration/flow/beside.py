@@ -57,9 +57,14 @@ def tell_outcome(call: ToolCallDict, result: ToolMessage, approval_id: str) -> H
     return _note(text, artifact_of(result) | {"approval_id": approval_id})
 
 
-def note_of(text: str) -> HumanMessage:
+def note_of(text: str, **artifact: Any) -> HumanMessage:
     """Return a message of the system's, which is no word of the person's."""
-    return _note(f"[From the system, not from the person.] {text}", {})
+    return _note(f"[From the system, not from the person.] {text}", artifact)
+
+
+def runs_taken_back(messages: Sequence[AnyMessage]) -> tuple[str, ...]:
+    """Return the runs that notes in the conversation say are no part of it any more."""
+    return tuple(run_id for message in messages for run_id in artifact_of(message).get("taken_back", ()))
 
 
 def _note(text: str, artifact: dict[str, Any]) -> HumanMessage:

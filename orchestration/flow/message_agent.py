@@ -24,7 +24,7 @@ from orchestration.contract import AgentParts
 from orchestration.effects.executor import WAITS
 from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
-from orchestration.flow.beside import calls_beside, end_calls, tell_outcome
+from orchestration.flow.beside import calls_beside, end_calls, runs_taken_back, tell_outcome
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, as_object, stop_reason_of
 from orchestration.middleware.policy import (
@@ -157,11 +157,16 @@ class MessageAgent(DurableAgent):
             values = cast("State", {**values, "result": result})
         return cast("State", {**values, "approval_id": values.get("approval_id") or decided})
 
+    async def _read(self, config: RunnableConfig, run: Run) -> StateSnapshot:
+        snapshot = await self._graph.aget_state(config)
+        run.taken_back = runs_taken_back(snapshot.values.get("messages", []))
+        return snapshot
+
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """Return what this request adds: to a new conversation the client's earlier messages; errors for given-up calls; the question."""
         request = run.request or AnswerRequest(question=state["question"])
         # nothing is stored of a conversation that begins now, and looking would cost time before the first word
-        snapshot = await self._graph.aget_state(config) if request.thread_id or not run.request else None
+        snapshot = await self._read(config, run) if request.thread_id or not run.request else None
         values: dict[str, Any] = snapshot.values if snapshot else {}
         stored: list[AnyMessage] = values.get("messages", [])
         earlier = () if request.thread_id else request.messages
@@ -190,7 +195,7 @@ class MessageAgent(DurableAgent):
 
     async def _outcome_beside(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """Carry out what was decided beside the conversation, and return what tells the model of it."""
-        snapshot, executor = await self._graph.aget_state(config), self._parts.executor
+        snapshot, executor = await self._read(config, run), self._parts.executor
         stored: list[AnyMessage] = snapshot.values.get("messages", [])
         approval_id = state["approval_id"]
         beside, approval = calls_beside(stored)[approval_id], await self._approval(approval_id, run)
@@ -202,7 +207,7 @@ class MessageAgent(DurableAgent):
         return [*await self._end_calls(snapshot, run), told]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any] | None:
-        snapshot = await self._graph.aget_state(config)
+        snapshot = await self._read(config, run)
         results = run.request.results if run.request else {}
         decided: dict[str, Any] = {}
         for item in _ours(snapshot.interrupts):

@@ -6,7 +6,7 @@ stay until it is deleted, even if the documents change or go.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,16 +77,23 @@ async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -
 
 async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
     """Return the owner and the turns of a conversation; no turns where it does not exist. For operators: nothing is checked."""
-    newest: dict[str, CheckpointTuple] = {}
-    async for entry in checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
-        values = entry.checkpoint["channel_values"]
-        # with the input of the next turn there, what the last one waited for is not
-        if (answer_id := values.get("answer_id")) and INPUT not in values:
-            newest.setdefault(answer_id, entry)
+    own = checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+    newest = ends_of_turns([entry async for entry in own])
     if not newest:
         return Principal("", "", frozenset()), []
     state = cast("State", next(iter(newest.values())).checkpoint["channel_values"])
     return owner_of(state), [_turn(entry) for entry in reversed(newest.values())]
+
+
+def ends_of_turns(entries: Iterable[CheckpointTuple]) -> dict[str, CheckpointTuple]:
+    """Return the newest checkpoint of each turn by the id of its answer, of all of a conversation, newest first."""
+    newest: dict[str, CheckpointTuple] = {}
+    for entry in entries:
+        values = entry.checkpoint["channel_values"]
+        # with the input of the next turn there, what the last one waited for is not
+        if (answer_id := values.get("answer_id")) and INPUT not in values:
+            newest.setdefault(answer_id, entry)
+    return newest
 
 
 def _first_of(principal: Principal) -> dict[str, Any]:

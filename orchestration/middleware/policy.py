@@ -174,7 +174,12 @@ async def call_executor(
         thread_id=run.state.get("thread_id", ""),
         step=0,
         call_id=call["id"] or "",
-        origin=Origin(words="\n".join(words), asked="\n".join(words[-LATEST:]), results=recorded_outcomes(messages)),
+        origin=Origin(
+            words="\n".join(words),
+            asked="\n".join(words[-LATEST:]),
+            results=recorded_outcomes(messages),
+            taken_back=run.taken_back,
+        ),
         approval=approval,
         through=through,
     )

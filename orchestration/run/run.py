@@ -110,6 +110,8 @@ class Run:
     client_calls: list[ToolCall] = field(default_factory=list)
     waiting: dict[str, Approval] = field(default_factory=dict)
     """The approvals that tool calls waited for when the run was resumed, by the id of the call."""
+    taken_back: tuple[str, ...] = ()
+    """The runs that were taken back from the conversation, as in `Origin`."""
     passages: dict[str, Hit] = field(default_factory=dict)
     """Passages that a tool-calling agent has read, by id."""
     numbers: dict[str, int] = field(default_factory=dict)

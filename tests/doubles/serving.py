@@ -7,7 +7,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 
 from foundation.clock import SystemClock
@@ -92,6 +93,11 @@ class MemoryConversations:
     """One conversation, of the reader of the tenant north."""
 
     def __init__(self) -> None:
+        self.checkpoints = InMemorySaver()
+        values = {"answer_id": "a-1", "question": "When?", "messages": []}
+        stored: Any = {**empty_checkpoint(), "channel_values": values, "channel_versions": dict.fromkeys(values, 1)}
+        place: Any = {"configurable": {"thread_id": "t-1", "checkpoint_ns": ""}}
+        self.checkpoints.put(place, stored, {}, stored["channel_versions"])
         self.turns_of = {"t-1": [Turn(answer_id="a-1", question="When?", status="answered", text="T.", at=BEGUN)]}
 
     async def all(self, principal: Principal) -> list[Conversation]:
@@ -102,6 +108,9 @@ class MemoryConversations:
         if thread_id not in [one.thread_id for one in await self.all(principal)]:
             raise NotFound("No such conversation.")
         return self.turns_of[thread_id]
+
+    def claim(self, thread_id: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
         await self.turns(thread_id, principal)
