@@ -107,7 +107,7 @@ class Rows:
         if condition.compare in SIGNS:
             return self._compare(column, condition.compare, value)
         folded = f"fold({column.text})" if column.unit_sql else f"lower(cast({column.text} AS text))"
-        words = " ".join(value.casefold().split())
+        words = " ".join(value.casefold().split()) if column.unit_sql else value.lower()
         if condition.compare == "contains":
             return f"{folded} LIKE ? ESCAPE '!'", [f"%{_escape(words)}%"]
         sql, bound = f"{folded} = ?", list[Any]([words])

@@ -129,6 +129,10 @@ def _rights(options: TableOptions, principal: Principal) -> tuple[str, list[Any]
     return " AND ".join(conditions), values
 
 
+def _lower(text: str | None) -> str | None:
+    return text and text.lower()
+
+
 @contextmanager
 def _open_sqlite(options: DatabaseOptions, timeout_s: float) -> Iterator[Run]:
     assert options.file is not None
@@ -139,6 +143,7 @@ def _open_sqlite(options: DatabaseOptions, timeout_s: float) -> Iterator[Run]:
     until = time.monotonic() + timeout_s
     with closing(connection):
         connection.execute("PRAGMA query_only = ON")
+        connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows the letters of English alone
         connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
 
         def run(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

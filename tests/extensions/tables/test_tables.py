@@ -317,6 +317,20 @@ units = { total = "USD" }
 """
 
 
+@pytest.mark.parametrize(("value", "found"), [("Ärzte", "Ärzte"), ("ärzte", "Ärzte"), ("straße 5", "STRAßE 5")])
+@pytest.mark.parametrize("compare", ["equals", "contains"])
+def test_capitals_of_every_alphabet_are_found_in_a_database(
+    tmp_path: Path, value: str, found: str, compare: str
+) -> None:
+    with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
+        shop.execute("CREATE TABLE orders (id TEXT, tenant TEXT, team TEXT, total REAL)")
+        shop.executemany("INSERT INTO orders VALUES (?, 'alder', NULL, 1)", [("Ärzte",), ("STRAßE 5",), (None,)])
+    shop.close()
+    with desk(tmp_path, SHOP) as made:
+        where = [{"column": "id", "compare": compare, "value": value}]
+        assert made.ask("shop.orders", columns=["id"], where=where) == [[found]]
+
+
 def test_a_database_is_read_by_the_rows_of_the_caller_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
         shop.execute('CREATE TABLE orders (id TEXT, tenant TEXT, team TEXT, total REAL, "a?b" TEXT)')
