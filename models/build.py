@@ -21,10 +21,9 @@ if TYPE_CHECKING:  # takes longer to import than all that opens a reranker or a 
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The open parts of layer 2. `cheaper` are asked before `chat`, the cheapest first; `tenants` have their own."""
+    """The open parts of layer 2. `tenants` have their own `chat`."""
 
     chat: BaseChatModel
-    cheaper: Sequence[BaseChatModel]
     tenants: Mapping[str, BaseChatModel]
     embedder: Embeddings
     query_embedder: Embeddings
@@ -70,7 +69,6 @@ def open_models(
 
     candidates = open_chats(settings.chat, *settings.fallbacks)
     of_tenants = {name: open_chats(tenant.chat, *tenant.fallbacks) for name, tenant in settings.tenants.items()}
-    cheaper = open_chats(*settings.cheaper)
 
     def names_of(models: Sequence[BaseChatModel]) -> list[str]:
         return [identity(model)[1] for model in models]
@@ -88,7 +86,6 @@ def open_models(
     chat, tenants = offer(as_one(candidates), choices), {name: as_one(models) for name, models in of_tenants.items()}
     return Models(
         chat=chat,
-        cheaper=[as_one([model]) for model in cheaper],
         tenants=tenants,
         embedder=embedder,
         query_embedder=query_embedder,

@@ -34,8 +34,6 @@ class ModelsSettings(Section):
     chat: Part = Part(use="llama_cpp")
     fallbacks: tuple[Part, ...] = ()
     """Chat parts tried in order when the first one fails."""
-    cheaper: tuple[Part, ...] = ()
-    """Chat parts of the cascade, the cheapest first; a question goes up to the next where the answer is not good enough."""
     choices: dict[ModelName, Part] = Field(default_factory=dict)
     """Chat models that whoever asks may choose instead, by the name that is shown: `[models.choices.NAME]`. Without `use`, over `[models.chat]`."""
     tenants: dict[str, TenantModels] = Field(default_factory=dict)
@@ -53,7 +51,7 @@ class ModelsSettings(Section):
     def parts(self) -> tuple[Part, ...]:
         """All parts that may have weights on this machine."""
         of_tenants = [part for tenant in self.tenants.values() for part in (tenant.chat, *tenant.fallbacks)]
-        offered = (*self.cheaper, *self.choices.values(), *of_tenants)
+        offered = (*self.choices.values(), *of_tenants)
         return (self.chat, *self.fallbacks, *offered, self.embedder, self.reranker, self.entailment)
 
     @model_validator(mode="before")

@@ -10,9 +10,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly
 from foundation.errors import InvalidSetting, did_you_mean
-from foundation.settings import Part
 from models.contract import BaseChatModel
-from models.pricing import identity
 from orchestration.actions import Approval
 from orchestration.contract import Agent, AgentParts, Approver, Demand, ToolParts
 from orchestration.effects.approvals import SqliteApprovals
@@ -107,24 +105,15 @@ def open_agent(
     assembly: Assembly,
     parts: AgentParts,
     tenants: Mapping[str, BaseChatModel] | None = None,
-    cheaper: Sequence[BaseChatModel] = (),
 ) -> Agent:
     """Build the agent of `[orchestration.agent]`: another one for each tenant with its own chat model, since an agent depends
-    on its model's abilities, and a cascade where there are `cheaper` models. Raises ConfigurationError: it cannot be built.
+    on its model's abilities. Raises ConfigurationError: it cannot be built.
     """
 
-    def open_with(chat: BaseChatModel, chosen: Part = settings.agent, context_parts: AgentParts = parts) -> Agent:
-        agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(context_parts, chat=chat))
+    def open_with(chat: BaseChatModel) -> Agent:
+        agent: Agent = assembly.part("orchestration.agent", settings.agent, Agent, context=replace(parts, chat=chat))
         return agent
 
-    chats = {"": parts.chat, **(tenants or {})}
-    agents = {tenant: open_with(chat) for tenant, chat in chats.items()}
-    if cheaper:
-        by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
-        from orchestration.flow import cascade
-
-        trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
-        for tenant, chat in chats.items():
-            agents[tenant] = cascade.CascadeAgent(trying, identity(chat)[1], agents[tenant], settings)
+    agents = {tenant: open_with(chat) for tenant, chat in {"": parts.chat, **(tenants or {})}.items()}
     everybody = agents.pop("")
     return TenantAgents(everybody, agents) if agents else everybody

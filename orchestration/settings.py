@@ -81,14 +81,8 @@ class PromptSettings(PromptFolder):
     """Folders of single tenants, by name; their files replace those of `folder`."""
 
 
-class CascadeSettings(Section):
-    up_below: float = Field(default=0.6, ge=0)
-    """Least confidence at which an answer of a model of `[models.cheaper]` is taken."""
-
-
 class OrchestrationSettings(Section):
     agent: Part = Part(use="auto")
-    cascade: CascadeSettings = CascadeSettings()
     checkpoints: Part = Part(use="sqlite")
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()

@@ -175,7 +175,7 @@ def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
     """Yield every part with its port, such as `models.chat`; one of a list or of a tenant as `models.chat[0]`."""
     for layer in LAYERS:
         for name, value in getattr(settings, layer):
-            port = "models.chat" if layer == "models" and name in ("fallbacks", "cheaper") else f"{layer}.{name}"
+            port = "models.chat" if layer == "models" and name == "fallbacks" else f"{layer}.{name}"
             if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
                 yield port, value
             elif isinstance(value, tuple):

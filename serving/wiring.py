@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
@@ -56,8 +56,6 @@ class System:
     costs: CostLedger
     outcomes: OutcomeStore
     chat: BaseChatModel
-    cheaper: Sequence[BaseChatModel]
-    """Cheaper chat models, which are tried before `chat`."""
     embedder: Embeddings
     reranker: Reranker | None
     prices: PriceSource
@@ -150,7 +148,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     opened["hooks"] = hooks
     parts = _agent_parts(settings, context, prompts, opened)
-    agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
+    agent = open_agent(settings.orchestration, assembly, parts, models.tenants)
     opened |= {
         "settings": settings,
         "manifest": run,

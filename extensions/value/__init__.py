@@ -9,12 +9,6 @@ extension = Extension(
     requires=("plots",),
     commands=(
         Command(
-            name="model-frontier",
-            group=GROUP,
-            about="Plot quality against cost and latency.",
-            call="extensions.value.frontier_command:model_frontier",
-        ),
-        Command(
             name="business-case",
             group=GROUP,
             about="Show the business case in outcomes.toml.",

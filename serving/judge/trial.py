@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestration.contract import Agent
 
 # Prefixes of the stack's keys that decide who writes the drafts
-WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
+WRITERS = ("models.chat.", "models.fallbacks", "models.tenants.", "orchestration.agent.", "prompts.")
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 

@@ -256,8 +256,8 @@ OF_TOOLS = (
     approvals_are_for_approvers_of_the_tenant_in_time,
     a_role_that_may_not_is_refused,
 )
-WITHOUT_TOOLS = ("auto", "quoting")
-"""Adapters that call no tools; `auto` takes the one for a chat model that calls none, as the double here."""
+WITHOUT_TOOLS = ("auto", "cascade", "quoting")
+"""Adapters that call no tools; `auto`, which a cascade begins with, takes the one for a chat model that calls none, as the double here."""
 
 
 @pytest.fixture

@@ -335,7 +335,7 @@ class World:
             agent: Agent = load("orchestration.agent", part, able, expected=Agent)
             if isinstance(agent, MessageAgent):  # its model is the one that calls tools
                 return self.wrap(agent)
-        weak = replace(self.parts(), chat=as_weak(self.chat)) if use == "auto" else self.parts()
+        weak = replace(self.parts(), chat=as_weak(self.chat)) if use in BY_MODEL else self.parts()
         agent = load("orchestration.agent", part, weak, expected=Agent)
         return self.wrap(agent)
 
@@ -347,6 +347,8 @@ class World:
             self.shared[0].close()
 
 
+BY_MODEL = ("auto", "cascade")
+"""Agents that depend on what the chat model can."""
 IN_EXAMPLES = [
     f"examples.{file.parent.name}.agent:build" for file in sorted(Path(__file__).parents[2].glob("examples/*/agent.py"))
 ]

@@ -12,7 +12,7 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
-    from extensions.value.frontier import Point
+    from extensions.cascade.frontier import Point
     from observability.evaluation.golden_set import CaseScore, GoldenCase
     from orchestration.contract import Agent
     from serving.wiring import System
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Plot quality against cost and latency. Each chat model is one point; one keeps the outcome contract for the least."""
-    from extensions.value.frontier import draw_frontier
+    from extensions.cascade.cascade import why_up
+    from extensions.cascade.frontier import draw_frontier
     from extensions.value.outcome_contract import load_contract
     from observability.evaluation.golden_set import load_golden
     from observability.evaluation.questions import evenly
-    from orchestration.flow.cascade import why_up
     from serving.judge.trial import golden_file, golden_report
     from serving.wiring import open_system
 
@@ -52,15 +52,18 @@ def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = N
 
 
 def _agents(system: System) -> dict[str, Agent]:
+    from extensions.cascade.cascade import CheaperModels, sample
     from foundation.components import load
-    from foundation.settings import Part
     from models.pricing import identity
 
+    models, parts = system.hooks.service(CheaperModels), replace(system.parts, services=())
+
     def build(chat: Any) -> Agent:
-        agent: Agent = load("orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, services=()))
+        agent: Agent = load("orchestration.agent", models.options.by_model, replace(parts, chat=chat))
         return agent
 
-    return {identity(chat)[1]: build(chat) for chat in (*system.cheaper, system.chat)}
+    cheaper = {name: sample(build(chat), models.options, parts) for name, chat in models.chats.items()}
+    return {**cheaper, identity(system.chat)[1]: build(system.chat)}
 
 
 def _row(point: Point) -> tuple[Any, ...]:

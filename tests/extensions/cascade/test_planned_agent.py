@@ -8,11 +8,10 @@ from pathlib import Path
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.provider import calls, metered, ok
-from tests.doubles.stacks import GRAPH
-from tests.integration.test_cascade import ANA, CHEAP, QUESTION, TENANT
-from tests.integration.test_cascade import _opened as open_cascade
+from tests.extensions.cascade.test_cascade import ANA, CHEAP, QUESTION, TENANT
+from tests.extensions.cascade.test_cascade import _opened as open_cascade
 
-_opened = partial(open_cascade, agent=GRAPH, extensions=["planned_agent"])
+_opened = partial(open_cascade, without_tools='"graph"', extensions=["planned_agent"])
 
 
 async def test_a_sure_answer_of_the_cheaper_model_is_taken_and_the_conversation_goes_on_above(tmp_path: Path) -> None:

@@ -3,36 +3,84 @@
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial, reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import uuid4
 
+from pydantic import Field
+
+from extensions.cascade.samples import SampledAgent, ask_all, delete_conversation, open_judge
 from foundation import names
-from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
+from foundation.components import load
+from foundation.errors import Forbidden
+from foundation.settings import NamedPart, Part, Section
 from foundation.tracing import span
 from foundation.types import Principal
+from models.contract import BaseChatModel
+from models.pricing import identity
+from models.resilience.chosen_chat import resilient_as
 from orchestration.contract import Agent, AgentParts, PersonalMemory
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest
-from orchestration.run.answering import error_event, stream_from
+from orchestration.run.answering import stream_from
 from orchestration.run.run import UNCALLED
 from orchestration.run.state import answer_id_of_all, charges_of_all
 from orchestration.run.wrapping import AgentWrapper
-from orchestration.settings import OrchestrationSettings
-
-if TYPE_CHECKING:  # this also brings it along with the cascade into a project of one's own
-    from orchestration.memory.conversations import Conversations
 
 # Routes that end a run without an answer, so that no further model is asked
 ENDED = frozenset({"refuse", "hand_over", "reply"})
 
 
-def parts_of_cheaper(parts: AgentParts) -> AgentParts:
+class Options(Section):
+    cheaper: tuple[NamedPart, ...] = ()
+    """Chat parts that are asked before `[models.chat]`, the cheapest first, each as it would stand there."""
+    up_below: float | None = Field(default=None, ge=0)
+    """Least calibrated confidence at which quotes are taken; unset: where they are told as an answer, `[retrieval.grounding] answered_from`."""
+    agree_from: float = Field(default=0.9, ge=0, le=1)
+    """How far two samples in a model's own words must say the same to be taken; 0: it is asked once, and taken."""
+    agent: NamedPart = Part(use="auto")
+    """The agent that answers what goes up, by its name, or as a table with its options."""
+
+    @property
+    def by_model(self) -> Part:
+        """The agent of a cheaper model, which depends on what that model can."""
+        return self.agent if self.agent.use == "auto" else Part(use="auto")
+
+
+class CheaperModels:
+    """The cheaper chat models of an open system and their agents, each opened once, however many tenants have an agent of their own."""
+
+    def __init__(self, keep: Callable[[Any], Any] = lambda built: built) -> None:
+        self._keep = keep
+        self.options = Options()
+        self.chats: dict[str, BaseChatModel] = {}
+        self._agents: dict[str, Agent] = {}
+
+    def open(self, options: Options, parts: AgentParts) -> Mapping[str, Agent]:
+        """Return the agents by the names of their models."""
+        self.options, to_open = options, () if self.chats else options.cheaper
+        for part in to_open:
+            chat = resilient_as(parts.chat, load("models.chat", part, parts, expected=BaseChatModel))
+            name = identity(self._keep(chat))[1]
+            self.chats[name] = chat
+            agent = load(
+                "orchestration.agent", options.by_model, replace(_parts_of_cheaper(parts), chat=chat), expected=Agent
+            )
+            self._agents[name] = sample(agent, options, parts)
+        return self._agents
+
+
+def sample(agent: Agent, options: Options, parts: AgentParts) -> Agent:
+    """Return the agent of a cheaper model, asked twice where it writes."""
+    return SampledAgent(agent, open_judge(parts), options.agree_from, partial(why_up, up_below=options.up_below))
+
+
+def _parts_of_cheaper(parts: AgentParts) -> AgentParts:
     """Return the parts of a cheaper agent: of the services what is remembered of people; a tool call raises Forbidden, so that the next model is asked."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
@@ -53,9 +101,11 @@ class CascadeAgent(AgentWrapper):
     or a format of a client go to `inner` at once. The cost of an answer and its limit include the trials.
     """
 
-    def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, settings: OrchestrationSettings) -> None:
+    def __init__(
+        self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, most_usd: float, up_below: float | None = None
+    ) -> None:
         super().__init__(last)
-        self.name, self._up_below, self._most_usd = name, settings.cascade.up_below, settings.budget.usd
+        self.name, self._up_below, self._most_usd = name, up_below, most_usd
         # a tenant may have chosen one of the cheaper models for itself
         self.cheaper = {other: agent for other, agent in cheaper.items() if other != name}
 
@@ -77,7 +127,7 @@ class CascadeAgent(AgentWrapper):
         charges_of_all.set(charges)
         with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
-                events = await _try(agent, within_limit(), principal)
+                events = await ask_all(agent, within_limit(), principal)
                 answer = events[-1].answer
                 limit = request.client.settings.get("max_tokens")
                 reason = why_up(answer, self._up_below, limit) if answer else events[-1].message
@@ -86,11 +136,8 @@ class CascadeAgent(AgentWrapper):
                         emit(_with_trials(event, charges, name, reasons, begun_s))
                     return
                 reasons.append(f"{name}: {reason}")
-                # a rejected answer's conversation is deleted
-                if thread_id := next((event.thread_id for event in events if event.thread_id), None):
-                    kept: Conversations = cast("Any", agent).conversations
-                    with suppress(NotFound, Conflict):
-                        await kept.delete(thread_id, principal)
+                thread_id = next((event.thread_id for event in events if event.thread_id), None)
+                await delete_conversation(agent, thread_id, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
             async with aclosing(cast("AsyncGenerator[Event]", self.inner.stream(within_limit(), principal))) as later:
                 async for event in later:
@@ -103,9 +150,9 @@ def stands_alone(request: AnswerRequest) -> bool:
     return not (before or client.tools or client.instructions or client.response_format)
 
 
-def why_up(answer: Answer, up_below: float, limit: int | None = None) -> str | None:
-    """Return why an answer of a cheaper model is not taken; `None` where it is. An answer from documents needs a
-    confidence of at least `up_below`. An answer that ends at the client's `limit` of tokens is taken: the next model would reach it, too.
+def why_up(answer: Answer, up_below: float | None = None, limit: int | None = None) -> str | None:
+    """Return why an answer of a cheaper model is not taken; `None` where it is. Quotes need a calibrated confidence of at least
+    `up_below`. An answer that ends at the client's `limit` of tokens is taken: the next model would reach it, too.
     """
     plan = answer.plan
     if plan and plan.route in ENDED:
@@ -117,18 +164,15 @@ def why_up(answer: Answer, up_below: float, limit: int | None = None) -> str | N
     is_cut = answer.stop_reason == "length" and limit and (answer.usage.output_tokens or 0) >= limit
     if answer.status != "answered" or (answer.degraded and not is_cut):
         return "it found no answer" if answer.status != "answered" else answer.degraded[0]
+    return _doubt(answer, up_below)
+
+
+def _doubt(answer: Answer, up_below: float | None) -> str | None:
+    if up_below is None:
+        return "what it quotes may not answer" if answer.band == "closest" else None
     if answer.confidence is not None and answer.confidence < up_below:
         return f"its confidence of {answer.confidence:.2f} is below {up_below:.2f}"
     return None
-
-
-async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Sequence[Event]:
-    """Return all events of a run; the last one is an answer or an error, also where the request was refused."""
-    try:
-        async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as stream:
-            return [event async for event in stream]
-    except SixplyError as error:
-        return [error_event(error)]
 
 
 def _with_trials(event: Event, charges: Sequence[Charge], name: str, reasons: Sequence[str], begun_s: float) -> Event:
@@ -144,3 +188,10 @@ def _with_trials(event: Event, charges: Sequence[Charge], name: str, reasons: Se
         "seconds": time.perf_counter() - begun_s,
     }
     return event.model_copy(update={"answer": event.answer.model_copy(update=update)})
+
+
+def build(options: Options, context: AgentParts) -> Agent:
+    models = next((each for each in context.services if isinstance(each, CheaperModels)), CheaperModels())
+    last = load("orchestration.agent", options.agent, context, expected=Agent)
+    cheaper, name = models.open(options, context), identity(context.chat)[1]
+    return CascadeAgent(cheaper, name, last, most_usd=context.settings.budget.usd, up_below=options.up_below)

@@ -11,22 +11,27 @@ from typing import Any, cast
 
 import pytest
 
+from extensions.cascade.cascade import CascadeAgent, why_up
+from extensions.cascade.samples import DIFFER, SampledAgent
+from foundation.components import load as load_part
+from foundation.settings import Part
 from foundation.types import Principal, Usage
-from orchestration.events import Charge, Event, Status
-from orchestration.flow.cascade import CascadeAgent, why_up
+from models.chat.scripted import ScriptedChat
+from models.contract import ScoringParts
+from models.embedders.hashing import HashingEmbedder
+from orchestration.events import Answer, Charge, Event, Status
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.state import charges_of_all
-from orchestration.settings import BudgetSettings, OrchestrationSettings
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles import answers
 from tests.doubles.provider import Behaviour, FaultyProvider, calls, metered, ok, strict
-from tests.doubles.stacks import AGENT, stack
+from tests.doubles.stacks import stack
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STRONG = """
 use = "openai_compatible"
 model = "a-strong-one"
@@ -37,19 +42,24 @@ profile = {{ tool_calling = true, max_input_tokens = 100000 }}
 MORE = """
 [models.resilience]
 attempts = 1
-[[models.cheaper]]
-use = "scripted"
 [models.prices]
 use = "genai"
 stated = {{ "a-cheap-one" = {{ input = 0.5, output = 5.0 }}, "a-strong-one" = {{ input = 1.0, output = 10.0 }}, "scripted (test double)" = {{ input = 1.0, output = 1.0 }} }}
 [orchestration]
 policy_file = "policy.toml"
-cascade = {{ up_below = {up_below} }}
 [orchestration.answers]
 compose = "{compose}"
 [[orchestration.tools]]
 use = "tests.doubles.desk:build"
+[orchestration.agent]
+use = "cascade"
+up_below = {up_below}
+cheaper = [{cheaper}]
+agent = {{ use = "auto", without_tools = {without_tools} }}
 """
+QUOTING = '{ use = "quoting", writes = false }'
+WRITING = '{ use = "quoting", writes = true }'
+SCRIPTED = '{ use = "scripted" }'
 CHEAP = "scripted (test double)"
 TENANT = "alder-clinics"
 ANA = Principal("ana", TENANT, frozenset({"agent"}))
@@ -65,7 +75,8 @@ def _opened(
     compose: str = "extractive",
     own: str = "",
     allowed: str = "",
-    agent: str = AGENT,
+    cheaper: str = SCRIPTED,
+    without_tools: str = QUOTING,
     extensions: Sequence[str] = (),
 ) -> Iterator[tuple[System, FaultyProvider]]:
     with FaultyProvider(*map(strict, behaviours)) as provider:
@@ -73,22 +84,22 @@ def _opened(
         if allowed:
             with (folder / "policy.toml").open("a") as policy:
                 policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
-        more = MORE.format(up_below=up_below, compose=compose) + own.replace("URL", provider.url)
-        with open_system(
-            load(stack(folder, more + agent, chat=STRONG.format(url=provider.url), extensions=extensions))
-        ) as system:
+        more = MORE.format(up_below=up_below, compose=compose, cheaper=cheaper, without_tools=without_tools) + own
+        more = more.replace("URL", provider.url)
+        names = ["plots", "value", "cascade", *extensions]
+        with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url), extensions=names))) as system:
             system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider
 
 
 async def test_a_trial_that_failed_after_a_paid_call_is_part_of_the_price(tmp_path: Path) -> None:
-    cheap = STRONG.format(url="URL").replace("a-strong-one", "a-cheap-one")
+    cheap = ", ".join(STRONG.format(url="URL").replace("a-strong-one", "a-cheap-one").split("\n")[1:-1])
     asks = [
         calls("refund", order_id="QM-10017", reason="broken"),
         calls("search_documents", query="weight of a parcel"),
     ]
     said = metered("A parcel may weigh at most 30 kilograms [1].", read=100, wrote=10)
-    with _opened(tmp_path, *asks, said, own=f"[[models.cheaper]]{cheap}", compose="generative") as (system, _):
+    with _opened(tmp_path, *asks, said, cheaper=f"{SCRIPTED}, {{ {cheap} }}", compose="generative") as (system, _):
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
         charges = system.costs.of_answer(given.answer_id)
     assert given.went_up[-1] == "a-cheap-one: it needs the tool refund"
@@ -150,10 +161,9 @@ class _Paid:
 @pytest.mark.parametrize(("asked", "limits"), [(None, (1.0, 0.6, 0.2)), (0.5, (0.5, 0.1, 0.0)), (9.0, (1.0, 0.6, 0.2))])
 async def test_trials_and_answer_share_one_limit_in_usd(asked: float | None, limits: tuple[float, ...]) -> None:
     first, second, last = _Paid(), _Paid(), _Paid("answered")
-    settings = OrchestrationSettings(budget=BudgetSettings(usd=1.0))
     agents: Any = {"cheap": first, "middle": second}
     await answer(
-        CascadeAgent(agents, "strong", cast("Any", last), settings),
+        CascadeAgent(agents, "strong", cast("Any", last), most_usd=1.0),
         AnswerRequest(question=QUESTION, max_usd=asked),
         ANA,
     )
@@ -174,3 +184,76 @@ async def test_trials_and_answer_share_one_limit_in_usd(asked: float | None, lim
 )
 def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | None) -> None:
     assert why_up(answers.answer(**changes), 0.6, limit=10) == reason
+
+
+@pytest.mark.parametrize(("band", "reason"), [("answered", None), ("closest", "what it quotes may not answer")])
+def test_quotes_are_taken_by_default_where_they_are_told_as_an_answer(band: str, reason: str | None) -> None:
+    assert why_up(answers.answer(confidence=0.7, band=band)) == reason
+
+
+class _Replies:
+    """A double of an agent that says its texts in turn, each for a cent."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.asked = [*texts], list[AnswerRequest]()
+        self.deleted = list[str]()
+        self.conversations = self
+
+    async def delete(self, thread_id: str, _: Principal) -> None:
+        self.deleted.append(thread_id)
+
+    async def stream(self, request: AnswerRequest, _: Principal) -> AsyncGenerator[Event, None]:
+        self.asked.append(request)
+        thread = f"th-{len(self.asked)}"
+        said = answers.answer(self.texts.pop(0), thread_id=thread, cost_usd=Decimal("0.01"))
+        yield Event(kind="answer", thread_id=thread, answer=said)
+
+
+async def _sampled(agent: _Replies, *, agree_from: float = 0.9) -> Answer:
+    judge = load_part(
+        "models.entailment", Part(use="signs"), ScoringParts(data_dir=Path(), embedder=HashingEmbedder(64))
+    )
+    sampled = SampledAgent(cast("Any", agent), judge, agree_from, why_up)
+    return await answer(sampled, AnswerRequest(question=QUESTION, max_usd=0.05), ANA)
+
+
+@pytest.mark.parametrize(
+    ("second", "agrees"),
+    [
+        ("A parcel may weigh at most 30 kilograms [2].", True),
+        ("A parcel may weigh at most 20 kilograms [1].", False),
+        ("A parcel may not weigh 30 kilograms [1].", False),
+        ("", False),
+    ],
+)
+async def test_what_a_model_writes_is_taken_where_two_samples_say_the_same(second: str, agrees: bool) -> None:
+    agent = _Replies("A parcel may weigh at most 30 kilograms [1].", second)
+    given = await _sampled(agent)
+    assert given.text == "A parcel may weigh at most 30 kilograms [1]."
+    assert why_up(given) == (None if agrees else DIFFER)
+    assert (given.cost_usd, agent.deleted) == (Decimal("0.02"), ["th-2"])
+    assert [request.max_usd for request in agent.asked] == [0.05, 0.04]
+
+
+async def test_it_is_asked_once_where_nobody_wants_samples_to_agree() -> None:
+    agent = _Replies("A parcel may weigh at most 30 kilograms [1].")
+    assert why_up(await _sampled(agent, agree_from=0)) is None
+    assert len(agent.asked) == 1
+
+
+async def test_samples_that_differ_go_up_and_quotes_are_asked_for_once(tmp_path: Path) -> None:
+    said = ok("The documents do not say.")
+    with _opened(
+        tmp_path, said, cheaper='{ use = "tests.extensions.cascade.test_cascade:two_minds" }', without_tools=WRITING
+    ) as (system, _):
+        given = await answer(system.agent, AnswerRequest(question=QUESTION, compose="generative"), ANA)
+    assert given.went_up == (f"two minds: {DIFFER}",)
+    assert given.written_by == "a-strong-one"
+
+
+def two_minds() -> ScriptedChat:
+    return ScriptedChat(
+        model_name="two minds",
+        replies=["A parcel may weigh at most 30 kilograms [1].", "A parcel [1]."],
+        profile={"tool_calling": False, "max_input_tokens": 8000},
+    )

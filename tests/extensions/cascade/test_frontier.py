@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from extensions.value.frontier import Point, draw_frontier
-from extensions.value.frontier_command import _row as frontier_row
+from extensions.cascade.cascade import why_up
+from extensions.cascade.frontier import Point, draw_frontier
+from extensions.cascade.frontier_command import _row as frontier_row
 from extensions.value.outcome_contract import OutcomeContract, load_contract
 from observability.evaluation.golden_set import CaseScore, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
-from orchestration.flow.cascade import why_up
 from tests.doubles import answers
 
 LEAKS = LeakFinder([DocumentText("b.md", "globex", frozenset(), "What only another tenant may read of the double.")])

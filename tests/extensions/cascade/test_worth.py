@@ -12,7 +12,7 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles import answers
 from tests.doubles.provider import calls, metered
-from tests.integration.test_cascade import ANA, QUESTION, ROOT, _opened
+from tests.extensions.cascade.test_cascade import ANA, QUESTION, ROOT, _opened
 
 
 async def test_what_went_up_is_one_answer(tmp_path: Path) -> None:
