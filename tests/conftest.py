@@ -169,6 +169,13 @@ def data_dir(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _worlds_of_a_module_end() -> Iterator[None]:
+    # else what one filters of the log is left out of what later modules look at
+    with opened.closed_after():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _worlds_end() -> Iterator[None]:
     with opened.closed_after():
