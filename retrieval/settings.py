@@ -40,7 +40,7 @@ Weights = Mapping[Annotated[str, one_of(WEIGHTS)], Annotated[float, Field(ge=0, 
 
 
 # Of the logistic curve from the strength of the evidence to the probability that its quotes answer: fitted to four public sets with
-# questions of both kinds, not to the golden set. `make calibrate` fits it to your own questions
+# questions of both kinds, not to the golden set. The extension calibration fits it to your own questions
 CURVE: Mapping[str, float] = {
     "strength": 6.0,  # how much the evidence is about the question, 0 to 1
     "said": 0.8,  # one quote has every word of the question
@@ -51,7 +51,7 @@ Curve = Mapping[Annotated[str, one_of(CURVE)], float]
 
 class GroundingSettings(Section):
     min_evidence: float = Field(default=0.46, ge=0, le=1)
-    """Least strength of the evidence; below it the system says that it found nothing. `make calibrate` suggests a value."""
+    """Least strength of the evidence; below it the system says that it found nothing. `make calibrate`, of the extension calibration, suggests a value."""
     answered_from: float = Field(default=0.86, ge=0, le=1)
     """Least confidence at which quotes are an answer; below it they are shown as the closest passages, which may not answer."""
     confidence: Annotated[Curve, AfterValidator(lambda given: {**CURVE, **given})] = CURVE

@@ -519,7 +519,7 @@ def test_an_extension_is_brought_from_the_template_as_it_was_at_the_projects_bas
     base = read_project(project).base
     said = run_in(project, "add", KEPT)
     names = with_required([KEPT], DECLARED)
-    assert [name for name in names if not (project / "extensions" / name / "plug.py").exists()] == []
+    assert [name for name in names if not (project / "extensions" / name / "__init__.py").exists()] == []
     assert not (project / f"extensions/{KEPT}/later.py").exists(), "that is newer"
     assert tomllib.loads((project / "stack.toml").read_text())["extensions"] == names
     assert (read_project(project).choices.extensions, read_project(project).base) == (tuple(names), base)
