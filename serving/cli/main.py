@@ -52,7 +52,6 @@ COMMANDS = {
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest template into this project"),
-        "model-check": ("serving.cli.model_check:model_check", "Test what the chat model can do, in eleven calls."),
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter"),
         "contracts": ("serving.parts.contract_tests:contracts", "Run a port's contract tests on a part."),
         "parts": ("serving.parts.list_parts:parts", "List ports and adapters"),

@@ -12,7 +12,7 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
     from langchain_core.language_models import BaseChatModel
     from rich.text import Text
 
-    from models.abilities import profile_line, try_abilities
+    from extensions.model_check.abilities import profile_line, try_abilities
     from models.pricing import identity
     from serving.cli.opening import open_parts
 
