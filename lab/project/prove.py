@@ -121,8 +121,8 @@ def paid_calls(verdict: str) -> str:
 def _excuse(about: str, verdict: str, was: Path | None, data: str, gate: list[str]) -> str:
     """Why a check that failed blocks nothing; empty where it does."""
     if about == NO_SCORE_FELL and (fell := scores_that_fell(verdict)) is not None:
-        if not fell:  # floors that were not met before block no update
-            return "a floor of outcomes.toml is not met: make gate says which"
+        if not fell:  # neither floors that were not met before nor too few cases block an update
+            return "a floor of outcomes.toml is not met, or the cases are too few to tell: make gate says which"
         if was is None:
             return ""
         fell_before = scores_that_fell(_run(was, gate, data).stdout) or set()

@@ -75,6 +75,16 @@ class Comparison:
         limits = {name: score.threshold for name, score in self.metrics.items()}
         return tuple(name for name, limit in limits.items() if limit is not None and gains[name] < -limit - 1e-9)
 
+    @property
+    def inconclusive(self) -> tuple[str, ...]:
+        """The scores that lost no more than is allowed on these cases, and whose interval reaches beyond it. A single leak is no matter of chance."""
+        judged = {name: score for name, score in self.metrics.items() if name not in {"leaked", *self.fallen}}
+        return tuple(
+            name
+            for name, score in judged.items()
+            if score.threshold is not None and score.low is not None and score.low < -score.threshold - 1e-9
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON. `runs` holds every row, so that a side can be compared again later."""
         content = asdict(self)

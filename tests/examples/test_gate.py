@@ -78,11 +78,17 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side], None]:
 def run(
     baseline: Path = BASELINE, *, renew: bool = False, json: Path | None = None, markdown: Path | None = None
 ) -> bool:
+    return status_of(baseline, renew=renew, json=json, markdown=markdown) == 0
+
+
+def status_of(
+    baseline: Path = BASELINE, *, renew: bool = False, json: Path | None = None, markdown: Path | None = None
+) -> int:
     try:
         gate.gate(stack=STACK, baseline=baseline, renew=renew, json=json, markdown=markdown)
     except typer.Exit as ended:
-        return ended.exit_code == 0
-    return True
+        return ended.exit_code
+    return 0
 
 
 def _with(side: Side, spoil: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Side:
@@ -107,6 +113,37 @@ def test_a_loss_beyond_the_threshold_blocks_and_is_named(
     said = " ".join(capsys.readouterr().out.split())
     assert "blocked: passed fell further below" in said
     assert "than [observability.compare] allows" in said
+
+
+def test_where_more_may_have_been_lost_than_is_allowed_the_cases_are_too_few_and_the_gate_says_how_many_it_takes(
+    committed: Side, answered: Callable[[Side], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten answers went wrong that were right, and nine right that were wrong: half a point was lost, three are allowed."""
+    right, wrong = ([at for at, row in enumerate(committed.rows) if row["passed"] == value] for value in (1, 0))
+    turned = {*right[:10], *wrong[:9]}
+    answered(
+        _with(
+            committed, lambda at, row: row | {"passed": 1 - row["passed"], "answer": "other"} if at in turned else row
+        )
+    )
+    assert status_of(json=tmp_path / "out.json", markdown=tmp_path / "out.md") == 3
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert (told["outcome"], told["passed"], told["blocked_by"]) == ("inconclusive", False, [])
+    assert told["inconclusive"] == ["passed"]
+    assert told["sight"]["passed"]["more"] > 191
+    assert (tmp_path / "out.md").read_text(encoding="utf-8").startswith("## Gate: inconclusive, 191 questions\n")
+    assert status_of() == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"to see the allowed one takes about {told['sight']['passed']['more']} more" in said
+
+
+def test_cases_that_the_scores_do_not_settle_are_named_to_be_read_first(
+    committed: Side, answered: Callable[[Side], None], tmp_path: Path
+) -> None:
+    answered(_with(committed, lambda at, row: row | {"answer": "in other words"} if at in (3, 7) else row))
+    assert run(json=tmp_path / "out.json")
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["read_first"] == [committed.rows[at]["id"] for at in (3, 7)]
 
 
 def test_it_is_told_in_markdown_with_what_changed_and_without_links_of_a_documents_own(

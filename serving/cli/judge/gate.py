@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -16,24 +16,27 @@ from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest, InvalidSetting
 from foundation.output.markdown import markdown_label
 from serving.cli import terminal
-from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Stack, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.bands import Bands
     from observability.evaluation.baseline import Comparison, Side
     from observability.evaluation.floors import Floor
+    from observability.evaluation.sight import Sight
     from observability.evaluation.trials import Material
 
 BASELINE = "baseline.json"
 # Most changed answers in the comment on a pull request, and in a terminal
 SHOWN, PRINTED = 10, 8
 FIGURES = ["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n"]
+# Neither passed nor fell: the cases are too few to tell
+INCONCLUSIVE = 3
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's result: the figures that fell too far, and the broken floors of the outcome contract."""
+    """The gate's result: the figures that fell too far or may have, and the broken floors of the outcome contract."""
 
     comparison: Comparison
     blocked_by: tuple[str, ...]
@@ -42,15 +45,30 @@ class Verdict:
     demonstration: bool = False
     """The floors are those of a demonstration."""
     bands: Bands | None = None
+    sight: Mapping[str, Sight] = field(default_factory=dict)
+    """What each score's cases can see."""
+    read_first: Sequence[str] = ()
+    """Cases that a person should read first."""
 
     @property
-    def passed(self) -> bool:
-        return not self.blocked_by and not self.broken
+    def outcome(self) -> str:
+        """passed, blocked or inconclusive."""
+        if self.blocked_by or self.broken:
+            return "blocked"
+        return "inconclusive" if self.comparison.inconclusive else "passed"
+
+    @property
+    def exit_code(self) -> int:
+        return {"passed": 0, "blocked": 1, "inconclusive": INCONCLUSIVE}[self.outcome]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON. In `comparison`, A is the baseline."""
         return {
-            "passed": self.passed,
+            "passed": self.outcome == "passed",
+            "outcome": self.outcome,
+            "inconclusive": list(self.comparison.inconclusive),
+            "sight": {name: asdict(sight) for name, sight in self.sight.items()},
+            "read_first": list(self.read_first),
             "blocked_by": list(self.blocked_by),
             "broken_floors": list(self.broken),
             "demonstration": self.demonstration,
@@ -76,11 +94,16 @@ def gate(
     ] = None,
     stack: Stack = STACK,
 ) -> None:
-    """Fail if a score fell below the committed baseline by more than is allowed."""
+    """Fail if a score fell below the committed baseline by more than is allowed.
+
+    Exit status: 0 passed, 1 blocked, 3 inconclusive, where more may have been lost than is allowed.
+    """
     from observability.evaluation import baseline as baselines
     from observability.evaluation import trials
     from observability.evaluation.bands import bands_of
     from observability.evaluation.floors import floors_of, measure_floors, read_agreement
+    from observability.evaluation.golden_set import NOBODY
+    from observability.evaluation.sight import read_first, sight_of
 
     settings = load_stack(stack).settings
     data = settings.observability.golden_set
@@ -110,12 +133,16 @@ def gate(
     broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
     bands = bands_of(side.rows)
     fell = comparison.fallen + (("told_as_answer",) if bands.too_often_wrong else ())
-    verdict = Verdict(comparison, fell, floors, broken, bool(agreed and agreed.demonstration), bands)
+    unread = {trial.case.id for trial in material.trials if trial.case.reviewed_by == NOBODY}
+    first = read_first(comparison.changed, unread)
+    demonstration = bool(agreed and agreed.demonstration)
+    verdict = Verdict(comparison, fell, floors, broken, demonstration, bands, sight_of(comparison), first)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
         _show(verdict, baseline, contract)
-    exit_unless(ok=verdict.passed)
+    if verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)
 
 
 def answer_again(stack: Path, material: Material) -> Side:
@@ -158,15 +185,41 @@ def show_changes(changed: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
-    from observability.evaluation.floors import DEMONSTRATION
-
-    rows = [(name, *figure.cells, figure.n) for name, figure in verdict.comparison.metrics.items()]
-    terminal.show_table(FIGURES, rows)
+    rows = [
+        (name, *figure.cells, figure.n, f"{verdict.sight[name].detects:.3f}")
+        for name, figure in verdict.comparison.metrics.items()
+    ]
+    terminal.show_table([*FIGURES, "loss it sees"], rows)
     show_changes(verdict.comparison.changed)
     out, n = terminal.console(), verdict.comparison.pairs
     out.print()
     if verdict.bands:
         out.print(f"{str(verdict.bands).capitalize()}.")
+    _show_floors(verdict, contract)
+    if verdict.outcome == "passed":
+        seen = f" A loss of {sight.detects:.3f} of passed would show." if (sight := verdict.sight.get("passed")) else ""
+        out.print(f"\n[bold]passed[/]: on {n} cases nothing fell further below {baseline} than is allowed.{seen}")
+    if verdict.broken:
+        out.print(
+            f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
+            "signer accept it for a while, as one of its [\\[exceptions]]"
+        )
+    if verdict.blocked_by:
+        out.print(
+            f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
+            f"\\[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
+        )
+    if verdict.comparison.inconclusive:
+        out.print(f"\n[bold]inconclusive[/]: {terminal.plain(told_open(verdict))}")
+        if verdict.read_first:
+            ids = ", ".join(verdict.read_first)
+            out.print(f"Read these cases first, whose answers changed: {terminal.plain(ids)}.")
+
+
+def _show_floors(verdict: Verdict, contract: Path) -> None:
+    from observability.evaluation.floors import DEMONSTRATION
+
+    out = terminal.console()
     if not verdict.floors:
         out.print(
             f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held (docs/measuring.md)."
@@ -179,18 +232,18 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
             out.print(f"[red]floor broken[/]: {terminal.plain(f'{floor}{exception}')}")
         elif not floor.met:
             out.print(f"[yellow]floor not met[/]: {terminal.plain(floor)}; excepted {terminal.plain(floor.exception)}")
-    if verdict.passed:
-        out.print(f"\n[bold]passed[/]: on {n} cases nothing fell further below {baseline} than is allowed.")
-    elif verdict.broken:
-        out.print(
-            f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
-            "signer accept it for a while, as one of its [\\[exceptions]]"
-        )
-    if verdict.blocked_by:
-        out.print(
-            f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
-            f"\\[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
-        )
+
+
+def told_open(verdict: Verdict) -> str:
+    """Return what may have fallen too far, what the cases see, and how many more would settle it."""
+    open_ = verdict.comparison.inconclusive
+    scores = ", ".join(f"{name} by up to {-(verdict.comparison.metrics[name].low or 0):.3f}" for name in open_)
+    seen = max(verdict.sight[name].detects for name in open_)
+    more = max(verdict.sight[name].more or 0 for name in open_)
+    return (
+        f"more may have been lost than is allowed: {scores}. {verdict.comparison.pairs} cases show a loss of {seen:.3f} or more; to see "
+        f"the allowed one takes about {more} more (extension proposals: make golden N={more})."
+    )
 
 
 def to_markdown(verdict: Verdict) -> str:
@@ -198,8 +251,9 @@ def to_markdown(verdict: Verdict) -> str:
     from observability.evaluation.floors import DEMONSTRATION
 
     comparison = verdict.comparison
-    lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
+    lines = [f"## Gate: {verdict.outcome}, {comparison.pairs} questions", ""]
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
+    lines += [f"- {told_open(verdict)}"] if comparison.inconclusive else []
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
     lines += [f"- {DEMONSTRATION}"] if verdict.demonstration else []
     lines += [f"- {verdict.bands}"] if verdict.bands else []
