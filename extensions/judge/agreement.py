@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from extensions.datasets.reading import Progress, read_questions
+from extensions.judge.correction import outcomes_of
 from extensions.judge.marking import MARKS, Agreement, Judge, Record, Verdict
 from foundation.errors import InvalidRequest, UpstreamMalformed
 from observability.evaluation.metrics import Numbers, draws
@@ -85,6 +86,7 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
         high=high,
         exact=float(np.mean(judged == people)),
         people=weighted_kappa(*np.array(pairs).T) if pairs else None,
+        outcomes=outcomes_of(judged.tolist(), people.tolist()),
     )
 
 

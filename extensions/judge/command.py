@@ -25,6 +25,7 @@ from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
     from extensions.datasets.reading import Progress
+    from extensions.judge.correction import PassRate
     from extensions.judge.marking import Judge, Record, Standing
     from models.contract import PriceSource
     from observability.evaluation.golden_set import GoldenCase
@@ -133,12 +134,39 @@ def judge_evaluation(*, golden: Golden = None, json: Json = None, stack: Stack =
         name: estimate((row[name] for row in marked), seed=system.context.seed, share=False)
         for name in standing.trusted
     }
+    rates = _pass_rates(system, judge, standing, marked)
     content = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told} | _spent(judge)
+    content |= {
+        "marks": {n: asdict(it) for n, it in figures.items()},
+        "passing": {n: asdict(it) for n, it in rates.items()},
+    }
     terminal.show_note(standing.told)
-    if not terminal.write_json(json, content | {"marks": {n: asdict(it) for n, it in figures.items()}, "rows": marked}):
+    if not terminal.write_json(json, content | {"rows": marked}):
+        rows = [
+            (n, it, f"{rates[n].judged:.3f}" if n in rates else "-", rates.get(n, "-"), it.n)
+            for n, it in figures.items()
+        ]
         terminal.show_table(
-            ["mark, 1 to 4", "mean, with 95 % interval", "n"], [(n, it, it.n) for n, it in figures.items()]
+            ["mark, 1 to 4", "mean, 95 % interval", "pass, as judged", "pass, corrected by its errors", "n"], rows
         )
+
+
+def _pass_rates(
+    system: System, judge: Judge, standing: Standing, marked: Sequence[Mapping[str, Any]]
+) -> dict[str, PassRate]:
+    """The share of answers with one of the two upper marks, corrected by the errors of the judge's record."""
+    from extensions.judge import marking
+    from extensions.judge.correction import pass_rate
+
+    record = marking.record_of(system.context.data_dir, judge)
+    if record is None:
+        return {}
+    known = {name: record.marks[name].outcomes for name in standing.trusted}
+    return {
+        name: pass_rate([row[name] for row in marked if row[name] is not None], counts, seed=system.context.seed)
+        for name, counts in known.items()
+        if counts is not None
+    }
 
 
 async def _mark(

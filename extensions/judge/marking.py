@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import ValidationError, WithJsonSchema
 
+from extensions.judge.correction import Outcomes
 from extensions.judge.settings import JudgeSettings
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
@@ -47,6 +48,8 @@ class Agreement(Section):
     exact: float
     people: float | None
     """Kappa between the people themselves."""
+    outcomes: Outcomes | None = None
+    """Who let an answer pass; `None` in a record from before they were counted."""
 
     def __str__(self) -> str:
         return f"{'undefined' if self.kappa is None else f'{self.kappa:.2f}'} [{self.low:.2f}, {self.high:.2f}]"

@@ -82,6 +82,9 @@ def test_a_judge_that_agrees_with_people_marks_the_answers_of_the_latest_evaluat
     _, after, said = marks(folder, use)
     assert after["marks"]["faithfulness"] == {"mean": 4.0, "low": 4.0, "high": 4.0, "n": 1}
     assert after["rows"] == [{"id": "g1", "faithfulness": 4, "completeness": 4}]
+    passing = after["passing"]["faithfulness"]
+    assert (passing["judged"], passing["corrected"], passing["n"]) == (1.0, 1.0, 1)
+    assert passing["low"] < 0.5  # one answer says little
 
     (folder / "fingerprint").write_text("fp_2")
     code, moved, said = marks(folder, use)
