@@ -37,6 +37,7 @@ PORTS = {
     "models.reranker": "models.rerankers",
     "models.entailment": "models.entailment",
     "models.prices": "models.prices",
+    "retrieval.recogniser": "retrieval.recognisers",
     "retrieval.chunker": "retrieval.chunkers",
     "retrieval.ledger": "retrieval.ledgers",
     "retrieval.vectors": "retrieval.vectors",
@@ -61,6 +62,8 @@ class Context:
     records: Open = SqliteFile
     parsers: tuple[str, ...] = ()
     """Modules of the parsers that extensions bring."""
+    recogniser: str = ""
+    """`[retrieval.recogniser]` as JSON; empty: the parser of pictures chooses."""
     stack_dir: Path = Path()
     """Folder of stack.toml, to which the fields of `Options` that are marked `BESIDE_STACK` are relative."""
 

@@ -11,10 +11,10 @@ from langchain_core.embeddings import Embeddings
 from foundation.components import Assembly, Context
 from models.contract import EntailmentJudge, Reranker
 from retrieval.contract import Chunker, DocumentLedger, Rewording, VectorIndex
-from retrieval.documents import Fingerprint, Parsed, ParseLimits
+from retrieval.documents import Fingerprint, Parsed
 from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
-from retrieval.ingest.parsing import find_newer_parser
+from retrieval.ingest.parsing import find_newer_parser, limits_of
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.refused_files import KEPT_MB, RefusedFiles
 from retrieval.ingest.sandbox import ParserPool
@@ -64,14 +64,14 @@ def open_retrieval(
     vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     open_index(ledger, vectors, fingerprint)
     same_parts = SameParts(ledger, fingerprint, vectors)
-    helpers, parsers = assembly.keep(workers(fingerprint)), assembly.context.parsers
+    helpers, limits = assembly.keep(workers(fingerprint)), limits_of(assembly.context)
     ingestor = Ingestor(
         ledger=ledger,
         vectors=vectors,
         embedder=embedder,
         chunker=chunker,
-        parse=parse or assembly.keep(ParserPool(settings.parsing, parsers)).parse,
-        find_newer=partial(find_newer_parser, limits=ParseLimits(parsers=parsers)),
+        parse=parse or assembly.keep(ParserPool(settings.parsing, limits)).parse,
+        find_newer=partial(find_newer_parser, limits=limits),
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
         refused=RefusedFiles(refused, max_mb=KEPT_MB) if refused else None,

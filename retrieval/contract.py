@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.types import Scope
-from retrieval.documents import Chunk, Document, Entry, Fingerprint, Hit, Parsed, Refusal, VectorItem, Vectors
+from retrieval.documents import Chunk, Document, Entry, Fingerprint, Hit, Parsed, Refusal, VectorItem, Vectors, Word
 from retrieval.filters import Where
 
 if TYPE_CHECKING:  # the process of the parsers imports this module, and loads no model library
@@ -31,6 +31,29 @@ class Parser(Protocol):
 
     def parse(self, content: bytes, name: str) -> Parsed:
         """Raises DocumentRefused: `reason` says why."""
+
+
+@runtime_checkable
+class Completer(Parser, Protocol):
+    """A parser that also completes what those of other formats have read, such as pages without text."""
+
+    completes: tuple[str, ...]
+    """Suffixes of those formats."""
+
+    def complete(self, parsed: Parsed, content: bytes, name: str) -> Parsed:
+        """Return the document with what was added; `parsed` has no text where there was none. Raises DocumentRefused."""
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """Recognises the words of pictures, in the parsers' process. `version` as of a parser."""
+
+    version: str
+    unsure_below: float
+    """Confidence below which the digits of a word are unsure, as measured: they are marked, and never asserted."""
+
+    def read(self, picture: bytes) -> list[list[Word]]:
+        """Return the lines of a PNG, each with its words from left to right; no lines: it shows no words."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from math import dist
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from foundation.errors import InvalidRequest
 from foundation.types import UNCLASSIFIED, Scope
@@ -37,6 +37,10 @@ class ParseLimits:
     """Most headings, paragraphs, items and rows; a sheet of a million short rows passes the other limits."""
     parsers: tuple[str, ...] = ()
     """Modules of parsers that extensions bring, beside those of `retrieval/parsers`."""
+    recogniser: str = ""
+    """The part that recognises words in pictures, as JSON; empty: the parser of pictures chooses."""
+    memory_mb: int = 0
+    """What the process may take; 0: as much as there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,29 @@ class Table:
     """Characters of each cell, row by row; 0: the cell is empty."""
 
 
+class Word(NamedTuple):
+    """A recognised word with its confidence from 0 to 1, and its place in pixels of the picture from the upper left."""
+
+    text: str
+    confidence: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Box(NamedTuple):
+    """Where characters of the text stand on the picture of their page, in thousandths of its width and height from the upper left."""
+
+    start: int
+    end: int
+    page: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A document as plain text with its structure. All offsets refer to `text`."""
@@ -76,6 +103,8 @@ class Parsed:
     parsers: tuple[str, ...] = ()
     """Versions of the parsers that read it, with those of a mail's attachments. Set by the caller of a parser."""
     tables: tuple[Table, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    """Of words that were recognised in pictures."""
 
 
 # The reason why a person's documents are not erased with them

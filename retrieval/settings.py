@@ -66,6 +66,8 @@ class RetrievalSettings(Section):
     ledger: Part = Part(use="sqlite")
     vectors: Part = Part(use="chroma")
     chunker: Part = Part(use="structure")
+    recogniser: Part | None = None
+    """What recognises words in pictures, where an extension reads them; without it that extension chooses."""
     multilingual: bool = False
     """Whether the embedder reads other than Latin letters. The bundled one does not: there words count more than vectors."""
     parsing: ParsingSettings = ParsingSettings()

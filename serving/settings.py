@@ -194,6 +194,7 @@ def context_of(settings: Settings) -> Context:
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
         parsers=extensions.find_modules("retrieval.parsers", settings.extensions),
+        recogniser=settings.retrieval.recogniser.model_dump_json() if settings.retrieval.recogniser else "",
     )
     return replace(context, records=load_part("foundation.records", settings.foundation.records, context))
 

@@ -35,7 +35,7 @@ def corpus(
 ) -> None:
     """Show the size, sources, age and duplicates of the documents."""
     from extensions.library import corpus_report
-    from retrieval.documents import ParseLimits
+    from retrieval.ingest.parsing import limits_of
 
     scope = Scope(tenant, frozenset(groups or ()))
     settings, today = load_stack(stack).settings, SystemClock().now().date()
@@ -57,7 +57,7 @@ def corpus(
             "vector_search": search_of("retrieval.vectors", used.vectors, chunks),
         }
     content = {
-        "statistics": corpus_report.compute_statistics(documents, refusals, ParseLimits(parsers=parts.context.parsers)),
+        "statistics": corpus_report.compute_statistics(documents, refusals, limits_of(parts.context)),
         "index": index,
         "sources": [
             asdict(replace(row, origin=row.origin or "uploads and single files"))

@@ -27,7 +27,7 @@ from models.embedding import on_behalf_of
 from retrieval.contract import Chunker
 from retrieval.documents import Fingerprint, ParseLimits
 from retrieval.index.maintenance import fingerprint_of
-from retrieval.ingest.parsing import parser_versions
+from retrieval.ingest.parsing import CORE, parser_versions
 from retrieval.ingest.preparation import Item, Outcome, Preparation
 from retrieval.ingest.sandbox import ParserPool
 
@@ -53,7 +53,7 @@ class _Parts:
     threads: int
     fingerprint: Fingerprint
     parsers: frozenset[str]
-    modules: tuple[str, ...]
+    limits: ParseLimits
 
 
 class RayWorkers:
@@ -67,7 +67,7 @@ class RayWorkers:
         embedder: Part,
         retrieval: RetrievalSettings,
         seed: int,
-        modules: tuple[str, ...] = (),
+        limits: ParseLimits = CORE,
         pay: Callable[[Call], object] = lambda _: None,
     ) -> None:
         """Raises MissingDependency: Ray is not installed."""
@@ -80,8 +80,8 @@ class RayWorkers:
             seed=seed,
             threads=max(1, int(cluster.cpus)),
             fingerprint=fingerprint,
-            parsers=parser_versions(ParseLimits(parsers=modules)),
-            modules=modules,
+            parsers=parser_versions(limits),
+            limits=limits,
         )
         # What every task is told, pickled once
         self.parts = pickle.dumps(parts)
@@ -187,11 +187,11 @@ def preparation_of(parts: bytes) -> Preparation:
         chunker = components.load("retrieval.chunker", chosen.chunker, context, expected=Chunker)
     own_fingerprint = fingerprint_of(chosen.embedder.use, embedder, chunker)
     difference = chosen.fingerprint.differs_from(own_fingerprint)
-    if parsers := chosen.parsers ^ parser_versions(ParseLimits(parsers=chosen.modules)):
+    if parsers := chosen.parsers ^ parser_versions(chosen.limits):
         difference = f"only one of them has the parsers {', '.join(sorted(parsers))}"
     if difference:
         raise FingerprintMismatch(
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."
         )
-    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing, chosen.modules).parse)
+    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing, chosen.limits).parse)

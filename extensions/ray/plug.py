@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from extensions.ray.ingest import RayWorkers
 from extensions.ray.settings import RaySettings
-from foundation.extensions import find_modules
 from models.contract import Call
 from retrieval.contract import IngestHelpers
 from retrieval.documents import Fingerprint
+from retrieval.ingest.parsing import limits_of
 from serving.hooks import Hooks
-from serving.settings import Settings
+from serving.settings import Settings, context_of
 
 
 def plug(hooks: Hooks) -> None:
@@ -30,6 +30,6 @@ class OnRay(IngestHelpers):
             embedder=settings.models.embedder,
             retrieval=settings.retrieval,
             seed=settings.foundation.seed,
-            modules=find_modules("retrieval.parsers", settings.extensions),
+            limits=limits_of(context_of(settings)),
             pay=pay,
         )

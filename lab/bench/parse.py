@@ -64,7 +64,7 @@ def bench_parse(
     files = sorted(path for path in data.rglob("*") if path.is_file() and path.stat().st_size <= settings.max_bytes)
     if not files:
         raise InvalidRequest(f"There is no file below {data}. Name a folder of documents: DATA=folder")
-    with closing(ParserPool(settings, PARSERS)) as pool:
+    with closing(ParserPool(settings, ParseLimits(parsers=PARSERS))) as pool:
         pool.parse(b"The process is started before anything is measured.", "first.txt")
         rows = []
         for number, path in enumerate(files, start=1):

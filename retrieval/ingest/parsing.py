@@ -1,5 +1,7 @@
 """The registry of parsers, and parsing in this process, which the sandbox's child does."""
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
 from collections import Counter
@@ -8,12 +10,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
-from retrieval.contract import Parser
+from retrieval.contract import Completer, Parser
 from retrieval.documents import Document, Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
+
+if TYPE_CHECKING:  # it brings pydantic, which the parsers' process does not wait for
+    from foundation.components import Context
 
 CORE = ParseLimits()
 
@@ -30,10 +36,25 @@ def parser_versions(limits: ParseLimits = CORE) -> frozenset[str]:
 
 def find_newer_parser(name: str, parsers: Collection[str], limits: ParseLimits = CORE) -> str | None:
     """Return the version of today's parser for this name where `parsers` lack it; `None`: nothing is newer."""
-    parser = _registry(limits).get(PurePath(name).suffix.lower())
+    suffix = PurePath(name).suffix.lower()
+    parser = _registry(limits).get(suffix)
     if parser is None or not parsers:
         return None
-    return None if parser.version in parsers and parser_versions(limits).issuperset(parsers) else parser.version
+    today = {parser.version, *(other.version for other in _completers(suffix, limits))}
+    return None if today.issubset(parsers) and parser_versions(limits).issuperset(parsers) else parser.version
+
+
+class NeedsRoom(Exception):
+    """The document needs a process with more memory, in MB, and more seconds than other documents."""
+
+    def __init__(self, memory_mb: int, seconds: float) -> None:
+        super().__init__(f"{memory_mb} MB, {seconds:g} s")
+        self.memory_mb, self.seconds = memory_mb, seconds
+
+
+def limits_of(context: Context) -> ParseLimits:
+    """Return the limits that name the parsers of this system."""
+    return ParseLimits(parsers=context.parsers, recogniser=context.recogniser)
 
 
 def count_outdated(documents: Iterable[Document], limits: ParseLimits = CORE) -> dict[str, int]:
@@ -52,11 +73,25 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
     return by_suffix
 
 
+def _completers(suffix: str, limits: ParseLimits) -> list[Completer]:
+    found = dict.fromkeys(parser for parser in _registry(limits).values() if isinstance(parser, Completer))
+    return [parser for parser in found if suffix in parser.completes]
+
+
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
     """Parse in this process, unprotected, as the sandbox's child does. Raises DocumentRefused."""
     parser = parser_for(name, limits)
-    parsed = parser.parse(content, name)
-    return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
+    completers = _completers(PurePath(name).suffix.lower(), limits)
+    try:
+        parsed = parser.parse(content, name)
+    except DocumentRefused as error:
+        if error.reason != "empty" or not completers:
+            raise
+        parsed = Parsed("", ())
+    for other in completers:
+        parsed = other.complete(parsed, content, name)
+    versions = {parser.version, *(other.version for other in completers), *parsed.parsers}
+    return replace(parsed, parsers=tuple(sorted(versions)))
 
 
 def parser_for(name: str, limits: ParseLimits) -> Parser:
@@ -87,7 +122,7 @@ def translate_failures(name: str) -> Iterator[None]:
     """Raises DocumentRefused, MissingDependency: instead of whatever a parser and its libraries raise."""
     try:
         yield
-    except DocumentRefused:
+    except (DocumentRefused, NeedsRoom):
         raise
     except ImportError as error:
         raise MissingDependency(

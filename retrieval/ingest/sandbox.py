@@ -14,13 +14,13 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
-from retrieval.ingest.parsing import check_offer, parse_here, translate_failures
+from retrieval.ingest.parsing import CORE, NeedsRoom, check_offer, parse_here, translate_failures
 from retrieval.tables import row_codec
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
@@ -35,10 +35,13 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DY
 class ParserPool:
     """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
-    def __init__(self, settings: ParsingSettings, parsers: tuple[str, ...] = ()) -> None:
-        """`parsers` are modules of extensions, beside the files of `retrieval/parsers`."""
+    def __init__(self, settings: ParsingSettings, limits: ParseLimits = CORE, *, memory_mb: int = 0) -> None:
+        """`limits` name the parsers; what they allow is as the settings say."""
         self._settings, pages = settings, settings.max_pages
-        self._limits = ParseLimits(pages=pages, characters=PAGE_CHARACTERS * pages, parsers=parsers)
+        self._limits = replace(
+            limits, pages=pages, characters=PAGE_CHARACTERS * pages, memory_mb=memory_mb or MEMORY_MB
+        )
+        self._roomier: ParserPool | None = None
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -51,11 +54,21 @@ class ParserPool:
             answer = self._ask(content, name)
             if answer.pop("worn", False):
                 self._end_child()
+        if "room" in answer:
+            return self._pool_with(*answer["room"]).parse(content, name)
         if "refused" in answer:
             raise DocumentRefused(answer["message"], reason=answer["refused"])
         if "missing" in answer:
             raise MissingDependency(answer["missing"])
         return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
+
+    def _pool_with(self, memory_mb: int, seconds: float) -> ParserPool:
+        """Return the pool of documents that need more, so that the others' process stays as small as ever."""
+        with self._lock:
+            if self._roomier is None:  # it asks for more itself, where this is not enough
+                longer = self._settings.model_copy(update={"timeout_s": self._settings.timeout_s + seconds})
+                self._roomier = ParserPool(longer, self._limits, memory_mb=memory_mb)
+            return self._roomier
 
     @property
     def pid(self) -> int | None:
@@ -65,13 +78,15 @@ class ParserPool:
 
     def close(self) -> None:
         """End the child. A later `parse` starts another one."""
+        if self._roomier is not None:
+            self._roomier.close()
         with self._lock:
             self._end_child()
 
     def _ask(self, content: bytes, name: str) -> dict[str, Any]:
         if self._child is not None and self._child.poll() is not None:
             self._end_child()
-        child = self._child = self._child or _start(MEMORY_MB)
+        child = self._child = self._child or _start(self._limits.memory_mb)
         timed_out = threading.Event()
 
         def kill() -> None:
@@ -174,6 +189,8 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
             parsed = parse_here(content, name, limits)
     except DocumentRefused as error:
         return {"refused": error.reason, "message": str(error)}
+    except NeedsRoom as error:
+        return {"room": [error.memory_mb, error.seconds]}
     except MissingDependency as error:
         return {"missing": str(error)}
     return {"text": parsed.text, "outline": row_codec.outline(parsed), "parsers": parsed.parsers}

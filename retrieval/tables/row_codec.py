@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.documents import DATA_CLASS, Block, Chunk, Document, Fingerprint, Parsed, Source, Table
+from retrieval.documents import DATA_CLASS, Block, Box, Chunk, Document, Fingerprint, Parsed, Source, Table
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 # Prefix of the content hash of an earlier version, so that it equals the hash of no offer
@@ -37,9 +37,8 @@ def outline(parsed: Parsed) -> str:
     """Return a document's structure, without its text, as JSON."""
     blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
     tables = [(table.first, table.names, table.widths) for table in parsed.tables]
-    structure = {"title": parsed.title, "pages": parsed.pages, "blocks": blocks} | (
-        {"tables": tables} if tables else {}
-    )
+    listed = {name: value for name, value in (("tables", tables), ("boxes", parsed.boxes)) if value}
+    structure = {"title": parsed.title, "pages": parsed.pages, "blocks": blocks} | listed
     return json.dumps(structure, separators=(",", ":"))
 
 
@@ -49,7 +48,8 @@ def read_parsed(text: str, outline: str, parsers: Sequence[str]) -> Parsed:
     tables = tuple(
         Table(first, tuple(names), tuple(map(tuple, widths))) for first, names, widths in header.get("tables", ())
     )
-    return Parsed(text, blocks, header["title"], header["pages"], tuple(parsers), tables)
+    boxes = tuple(Box(*box) for box in header.get("boxes", ()))
+    return Parsed(text, blocks, header["title"], header["pages"], tuple(parsers), tables, boxes)
 
 
 def read_chunk(row: Sequence[Any]) -> Chunk:

@@ -17,6 +17,7 @@ CONTRACTS = {
     "models.entailment": "models.contract:EntailmentJudge",
     "models.prices": "models.contract:PriceSource",
     "retrieval.parsers": "retrieval.contract:Parser",
+    "retrieval.recogniser": "retrieval.contract:Recogniser",
     "retrieval.chunker": "retrieval.contract:Chunker",
     "retrieval.ledger": "retrieval.contract:DocumentLedger",
     "retrieval.vectors": "retrieval.contract:VectorIndex",

@@ -18,7 +18,7 @@ from foundation.errors import DocumentRefused
 from foundation.extensions import find_modules as modules_of
 from retrieval.documents import ParseLimits
 from retrieval.ingest import parsing
-from retrieval.ingest.parsing import find_newer_parser, parse_here, parser_versions
+from retrieval.ingest.parsing import find_newer_parser, limits_of, parse_here, parser_versions
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 from serving.settings import context_of, load
@@ -117,17 +117,17 @@ def test_on_its_files_are_read_and_off_they_are_refused_by_type(tmp_path: Path) 
     on = context_of(load(stack(tmp_path, extensions=["office"])).settings)
     off = context_of(load(stack(tmp_path)).settings)
     assert (on.parsers, off.parsers) == (OFFICE, ())
-    with closing(ParserPool(ParsingSettings(timeout_s=60), on.parsers)) as pool:
+    with closing(ParserPool(ParsingSettings(timeout_s=60), limits_of(on))) as pool:
         assert pool.parse(SAMPLES[".docx"](), "a.docx").text
     with (
-        closing(ParserPool(ParsingSettings(), off.parsers)) as pool,
+        closing(ParserPool(ParsingSettings(), limits_of(off))) as pool,
         pytest.raises(DocumentRefused, match="Supported: "),
     ):
         pool.parse(SAMPLES[".docx"](), "a.docx")
 
 
 def test_a_mail_in_thousands_of_mails_ends_in_little_text_or_in_a_reason() -> None:
-    with closing(ParserPool(ParsingSettings(timeout_s=60), OFFICE)) as pool:
+    with closing(ParserPool(ParsingSettings(timeout_s=60), LIMITS)) as pool:
         bomb = b"Content-Type: message/rfc822\n\n" * 3000 + b"hello"
         try:
             assert len(pool.parse(bomb, "deep.eml").text) <= 5_000_000

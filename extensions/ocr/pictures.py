@@ -1,0 +1,106 @@
+"""Pages as pictures, from files of unknown origin, with bounds: a small file may hold a picture that fills the memory."""
+
+import io
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from PIL import Image, ImageOps
+
+from foundation.errors import DocumentRefused
+
+# Most pixels of one picture, a page of A3 at 600 dots per inch; and of its longer side as it is read
+PIXELS, SIDE = 70_000_000, 2_600
+# Formats that are opened; others of Pillow's many decoders are never asked
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# A page's number, its picture as PNG, and width and height of that
+Page = tuple[int, bytes, tuple[int, int]]
+
+
+def frames_of(content: bytes, name: str) -> tuple[Iterator[Page], int]:
+    """Return the pages of a picture file, each as it is read, and their number. Raises DocumentRefused: "malformed" or "too_large"."""
+    with _refusing(name):
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        demand_size(picture.size, name)
+        count = getattr(picture, "n_frames", 1)
+
+    def read() -> Iterator[Page]:
+        for number in range(count):
+            with _refusing(name):
+                picture.seek(number)
+                demand_size(picture.size, name)
+                page = _ready(picture)
+            yield (number + 1, *page)
+
+    return read(), count
+
+
+def pages_of(content: bytes, name: str, with_text: Collection[int | None]) -> tuple[Iterator[Page], int, int]:
+    """Return the pictures of a PDF's pages that show something but have no text, their number, and that of all pages."""
+    import pypdfium2
+
+    with _refusing(name):
+        document = pypdfium2.PdfDocument(content)
+        numbers = [
+            n for n in range(1, len(document) + 1) if n not in with_text and _shows_something(document[n - 1], name)
+        ]
+
+    def read() -> Iterator[Page]:
+        for number in numbers:
+            with _refusing(name):
+                page = document[number - 1]
+                picture = _ready(page.render(scale=SIDE / max(page.get_size())).to_pil())
+            yield (number, *picture)
+
+    return read(), len(numbers), len(document)
+
+
+def demand_size(size: tuple[int, int], name: str) -> None:
+    """Raises DocumentRefused: the picture has more pixels than one may have; they were not unpacked."""
+    if size[0] * size[1] > PIXELS:
+        raise _too_large(name, f"{size[0]:,} by {size[1]:,} pixels")
+
+
+def _shows_something(page: object, name: str) -> bool:
+    shown = False
+    for drawn in page.get_objects():  # type: ignore[attr-defined]
+        shown = True
+        if hasattr(drawn, "get_px_size"):
+            demand_size(drawn.get_px_size(), name)
+    return shown
+
+
+def _ready(picture: Image.Image) -> tuple[bytes, tuple[int, int]]:
+    """Return the picture upright, in colours on white, no larger than it is read."""
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("RGBA", "LA", "P", "PA"):
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright)
+    upright = upright.convert("RGB")
+    upright.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    upright.save(file, "PNG", compress_level=1)
+    return file.getvalue(), upright.size
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, str(error)) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError) as error:
+        what = str(error) or type(error).__name__
+        raise DocumentRefused(
+            f'"{name}" has no readable picture: {what[:200]}. Save it anew.', reason="malformed"
+        ) from error
+
+
+def _too_large(name: str, found: str) -> DocumentRefused:
+    return DocumentRefused(
+        f'"{name}" holds a picture with {found}, more than {PIXELS:,} pixels. Scan it with fewer dots per inch.',
+        reason="too_large",
+    )

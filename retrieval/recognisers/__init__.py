@@ -1,0 +1,1 @@
+"""What recognises words in pictures, one file each; extensions bring more."""

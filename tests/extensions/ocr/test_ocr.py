@@ -1,0 +1,141 @@
+"""Pictures and scans: their words, where they stand, digits that were not read surely, and what is refused."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fpdf import FPDF
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from extensions.ocr import routes
+from extensions.ocr.parser import build_with
+from extensions.ocr.pictures import PIXELS
+from extensions.ocr.words import UNCLEAR, Word
+from foundation.errors import DocumentRefused, NotFound
+from foundation.extensions import find_modules
+from foundation.types import Principal
+from retrieval.documents import Parsed, ParseLimits, Source
+from retrieval.ingest.preparation import Item
+from retrieval.ingest.sandbox import ParserPool
+from retrieval.settings import ParsingSettings
+from retrieval.tables import row_codec
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles.stacks import stack
+
+LINES = ("Invoice 2026-10442 of 14 March", "The total is 1,204.50 EUR in 30 days.")
+Parse = Callable[..., Parsed]
+
+
+def draw(*lines: str, size: tuple[int, int] = (1000, 400)) -> Image.Image:
+    picture = Image.new("RGB", size, "white")
+    for number, line in enumerate(lines):
+        font = ImageFont.load_default(32)
+        ImageDraw.Draw(picture).text((60, 60 + 50 * number), line, fill="black", font=font)
+    return picture
+
+
+def saved(picture: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **more)
+    return file.getvalue()
+
+
+class Read:
+    """An engine that reads one line of words that it was told."""
+
+    name, bound = "double", 0.8
+
+    def __init__(self, *words: tuple[str, float]) -> None:
+        self._words = words
+
+    def read(self, picture: Image.Image) -> list[list[Word]]:
+        del picture
+        return [[Word(text, sure, 100.0 * at, 50, 100.0 * at + 90, 70) for at, (text, sure) in enumerate(self._words)]]
+
+
+def parse(content: bytes, name: str, *words: tuple[str, float]) -> Parsed:
+    return build_with(Read(*words), ParseLimits()).parse(content, name)
+
+
+@pytest.mark.parametrize("names", [["ocr"], ["ocr", "tesseract"]], ids=["rapidocr", "tesseract"])
+def test_a_tilted_and_blurred_page_is_read_in_the_sandbox_with_the_place_of_each_word(names: list[str]) -> None:
+    tilted = draw(*LINES).rotate(1, fillcolor="white", resample=Image.Resampling.BICUBIC)
+    scan = saved(tilted.filter(ImageFilter.GaussianBlur(1)), "PDF")
+    with closing(ParserPool(ParsingSettings(timeout_s=120), find_modules("retrieval.parsers", names))) as pool:
+        parsed = pool.parse(scan, "scan.pdf")
+        assert "1,204.50" in parsed.text
+        assert "10442" in parsed.text
+        box = next(box for box in parsed.boxes if "1,204.50" in parsed.text[box.start : box.end])
+        assert box.page == 1
+        assert 200 < box.left < box.right < 550
+        assert 220 < box.top < box.bottom < 420
+        assert not pool.parse(b"# A heading\n\nA text.", "a.md").boxes, "other documents are read as ever"
+
+
+def test_an_unclear_digit_is_marked_and_is_no_figure() -> None:
+    parsed = parse(saved(draw()), "a.png", ("Total", 0.3), ("1,204", 0.7), ("of", 0.9), ("1,300", 0.95))
+    assert parsed.text == f"Total {UNCLEAR},{UNCLEAR * 3} of 1,300"
+    assert [parsed.text[box.start : box.end] for box in parsed.boxes] == parsed.text.split()
+    assert row_codec.read_parsed(parsed.text, row_codec.outline(parsed), parsed.parsers).boxes == parsed.boxes
+    assert not UNCLEAR.isnumeric()
+
+
+def test_pages_with_text_are_read_as_ever_and_those_between_are_recognised() -> None:
+    pdf = FPDF()
+    pdf.set_font("helvetica", size=12)
+    for text in ("First page.", "", "Third page."):
+        pdf.add_page()
+        if text:
+            pdf.cell(text=text)
+        else:
+            pdf.image(draw(*LINES), w=150)
+    parsed = parse(bytes(pdf.output()), "mixed.pdf", ("scanned", 0.9))
+    assert parsed.text.split() == ["First", "page.", "scanned", "Third", "page."]
+    assert [(block.page, parsed.text[block.start : block.end]) for block in parsed.blocks][1] == (2, "scanned")
+    assert [box.page for box in parsed.boxes] == [2]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP"])
+def test_each_kind_of_picture_is_opened(kind: str) -> None:
+    assert parse(saved(draw(), kind), f"a.{kind.lower()}", ("word", 0.9)).text == "word"
+
+
+def test_a_long_scan_a_picture_bomb_and_a_broken_picture_are_refused_in_a_sentence() -> None:
+    small = draw(size=(20, 20))
+    scan = saved(small, "TIFF", save_all=True, append_images=[small] * 40)
+    with pytest.raises(DocumentRefused, match=r"more than 30 pages or pictures .* Split it"):
+        parse(scan, "scan.tiff", ("word", 0.9))
+    for side in (9_500, 20_000):
+        assert side * side > PIXELS
+        with pytest.raises(DocumentRefused, match=r"holds a picture with .* pixels"):
+            parse(saved(Image.new("1", (side, side))), "bomb.png", ("word", 0.9))
+    with pytest.raises(DocumentRefused, match="is not a readable picture"):
+        parse(b"GIF89a and no more", "a.gif")
+
+
+def test_a_citation_finds_its_place_on_the_page_for_whoever_may_read_it(tmp_path: Path) -> None:
+    with open_system(load(stack(tmp_path, extensions=["ocr"]))) as system:
+        parsed = parse(saved(draw()), "a.png", ("Total", 0.9), ("1,204", 0.9))
+        system.ingestor.preparation._parse = lambda *_: parsed
+        source = Source("a.png", "north")
+        assert system.ingestor.ingest([Item(source, b"x", "a.png")]).added
+        runtime: Any = SimpleNamespace(system=system)
+        (box,) = routes.boxes(source.document_id, Principal("zoe", "north"), runtime, 6, 9).boxes
+        assert box.model_dump() == {
+            "start": 6,
+            "end": 11,
+            "page": 1,
+            "left": 100,
+            "top": 50,
+            "right": 190,
+            "bottom": 70,
+        }
+        with pytest.raises(NotFound):
+            routes.boxes(source.document_id, Principal("ole", "south"), runtime, 6, 9)
