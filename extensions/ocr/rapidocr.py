@@ -33,7 +33,8 @@ class Rapid:
 
         with Image.open(io.BytesIO(picture), formats=("PNG",)) as opened:
             pixels = np.asarray(opened.convert("RGB"))[:, :, ::-1]
-        lines = self._engine(pixels, return_word_box=True).word_results or ()
+        read = self._engine(pixels, return_word_box=True)
+        lines = read.word_results if read.txts else ()  # without words, one that is none
         found = [[_word(*word) for word in line if word[2] is not None and str(word[0]).strip()] for line in lines]
         return [sorted(line, key=lambda word: word.left) for line in found if line]
 
