@@ -1,7 +1,7 @@
 """rapidocr: PP-OCR on the processor, with its models in its package; it reads tilted, blurred and grainy pages."""
 
 import io
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from foundation.components import Context
@@ -20,23 +20,25 @@ class Rapid:
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
-    @cached_property
-    def _engine(self) -> Any:
-        from rapidocr import RapidOCR
-
-        threads = "EngineConfig.onnxruntime.intra_op_num_threads"
-        return RapidOCR(params={"Global.log_level": "critical", "Global.return_word_box": True, threads: self._threads})
-
     def read(self, picture: bytes) -> list[list[Word]]:
         import numpy as np
         from PIL import Image
 
         with Image.open(io.BytesIO(picture), formats=("PNG",)) as opened:
             pixels = np.asarray(opened.convert("RGB"))[:, :, ::-1]
-        read = self._engine(pixels, return_word_box=True)
+        read = _engine(self._threads)(pixels, return_word_box=True)
         lines = read.word_results if read.txts else ()  # without words, one that is none
         found = [[_word(*word) for word in line if word[2] is not None and str(word[0]).strip()] for line in lines]
         return [sorted(line, key=lambda word: word.left) for line in found if line]
+
+
+@cache
+def _engine(threads: int) -> Any:
+    """Return the models, which are loaded once in a process."""
+    from rapidocr import RapidOCR
+
+    wanted = {"Global.log_level": "critical", "Global.return_word_box": True}
+    return RapidOCR(params={**wanted, "EngineConfig.onnxruntime.intra_op_num_threads": threads})
 
 
 def build(options: Options, context: Context) -> Rapid:

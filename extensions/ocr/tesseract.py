@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import subprocess
 from functools import cached_property
 from itertools import groupby
@@ -52,8 +53,11 @@ def _word(row: dict[str, str]) -> Word:
 
 def _run(arguments: list[str], given: bytes = b"") -> str:
     try:
-        # found by PATH: where Debian and others have it
-        done = subprocess.run(["tesseract", *arguments], input=given, capture_output=True, timeout=SECONDS, check=False)  # noqa: S607
+        done = subprocess.run(
+            ["tesseract", *arguments],  # noqa: S607 - found by PATH: where Debian and others have it
+            input=given, capture_output=True, timeout=SECONDS, check=False,
+            env=os.environ | {"OMP_THREAD_LIMIT": "1"},  # its threads wait for each other where cores are busy
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise MissingDependency(
             "Reading pictures with Tesseract needs its program: apt-get install tesseract-ocr. Or choose another in [retrieval.recogniser]."

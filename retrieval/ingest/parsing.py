@@ -40,8 +40,15 @@ def find_newer_parser(name: str, parsers: Collection[str], limits: ParseLimits =
     parser = _registry(limits).get(suffix)
     if parser is None or not parsers:
         return None
-    today = {parser.version, *(other.version for other in _completers(suffix, limits))}
-    return None if today.issubset(parsers) and parser_versions(limits).issuperset(parsers) else parser.version
+    needed = {parser.version, *(other.version for other in _completers(suffix, limits))}
+    today = parser_versions(limits)
+    still_here = {_name_of(version) for version in today}  # what one that is gone has read stays as it is
+    earlier = any(_name_of(version) in still_here for version in {*parsers} - today)
+    return parser.version if earlier or not needed.issubset(parsers) else None
+
+
+def _name_of(version: str) -> str:
+    return version.partition(" ")[0]
 
 
 class NeedsRoom(Exception):

@@ -202,8 +202,7 @@ def _most_read(settings: Settings) -> int:
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """List documents, and those that were refused."""
-    from retrieval.documents import ParseLimits
-    from retrieval.ingest.parsing import count_outdated
+    from retrieval.ingest.parsing import count_outdated, limits_of
     from serving.cli.opening import build_ledger, open_parts
 
     settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
@@ -217,7 +216,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
         for it in stored
     ]
     refusals = [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in refused]
-    outdated = count_outdated(stored, ParseLimits(parsers=parts.context.parsers))
+    outdated = count_outdated(stored, limits_of(parts.context))
     content = {"documents": rows, "refusals": refusals, "of_other_groups": hidden, "outdated": outdated}
     if not terminal.write_json(json, content):
         terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])

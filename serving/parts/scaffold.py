@@ -127,7 +127,12 @@ class _Template:
         if self.fields:
             needed = [name for name, field in self.contract.model_fields.items() if field.is_required()]  # type: ignore[attr-defined]
             return [*(f'    {name}: str = "{self.name}"' for name in needed), "    options: Options", ""]
-        first_values = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}
+        first_values = {
+            "bool": "False",
+            "float": "0.5",
+            "str": f'"{self.name} 1"',
+            "tuple[str, ...]": f'(".{self.name}",)',
+        }
         lines = []
         body = _body(self.contract) if self.protocol else []
         for node, following in zip(body, [*body[1:], ast.Pass()], strict=False):

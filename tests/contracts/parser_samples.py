@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 
 TITLE = "Returns at Quillfeather Outfitters"
 SENTENCES = (
@@ -123,6 +124,20 @@ def eml() -> bytes:
     return f"{head.format(TITLE)}{SENTENCES[0]}\n\n{SENTENCES[1]}\n\nItem: Boots; Days: 30\n".encode()
 
 
+def picture(kind: str) -> Callable[[], bytes]:
+    def draw() -> bytes:
+        from PIL import Image, ImageDraw, ImageFont
+
+        drawn = Image.new("RGB", (900, 740), "white")
+        for number, line in enumerate((TITLE, *SENTENCES, *(f"{name} {value}" for name, value in ROW.items()))):
+            ImageDraw.Draw(drawn).text((30, 30 + 130 * number), line, fill="black", font=ImageFont.load_default(30))
+        out = io.BytesIO()
+        drawn.save(out, kind)
+        return out.getvalue()
+
+    return draw
+
+
 SAMPLES = {
     ".txt": text,
     ".log": text,
@@ -144,5 +159,13 @@ SAMPLES = {
     ".xlsm": xlsx,
     ".pptx": pptx,
     ".eml": eml,
+    ".png": picture("PNG"),
+    ".jpg": picture("JPEG"),
+    ".jpeg": picture("JPEG"),
+    ".tif": picture("TIFF"),
+    ".tiff": picture("TIFF"),
+    ".bmp": picture("BMP"),
+    ".webp": picture("WEBP"),
+    ".gif": picture("GIF"),
 }
 """Suffix -> sample. A new parser adds its own, or its contract test says so."""

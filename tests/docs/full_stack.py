@@ -65,9 +65,10 @@ def section(name: str, default: BaseModel, known: Mapping[tuple[str, str], Adapt
 def part(place: str, chosen: Any, known: Mapping[tuple[str, str], Adapter]) -> Iterator[str]:
     """The lines of a port: its default adapter, then the others."""
     listed = isinstance(chosen, tuple)
-    default = chosen[0].use if listed and chosen else None if listed else chosen.use
+    default = next((each.use for each in (chosen if listed else [chosen]) if each), None)
     names = sorted((name for port, name in known if port == place), key=lambda name: (name != default, name))
-    lines = [f"[[{place}]]" if listed else f"[{place}]"] if default else [f"# [[{place}]]"]
+    head = f"[[{place}]]" if listed else f"[{place}]"
+    lines = [head if default else f"# {head}"]
     for name in names:
         before = DEFAULT if name == default else OTHER
         lines.append(f'{before}use = "{name}"'.ljust(40) + f"  # {known[place, name].what}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,23 +15,27 @@ from fpdf import FPDF
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from extensions.ocr import routes
-from extensions.ocr.parser import build_with
 from extensions.ocr.pictures import PIXELS
-from extensions.ocr.words import UNCLEAR, Word
+from extensions.ocr.words import UNCLEAR
+from foundation.components import Context
 from foundation.errors import DocumentRefused, NotFound
 from foundation.extensions import find_modules
+from foundation.settings import Section
 from foundation.types import Principal
-from retrieval.documents import Parsed, ParseLimits, Source
+from retrieval.contract import Recogniser
+from retrieval.documents import Parsed, ParseLimits, Source, Word
+from retrieval.ingest.parsing import CORE, NeedsRoom, find_newer_parser, parse_here
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 from retrieval.tables import row_codec
 from serving.settings import load
 from serving.wiring import open_system
+from tests.contracts.parser_samples import SAMPLES
 from tests.doubles.stacks import stack
 
 LINES = ("Invoice 2026-10442 of 14 March", "The total is 1,204.50 EUR in 30 days.")
-Parse = Callable[..., Parsed]
+PARSERS = find_modules("retrieval.parsers", ["ocr"])
 
 
 def draw(*lines: str, size: tuple[int, int] = (1000, 400)) -> Image.Image:
@@ -47,28 +52,43 @@ def saved(picture: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
     return file.getvalue()
 
 
-class Read:
-    """An engine that reads one line of words that it was told."""
+class Options(Section):
+    words: list[tuple[str, float]]
 
-    name, bound = "double", 0.8
 
-    def __init__(self, *words: tuple[str, float]) -> None:
+class Told:
+    """A recogniser that reads one line of words that it was told."""
+
+    version, unsure_below = "told 1", 0.8
+
+    def __init__(self, words: list[tuple[str, float]]) -> None:
         self._words = words
 
-    def read(self, picture: Image.Image) -> list[list[Word]]:
-        del picture
-        return [[Word(text, sure, 100.0 * at, 50, 100.0 * at + 90, 70) for at, (text, sure) in enumerate(self._words)]]
+    def read(self, picture: bytes) -> list[list[Word]]:
+        with Image.open(io.BytesIO(picture)) as opened:
+            wide, high = opened.width / 1000, opened.height / 1000
+        places = [(100 * at * wide, 50 * high, (100 * at + 90) * wide, 70 * high) for at in range(len(self._words))]
+        return [[Word(*word, *place) for word, place in zip(self._words, places, strict=True)]]
+
+
+def build(options: Options, context: Context) -> Recogniser:
+    del context
+    return Told(options.words)
+
+
+def with_ocr(recogniser: dict[str, Any], **more: Any) -> ParseLimits:
+    return ParseLimits(parsers=PARSERS, recogniser=json.dumps(recogniser), **more)
 
 
 def parse(content: bytes, name: str, *words: tuple[str, float]) -> Parsed:
-    return build_with(Read(*words), ParseLimits()).parse(content, name)
+    return parse_here(content, name, with_ocr({"use": f"{__name__}:build", "words": words}))
 
 
-@pytest.mark.parametrize("names", [["ocr"], ["ocr", "tesseract"]], ids=["rapidocr", "tesseract"])
-def test_a_tilted_and_blurred_page_is_read_in_the_sandbox_with_the_place_of_each_word(names: list[str]) -> None:
+@pytest.mark.parametrize("use", ["rapidocr", "tesseract"])
+def test_a_tilted_and_blurred_page_is_read_in_the_sandbox_with_the_place_of_each_word(use: str) -> None:
     tilted = draw(*LINES).rotate(1, fillcolor="white", resample=Image.Resampling.BICUBIC)
     scan = saved(tilted.filter(ImageFilter.GaussianBlur(1)), "PDF")
-    with closing(ParserPool(ParsingSettings(timeout_s=120), find_modules("retrieval.parsers", names))) as pool:
+    with closing(ParserPool(ParsingSettings(timeout_s=120), with_ocr({"use": use}))) as pool:
         parsed = pool.parse(scan, "scan.pdf")
         assert "1,204.50" in parsed.text
         assert "10442" in parsed.text
@@ -102,6 +122,33 @@ def test_pages_with_text_are_read_as_ever_and_those_between_are_recognised() -> 
     assert [box.page for box in parsed.boxes] == [2]
 
 
+def test_a_pdf_with_text_is_read_as_without_the_extension_by_the_small_process() -> None:
+    limits = with_ocr({"use": f"{__name__}:build", "words": [["never read", 0.9]]}, memory_mb=512)
+    on, off = (parse_here(SAMPLES[".pdf"](), "a.pdf", each) for each in (limits, CORE))
+    assert replace(on, parsers=off.parsers) == off
+    with pytest.raises(NeedsRoom):
+        parse_here(saved(draw(), "PDF"), "scan.pdf", limits)
+
+
+def test_a_pdf_is_read_anew_once_and_stays_when_the_extension_goes() -> None:
+    limits = with_ocr({"use": f"{__name__}:build", "words": [["word", 0.9]]})
+    before, after = (parse_here(SAMPLES[".pdf"](), "a.pdf", each).parsers for each in (CORE, limits))
+    assert find_newer_parser("a.pdf", before, limits) is not None
+    assert find_newer_parser("a.pdf", after, limits) is None
+    assert find_newer_parser("a.pdf", after) is None
+    other = with_ocr({"use": "tesseract"})
+    assert find_newer_parser("a.pdf", after, other) == before[0]
+    assert "pictures" in str(find_newer_parser("a.png", parse(saved(draw()), "a.png", ("word", 0.9)).parsers, other))
+
+
+def test_pixels_are_bounded_before_they_are_unpacked_in_a_pdf_too() -> None:
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.image(Image.new("1", (9_400, 9_400)), w=150)
+    with pytest.raises(DocumentRefused, match=r"holds a picture with 9,400 by 9,400 pixels"):
+        parse(bytes(pdf.output()), "bomb.pdf", ("word", 0.9))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP"])
 def test_each_kind_of_picture_is_opened(kind: str) -> None:
     assert parse(saved(draw(), kind), f"a.{kind.lower()}", ("word", 0.9)).text == "word"
@@ -110,13 +157,13 @@ def test_each_kind_of_picture_is_opened(kind: str) -> None:
 def test_a_long_scan_a_picture_bomb_and_a_broken_picture_are_refused_in_a_sentence() -> None:
     small = draw(size=(20, 20))
     scan = saved(small, "TIFF", save_all=True, append_images=[small] * 40)
-    with pytest.raises(DocumentRefused, match=r"more than 30 pages or pictures .* Split it"):
+    with pytest.raises(DocumentRefused, match=r"has 41 pages whose words .*, more than 30: .* Split it"):
         parse(scan, "scan.tiff", ("word", 0.9))
     for side in (9_500, 20_000):
         assert side * side > PIXELS
         with pytest.raises(DocumentRefused, match=r"holds a picture with .* pixels"):
             parse(saved(Image.new("1", (side, side))), "bomb.png", ("word", 0.9))
-    with pytest.raises(DocumentRefused, match="is not a readable picture"):
+    with pytest.raises(DocumentRefused, match="has no readable picture"):
         parse(b"GIF89a and no more", "a.gif")
 
 

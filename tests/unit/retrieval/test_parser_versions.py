@@ -248,6 +248,7 @@ def test_what_is_newer_is_told_by_the_name_and_by_what_read_it() -> None:
         ("a.log", ["log 1"], now["text"]),
         ("a.html", [now["html"], now["pdf"]], None),
         ("a.html", [now["html"], "pdf 0"], now["html"]),
+        ("a.html", [now["html"], "ferry 1"], None),
         ("a.md", ["unknown"], now["markdown"]),
         ("a.md", [], None),
         ("a.ferry", ["ferry 1"], None),
