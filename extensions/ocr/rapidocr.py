@@ -1,4 +1,4 @@
-"""rapidocr: PP-OCR on the processor, with its models in its package; it reads tilted, blurred and grainy pages."""
+"""PP-OCR by rapidocr, on the processor, with its models in its package; it reads tilted, blurred and grainy pages."""
 
 import io
 from functools import cache

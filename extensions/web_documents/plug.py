@@ -4,6 +4,7 @@ from extensions.web_documents.fetching import fetch
 from extensions.web_documents.settings import WebDocumentsSettings
 from retrieval.contract import DocumentSource
 from retrieval.documents import ParseLimits
+from retrieval.ingest.parsing import limits_of
 from retrieval.ingest.preparation import Item
 from serving.hooks import Hooks
 
@@ -22,6 +23,6 @@ class WebDocuments(DocumentSource):
 
 
 def plug(hooks: Hooks) -> None:
-    limits = ParseLimits(parsers=hooks.context.parsers)
+    limits = limits_of(hooks.context)
     max_bytes = hooks.settings.retrieval.parsing.max_bytes
     hooks.services.append(WebDocuments(hooks.section(WebDocumentsSettings), max_bytes=max_bytes, limits=limits))
