@@ -7,10 +7,10 @@ import asyncio
 
 from examples.evaluate_it import golden_cases
 from examples.small_system import VISITOR, ask, small_system, store
+from extensions.feedback.store import Outcome, OutcomeStore
 from extensions.proposals.from_feedback import Asked, proposals
 from observability.evaluation.baseline import Side, compare
 from observability.evaluation.golden_set import GoldenCase
-from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 from serving.judge.trial import golden_report
 from serving.wiring import System
@@ -25,7 +25,9 @@ def case_from_feedback(system: System) -> GoldenCase:
     answer = ask(system, QUESTION)
     print(f"1 asked     “{QUESTION}” {answer.text}")
     now = system.context.clock.now()
-    outcome = system.outcomes.record(Outcome(answer.answer_id, "edited", now, recorded_by="lena", note=NOTE))
+    outcome = system.hooks.service(OutcomeStore).record(
+        Outcome(answer.answer_id, "edited", now, recorded_by="lena", note=NOTE)
+    )
     print(f"2 feedback  lena sends instead: {outcome.note}")
     turn = Turn(answer_id=answer.answer_id, question=QUESTION, status=answer.status, text=answer.text, at=now)
     (proposal,) = proposals([outcome], {answer.answer_id: Asked(turn, VISITOR)})

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from examples.evaluate_it import ANSWERS, golden_cases
 from examples.small_system import ask, small_system
+from extensions.feedback.store import Outcome, OutcomeStore, Verdict
 from extensions.value.outcome_contract import OutcomeContract, load_contract
 from extensions.value.roi import value_report
 from observability.evaluation.floors import measure_floors
 from observability.stores import history
-from observability.stores.outcomes import Outcome, Verdict
 from serving.judge.trial import golden_report
 from serving.wiring import System
 
@@ -23,13 +23,15 @@ BECAME: tuple[Verdict, ...] = ("accepted", "accepted", "edited", "rejected")
 def record_outcomes(system: System) -> None:
     for question, verdict in zip(ANSWERS, BECAME, strict=True):
         answer = ask(system, question)
-        system.outcomes.record(Outcome(answer.answer_id, verdict, system.context.clock.now(), recorded_by="lena"))
+        system.hooks.service(OutcomeStore).record(
+            Outcome(answer.answer_id, verdict, system.context.clock.now(), recorded_by="lena")
+        )
         print(f"recorded   {verdict:9} “{question}”")
 
 
 def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
-    recorded = system.outcomes.all()
+    recorded = system.hooks.service(OutcomeStore).all()
     costs = {outcome.answer_id: history.answers(system.costs)[outcome.answer_id] for outcome in recorded}
     worth = value_report(contract, recorded, costs, measured=measure_floors(report.as_dict()["rows"]))
     print(title)

@@ -1,4 +1,4 @@
-"""Open telemetry, and the stores of spans, costs and outcomes."""
+"""Open telemetry, and the stores of spans and costs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from foundation.output.credentials import mask_text
 from observability.contract import Redactor, SpanExporter
 from observability.settings import ObservabilitySettings
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import OutcomeStore
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
 from observability.telemetry.setup import Telemetry
@@ -22,7 +21,6 @@ class Observability:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: OutcomeStore
 
 
 def open_observability(
@@ -32,7 +30,7 @@ def open_observability(
     Raises ConfigurationError: an exporter cannot be built or a store cannot be opened.
     """
     data, records = assembly.context.data_dir, assembly.context.records
-    clean = _join([service for service in services if isinstance(service, Redactor)])
+    clean = join_redactors(services)
     exporters = [
         # telemetry closes them, after it has sent what it still holds
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
@@ -42,16 +40,15 @@ def open_observability(
         telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id, clean=clean)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
         costs=assembly.keep(CostLedger(data / "costs.sqlite", records)),
-        outcomes=assembly.keep(OutcomeStore(data / "outcomes.sqlite", records, clean=clean)),
     )
 
 
-def _join(redactors: Iterable[Redactor]) -> Callable[[str], str]:
-    """Return a function that masks the credentials in a text, and then takes out what each redactor finds."""
+def join_redactors(services: Iterable[object]) -> Callable[[str], str]:
+    """Return a function that masks the credentials in a text, and then takes out what each redactor among the services finds."""
 
     def clean(text: str) -> str:
         text = mask_text(text)
-        for redactor in redactors:
+        for redactor in [service for service in services if isinstance(service, Redactor)]:
             text = redactor.redact(text)
         return text
 

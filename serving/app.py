@@ -29,7 +29,6 @@ ROUTES = (
     "serving.api.answers",
     "serving.api.search",
     "serving.api.conversations",
-    "serving.api.feedback",
     "serving.api.usage",
     "serving.api.documents",
     "serving.api.approvals",

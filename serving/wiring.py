@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from models.build import Models
     from models.contract import Call, PriceSource, Reranker
     from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from observability.telemetry.setup import Telemetry
     from orchestration.contract import Agent, AgentParts
@@ -54,7 +53,6 @@ class System:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: OutcomeStore
     chat: BaseChatModel
     embedder: Embeddings
     reranker: Reranker | None

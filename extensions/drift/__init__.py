@@ -4,7 +4,7 @@ from foundation.extensions import Command, Extension
 
 extension = Extension(
     about="What has changed since last week: quality, questions, refusals, time, cost, parts.",
-    requires=("reports",),
+    requires=("feedback", "reports"),
     settings="extensions.drift.settings:DriftSettings",
     commands=(
         Command(

@@ -8,7 +8,7 @@ import typer
 from foundation.clock import SystemClock
 from observability.rendering import formatting
 from serving.cli import terminal
-from serving.cli.opening import open_costs, open_outcomes, open_spans
+from serving.cli.opening import open_costs, open_spans
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
@@ -19,6 +19,7 @@ def drift(
 ) -> None:
     """Compare this week with last week: quality, questions, refusals, time, cost, parts. Exit status 1: something changed."""
     from extensions.drift import drift as drifts
+    from extensions.feedback.commands import open_outcomes
     from foundation.machine import manifest
 
     settings = load_stack(stack).settings

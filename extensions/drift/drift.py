@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from extensions.feedback.store import Outcome, verdicts_of
 from extensions.reports.answers import AnswerFigures, nanoseconds, read_answers
 from observability.evaluation import metrics
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanStore
 
 # Minimum answers in each period for a verdict
@@ -94,7 +94,7 @@ def drift(
     differences between the runs of two manifests; it is called for each manifest that was new in one of the periods.
     """
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
-    rows = read_answers(spans, costs, outcomes, since=begin, until=now)
+    rows = read_answers(spans, costs, verdicts_of(outcomes), since=begin, until=now)
     before, after = ([row for row in rows if (row.at_ns >= nanoseconds(middle)) is late] for late in (False, True))
     random = np.random.default_rng(seed)
     figures = {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()}

@@ -8,7 +8,7 @@ from foundation.extensions import Extension
 
 extension = Extension(
     about="The page that people open in the browser: questions, sources, approvals, documents, plots.",
-    requires=("jobs", "reports"),
+    requires=("feedback", "jobs", "reports"),
     extra="page",
     settings="extensions.page.settings:PageSettings",
     plug="extensions.page.plug:plug",

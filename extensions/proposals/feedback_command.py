@@ -10,7 +10,7 @@ import typer
 
 from foundation import names
 from serving.cli import terminal
-from serving.cli.opening import open_checkpoints, open_outcomes, open_spans
+from serving.cli.opening import open_checkpoints, open_spans
 from serving.cli.options import STACK, Stack, load_stack
 from serving.judge.trial import golden_file
 from serving.settings import Loaded
@@ -42,6 +42,7 @@ def cases_from_feedback(
 
 
 def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
+    from extensions.feedback.commands import open_outcomes
     from extensions.proposals import from_feedback, review
     from observability.evaluation.golden_set import read_known_cases
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from extensions.feedback.store import Outcome
 from extensions.proposals.review import Proposal
 from extensions.redaction.personal_data import redact
 from foundation.types import Principal
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import REFUSALS, GoldenCase
-from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 
 

@@ -1,4 +1,4 @@
-"""Answers to people of a period, each with its figures, from the spans, costs and outcomes that are kept."""
+"""Answers to people of a period, each with its figures, from the spans and costs that are kept, and what people said of them."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ from foundation import names
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores import history
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanRow, SpanStore
 
 
@@ -27,15 +26,14 @@ class AnswerFigures:
 def read_answers(
     spans: SpanStore,
     costs: CostLedger,
-    outcomes: Sequence[Outcome],
+    verdicts: Mapping[str, str],
     *,
     since: datetime,
     until: datetime,
     tenant: str | None = None,
 ) -> list[AnswerFigures]:
-    """Return every answer to people of a period, oldest first, from the spans of its agent, searches and grading."""
+    """Return every answer to people of a period, oldest first, from the spans of its agent, searches and grading. `verdicts` are what people said, by answer."""
     paid = history.answers(costs, since=since)
-    judged = {outcome.answer_id: outcome.verdict for outcome in outcomes}
     rows = history.between(
         spans, nanoseconds(since), nanoseconds(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE)
     )
@@ -51,7 +49,7 @@ def read_answers(
         # a run that waited for a person has two agent spans and is one answer
         first, row = runs[0], runs[-1]
         status = row.attribute(names.STATUS)
-        cost, verdict = paid.get(answer_id), judged.get(answer_id)
+        cost, verdict = paid.get(answer_id), verdicts.get(answer_id)
         if cost is not None and cost.subject == GOLDEN_SET:
             continue
         signature = first.attribute(names.QUESTION_SIGNATURE)

@@ -6,19 +6,13 @@ GROUP = "Is it good enough, and worth it?"
 
 extension = Extension(
     about="What the system is worth: the business case before it is built, and recorded outcomes under the contract after.",
-    requires=("plots",),
+    requires=("feedback", "plots"),
     commands=(
         Command(
             name="business-case",
             group=GROUP,
             about="Show the business case in outcomes.toml.",
             call="extensions.value.commands:business_case",
-        ),
-        Command(
-            name="outcome",
-            group=GROUP,
-            about="Record the outcome of an answer.",
-            call="extensions.value.commands:outcome",
         ),
         Command(
             name="roi",

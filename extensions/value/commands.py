@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foundation.clock import SystemClock
-from foundation.errors import NotFound
 from serving.cli import terminal
-from serving.cli.opening import open_costs, open_outcomes
-from serving.cli.options import STACK, Json, Stack, load_stack, local
+from serving.cli.opening import open_costs
+from serving.cli.options import STACK, Json, Stack, load_stack
 
 if TYPE_CHECKING:
     from extensions.value.value_report import ValueReport
@@ -46,33 +45,6 @@ def business_case(
         terminal.show(case.table())
 
 
-def outcome(
-    answer_id: Annotated[str, typer.Argument(metavar="ANSWER", help="The id of the answer.")],
-    verdict: Annotated[str, typer.Argument(help="accepted, edited, rejected or escalated.")],
-    *,
-    minutes: Annotated[float | None, typer.Option(help="Minutes a person spent on the case.")] = None,
-    edit: Annotated[str, typer.Option(help="For edited: the text that was sent.")] = "",
-    reason: Annotated[str, typer.Option(help="Why it was rejected or escalated.")] = "",
-    stack: Stack = STACK,
-) -> None:
-    """Record the outcome of an answer."""
-    from observability.stores.outcomes import Outcome
-
-    settings = load_stack(stack).settings
-    with open_outcomes(settings) as store, open_costs(settings) as costs:
-        if not costs.of_answer(answer_id):
-            raise NotFound(
-                f'No answer "{answer_id}" was charged in {settings.foundation.data_dir}, so nothing is recorded of it. Give the whole id that the '
-                "answer shows."
-            )
-        by = local("", [], None).subject
-        recorded = Outcome(
-            answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, edit or reason
-        )
-        store.record(recorded)
-    terminal.show(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
-
-
 def roi(json: Json = None, stack: Stack = STACK) -> None:
     """Value the recorded outcomes: ship, hold or stop."""
     report = read_worth(load_stack(stack).settings)
@@ -100,6 +72,7 @@ def value_report(
 
 
 def read_worth(settings: Settings) -> ValueReport:
+    from extensions.feedback.commands import open_outcomes
     from extensions.value.worth import worth
 
     with open_outcomes(settings) as store, open_costs(settings) as costs:

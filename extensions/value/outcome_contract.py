@@ -7,11 +7,11 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from extensions.feedback.store import Verdict
 from extensions.value.figures import Basis
 from foundation.errors import InvalidSetting
 from foundation.settings import Section, read_section
 from observability.evaluation.floors import Agreement
-from observability.stores.outcomes import Verdict
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 # What the net value depends on: sensitivities are shown for these, over `ranges`

@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from extensions.value.commands import read_worth
-from extensions.value.value_report import ValueReport
+from extensions.feedback.store import OutcomeStore
+from extensions.value.worth import worth
+from serving.cli.opening import open_costs
 from serving.hooks import Hooks, Panel, Place
-from serving.settings import Settings
 
 
 def plug(hooks: Hooks) -> None:
-    hooks.panels.append(Panel(place=Place.LIVE, name="Value", read=partial(_figures, hooks.settings)))
+    hooks.panels.append(Panel(place=Place.LIVE, name="Value", read=partial(_figures, hooks)))
 
 
-def _figures(settings: Settings, _: str) -> Sequence[Mapping[str, str]]:
+def _figures(hooks: Hooks, _: str) -> Sequence[Mapping[str, str]]:
     """Raises InvalidSetting: there is no contract, or it is not valid."""
-    report: ValueReport = read_worth(settings)
+    with open_costs(hooks.settings) as costs:
+        report = worth(hooks.settings, hooks.service(OutcomeStore), costs)
     figures = {figure.key: figure for figure in report.figures}
     net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
     if net.value is None:

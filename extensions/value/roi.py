@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from extensions.feedback.store import Outcome, Verdict
 from extensions.value.outcome_contract import OutcomeContract
 from extensions.value.value_report import ValueReport
 from observability.evaluation.floors import floors_of
 from observability.evaluation.golden_set import GOLDEN_SET, REFUSALS
 from observability.stores.history import AnswerCost
-from observability.stores.outcomes import Outcome, Verdict
 
 
 def value_report(

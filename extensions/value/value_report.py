@@ -11,13 +11,13 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from extensions.feedback.store import Outcome
 from extensions.value.figures import Basis, Figure, usd
 from extensions.value.outcome_contract import VERDICTS, OutcomeContract
 from observability.evaluation.floors import DEMONSTRATION, Floor
 from observability.evaluation.metrics import resample_means, share_interval
 from observability.rendering import formatting
 from observability.stores.history import AnswerCost
-from observability.stores.outcomes import Outcome
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"

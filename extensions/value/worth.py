@@ -9,9 +9,9 @@ from foundation.clock import SystemClock
 from serving.judge.trial import evaluation_file
 
 if TYPE_CHECKING:
+    from extensions.feedback.store import OutcomeStore
     from extensions.value.value_report import ValueReport
     from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
     from serving.settings import Settings
 
 

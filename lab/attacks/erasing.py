@@ -250,7 +250,7 @@ def leave_logs() -> None:
 
 def forget_tenants() -> None:
     """Notes are erased by the name of who wrote them alone."""
-    from observability.stores import outcomes
+    from extensions.feedback import store as outcomes
 
     def erase_rows(connection: Any, person: Any) -> int:
         statement = "UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE recorded_by = ?"

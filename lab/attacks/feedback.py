@@ -35,9 +35,9 @@ def read_and_overwrite(victim: Victim) -> Tried:
 
 
 def _let_everybody_judge() -> None:
-    from serving.api import feedback
+    from extensions.feedback import routes
 
-    feedback._judges = lambda caller: True  # noqa: ARG005 - named as what it replaces
+    routes._judges = lambda caller: True  # noqa: ARG005 - named as what it replaces
 
 
 ATTACKS = (

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from extensions.feedback.store import Outcome, Verdict
 from extensions.value import figures
 from extensions.value.outcome_contract import VERDICTS, OutcomeContract
 from extensions.value.value_report import ValueReport
 from observability.rendering import formatting
 from observability.stores.history import AnswerCost
-from observability.stores.outcomes import Outcome, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TENANTS = ("first", "second", "third")

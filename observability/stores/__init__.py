@@ -1,1 +1,1 @@
-"""Stores of spans, costs and outcomes."""
+"""Stores of spans and costs."""

@@ -1,7 +1,7 @@
 """What reports, retention and erasure ask of the stores of spans and costs, beyond one trace and one sum."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from foundation.stores.sqlite_file import SqliteFile
-from observability.stores.costs import FIGURES, CostLedger, Total
+from observability.stores.costs import CostLedger
 from observability.stores.spans import PARENTS_FIRST, STORE, SpanRow, SpanStore
 
 
@@ -69,18 +69,6 @@ def answers(ledger: CostLedger, *, since: datetime | None = None) -> dict[str, A
         answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at), subject)
         for answer_id, usd, unpriced, tenant, at, subject in rows
     }
-
-
-def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
-    """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome, `golden set` of an
-    evaluation. Charges without an answer, such as those of an ingest, are under `no answer`.
-    """
-    return ledger.sum_up(
-        "CASE WHEN coalesce(answer_id, '') = '' THEN 'no answer' WHEN verdict IS NOT NULL THEN verdict "  # noqa: S608 - own names
-        "WHEN subject = 'golden set' THEN subject ELSE 'unknown' END, "
-        f"{FIGURES} FROM charges LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) AS verdicts USING (answer_id)",
-        json.dumps(dict(verdicts)),
-    )
 
 
 def runs_of(ledger: CostLedger, tenant: str, subject: str) -> list[tuple[str, str]]:

@@ -14,7 +14,6 @@ from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from orchestration.effects.records import Recorders
     from retrieval.contract import DocumentLedger
@@ -139,12 +138,3 @@ def open_costs(settings: Settings) -> Iterator[CostLedger]:
     context = context_of(settings)
     with closing(CostLedger(context.data_dir / "costs.sqlite", context.records)) as costs:
         yield costs
-
-
-@contextmanager
-def open_outcomes(settings: Settings) -> Iterator[OutcomeStore]:
-    from observability.stores.outcomes import OutcomeStore
-
-    context = context_of(settings)
-    with closing(OutcomeStore(context.data_dir / "outcomes.sqlite", context.records)) as outcomes:
-        yield outcomes

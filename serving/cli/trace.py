@@ -7,7 +7,7 @@ import typer
 
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
-from serving.cli.opening import open_costs, open_hooks, open_outcomes, open_spans
+from serving.cli.opening import open_costs, open_hooks, open_spans
 from serving.cli.options import STACK, Json, Stack, load_stack
 
 
@@ -45,25 +45,17 @@ def trace(
 
 
 def costs(
-    by: Annotated[str, typer.Option(help="Group by tenant, model, layer, kind, day or outcome.")] = "layer",
+    by: Annotated[str, typer.Option(help="Group by tenant, model, layer, kind or day.")] = "layer",
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """Money spent."""
     from observability.reports import trace_tables
-    from observability.stores import history
     from observability.stores.costs import By
 
-    settings = load_stack(stack).settings
-    groupings = [*get_args(By), "outcome"]
-    if by not in groupings:
-        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, groupings)}')
-    with open_costs(settings) as ledger:
-        if by == "outcome":
-            with open_outcomes(settings) as outcomes:
-                verdicts = {row.answer_id: row.verdict for row in outcomes.all()}
-            totals = history.by_outcome(ledger, verdicts)
-        else:
-            totals = ledger.totals(cast("By", by))
+    if by not in get_args(By):
+        raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, get_args(By))}')
+    with open_costs(load_stack(stack).settings) as ledger:
+        totals = ledger.totals(cast("By", by))
     if not terminal.write_json(json, [asdict(row) for row in totals]):
         terminal.show(trace_tables.totals_table(totals, by))

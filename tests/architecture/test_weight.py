@@ -74,7 +74,7 @@ def test_a_search_alone_waits_for_no_chat_model():
     assert not {"langchain_core.language_models.chat_models", "langsmith"} & {*json.loads(done.stdout.splitlines()[-1])}
 
 
-def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_path):
+def test_what_was_spent_is_summed_without_a_framework(tmp_path):
     columns = "at, tenant, layer, kind, part, model, seconds, usd, basis, answer_id"
     CostLedger(tmp_path / "costs.sqlite").close()
     with closing(sqlite3.connect(tmp_path / "costs.sqlite")) as database, database:
@@ -83,9 +83,9 @@ def test_what_answers_cost_by_their_outcome_is_summed_without_a_framework(tmp_pa
         )
     told = tmp_path / "told.json"
     imported = imported_by(
-        "serving.cli.main", "costs", "--by", "outcome", "--json", str(told), SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path)
+        "serving.cli.main", "costs", "--by", "model", "--json", str(told), SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path)
     )
-    assert [(one["key"], one["usd"]) for one in json.loads(told.read_text())] == [("unknown", "0.1")]
+    assert [(one["key"], one["usd"]) for one in json.loads(told.read_text())] == [("m", "0.1")]
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 

@@ -27,7 +27,6 @@ from foundation.settings import FoundationSettings
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import OutcomeStore
 from orchestration.actions import Approval, Decision
 from orchestration.contract import PersonalMemory
 from orchestration.effects.policy import Policy
@@ -318,7 +317,6 @@ class FakeSystem:
         self.erasures = Erasures(folder)
         self.costs = CostLedger(folder / "costs.sqlite")
         self.costs.record(charge())
-        self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
         self.spending = SqliteSpending(
             folder / "spending.sqlite", self.settings.orchestration.budget, self.context.clock
         )
@@ -337,7 +335,7 @@ class FakeSystem:
         self.hooks.recorders.append(self._keep)
         self.recorders = Recorders(self.hooks.recorders)
         self._open_shared(opened)
-        for store in (self.costs, self.outcomes, self.spending):
+        for store in (self.costs, self.spending):
             opened.callback(store.close)
 
     async def _keep(self, record: Record) -> None:

@@ -48,8 +48,6 @@ EXTENSIONS = tuple(BROUGHT)
 RULES = {
     "POST /v1/answers": Rule(json=ASK, answers=True),
     "POST /v1/search": Rule(json={"query": "ships"}),
-    "POST /v1/answers/{answer_id}/feedback": Rule(json={"verdict": "accepted"}, of_tenant=True),
-    "GET /v1/feedback": Rule(paged=True),
     "GET /v1/conversations": Rule(paged=True),
     "GET /v1/conversations/{thread_id}": Rule(paged=True, of_tenant=True, of_person=True),
     "DELETE /v1/conversations/{thread_id}": Rule(of_tenant=True, of_person=True),

@@ -1,12 +1,16 @@
-"""Routes that a project can be without: search, conversations, refused documents in pages."""
+"""Search, conversations, refused documents in pages, and what whoever approves reads."""
 # ruff: noqa: F401, F811 - fixtures of test_api.py
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
+import pytest
 
-from retrieval.documents import Refusal
-from tests.doubles.serving import TEXT, World
+from orchestration.events import Event
+from retrieval.documents import Citation, Refusal
+from tests.doubles.serving import TEXT, World, answer
 from tests.integration.test_api import api, assert_problem, bearer, given, upload
 
 
@@ -61,7 +65,6 @@ async def test_every_list_comes_in_pages_that_end(given: World, api: httpx2.Asyn
         ("documents", "reader"),
         ("approvals", "approver"),
         ("conversations", "reader"),
-        ("feedback", "reader"),
     ):
         listed = await api.get(f"/v1/{path}", headers=bearer(getattr(given, role)))
         assert listed.json()["next_cursor"] is None
@@ -82,3 +85,35 @@ async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: W
     assert [turn["answer_id"] for turn in read.json()["turns"]] == ["a-1"]
     assert (await api.delete("/v1/conversations/t-1", headers=bearer(given.reader))).status_code == 204
     assert_problem(await api.get("/v1/conversations/t-1", headers=bearer(given.reader)), 404, "not_found")
+
+
+async def test_whoever_approves_reads_no_documents_of_others_in_the_answer(
+    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_hr = given.key("agent", subject="hanna", groups=["hr"])
+    added = await api.post(
+        "/v1/documents",
+        files={"file": ("vault.md", b"CANARYX77 opens the vault.")},
+        data={"groups": "hr"},
+        headers=bearer(of_hr),
+    )
+    document_id = added.json()["document_id"]
+    cited = Citation(
+        marker=1, chunk_id="c-1", document_id=document_id, uri="vault.md", title="", quote="CANARYX77 opens the vault.", start=0, end=26
+    )  # fmt: skip
+
+    async def resume(*_: Any) -> AsyncIterator[Event]:
+        yield Event(kind="answer", answer=answer("refund", text="CANARYX77 opens the vault. [1]", citations=(cited,)))
+
+    monkeypatch.setattr(given.system.agent, "resume", resume)
+    body = {"approve": True}
+
+    async def decided(key: str) -> dict[str, Any]:
+        reply = await api.post("/v1/approvals/ap-1", json=body, headers=bearer(key))
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    shown = await decided(given.approver)
+    assert "CANARYX77" not in str(shown)
+    assert (shown["status"], shown["answer_id"], "you may not read" in shown["text"]) == ("answered", "a-1", True)
+    assert "CANARYX77" in (await decided(given.key("approver", groups=["hr"])))["text"]

@@ -61,7 +61,9 @@ use = "tests.doubles.desk:build"
 """
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = [
-    name for name in ("audit", "jobs", "reports", "page", "openai_api", "anthropic_api") if name in installed()
+    name
+    for name in ("audit", "feedback", "jobs", "reports", "page", "openai_api", "anthropic_api")
+    if name in installed()
 ]
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels go by freight."
 SEARCH = calls("search_documents", query="weight of a parcel")

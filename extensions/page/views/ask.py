@@ -9,6 +9,7 @@ from functools import partial
 from nicegui import background_tasks, html, ui
 from nicegui.events import GenericEventArguments
 
+from extensions.feedback.store import OutcomeStore
 from extensions.page.session import Visitor, act, refill, say, trace
 from extensions.page.views.attachment import Attachment
 from extensions.page.views.conversations import Earlier
@@ -199,7 +200,7 @@ class AskView:
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
         own = {turn.answer_id for turn in turns}
-        outcomes = await asyncio.to_thread(system.outcomes.all, tenant=caller.tenant)
+        outcomes = await asyncio.to_thread(system.hooks.service(OutcomeStore).all, tenant=caller.tenant)
         judged = {outcome.answer_id: outcome for outcome in outcomes if outcome.answer_id in own}
         self._clear(thread_id)
         with self._turns:

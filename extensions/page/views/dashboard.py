@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from nicegui import html, ui
 
+from extensions.feedback.store import Outcome, OutcomeStore, verdicts_of
 from extensions.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
 from extensions.page.views.plots import Plot
 from extensions.reports.answers import AnswerFigures, read_answers
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
-from observability.stores.outcomes import Outcome
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
 from serving.hooks import Place
@@ -59,7 +59,7 @@ class LiveView:
         caller = await self._visitor.caller("operate" if operator else "ask")
         system = self._visitor.system
         days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
-        outcomes: list[Outcome] = await asyncio.to_thread(system.outcomes.all, tenant=caller.tenant)
+        outcomes = await asyncio.to_thread(system.hooks.service(OutcomeStore).all, tenant=caller.tenant)
         answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
         with refill(self._figures):
             if operator:
@@ -82,7 +82,9 @@ class LiveView:
         system.telemetry.flush()
         now = system.context.clock.now()
         since = now - timedelta(days=DAYS)
-        return read_answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
+        return read_answers(
+            system.spans, system.costs, verdicts_of(outcomes), since=since, until=now, tenant=caller.tenant
+        )
 
     async def _show_panels(self) -> None:
         for panel in self._visitor.system.hooks.panels:

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from nicegui import html, ui
 
+from extensions.feedback.store import Outcome
 from extensions.page.session import WORDS, Visitor, act, every, refill, say, show_errors
 from extensions.page.views.feedback import FeedbackBar
 from extensions.page.views.how_it_was_made import Making
 from extensions.page.views.markdown import Draft, show_markdown
 from extensions.page.views.source import SourcePanel
-from observability.stores.outcomes import Outcome
 from orchestration.actions import Decision
 from orchestration.events import Answer, Event, Step, Turn, Unsupported
 from retrieval.documents import Citation

@@ -6,10 +6,10 @@ from typing import Any
 
 from nicegui import html, ui
 
+from extensions.feedback import routes
+from extensions.feedback.routes import Feedback
+from extensions.feedback.store import Outcome
 from extensions.page.session import Visitor, act, alert, refill, show_errors
-from observability.stores.outcomes import Outcome
-from serving.api import feedback
-from serving.api.feedback import Feedback
 from serving.http.errors import validate
 from serving.http.streams import explain
 
@@ -75,7 +75,7 @@ class FeedbackBar:
                 body = validate(Feedback, **values)
                 async with self._visitor.acts() as caller:
                     runtime = self._visitor.runtime
-                    saved = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, runtime)
+                    saved = await asyncio.to_thread(routes.give, self._answer_id, body, caller, runtime)
             except Exception as error:
                 with self._wrong:
                     alert(explain(error).public)

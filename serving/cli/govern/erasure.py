@@ -126,7 +126,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
 
 def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     """Return every store, those of extensions too, on or off, and the parts of others that declare none."""
-    from observability.stores import costs, outcomes, spans
+    from observability.stores import costs, spans
     from orchestration.effects import approvals, effect_log
     from orchestration.run import spending
     from retrieval.ingest import refused_files
@@ -139,7 +139,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
         refused_files.STORE,
         spending.STORE,
         approvals.STORE,
-        outcomes.STORE,
         spans.STORE,
         _REPORTS,
     ]

@@ -86,7 +86,7 @@ def _opened(
                 policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
         more = MORE.format(up_below=up_below, compose=compose, cheaper=cheaper, without_tools=without_tools) + own
         more = more.replace("URL", provider.url)
-        names = ["plots", "value", "cascade", *extensions]
+        names = ["feedback", "plots", "value", "cascade", *extensions]
         with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url), extensions=names))) as system:
             system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider

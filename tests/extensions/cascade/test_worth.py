@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from extensions.feedback.store import Outcome
 from extensions.value.outcome_contract import load_contract
 from extensions.value.roi import value_report
 from observability.stores import history
-from observability.stores.outcomes import Outcome
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles import answers

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from extensions.drift.drift import FIGURES, Drift, drift
+from extensions.feedback.store import Outcome
 from extensions.reports.answers import read_answers
 from foundation import names
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import Outcome
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 from orchestration.events import Charge
 
@@ -169,7 +169,7 @@ def test_a_run_that_waited_for_a_person_is_one_answer(tmp_path: Path, costs: Cos
     store = stored(tmp_path, [first, graded, second, *nameless])
     since, until = NOW - timedelta(days=7), NOW
     one, *others = sorted(
-        read_answers(store, costs, [], since=since, until=until), key=lambda one: not one.values["answered"]
+        read_answers(store, costs, {}, since=since, until=until), key=lambda one: not one.values["answered"]
     )
     assert (one.at_ns, one.values["answered"], one.values["seconds"]) == (first.start_ns, 1.0, 0.4)
     assert one.signature == tuple(asked[names.QUESTION_SIGNATURE])

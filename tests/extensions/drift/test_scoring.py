@@ -79,7 +79,7 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
 
 @pytest.mark.parametrize(("share", "signs"), [(1.0, SIGNS), (0.0, 0)])
 def test_an_answer_carries_its_scores_on_its_span(tmp_path: Path, share: float, signs: int) -> None:
-    stack = stacks.stack(tmp_path, f"[drift]\nscored_share = {share}", extensions=["drift", "reports"])
+    stack = stacks.stack(tmp_path, f"[drift]\nscored_share = {share}", extensions=["drift", "feedback", "reports"])
     with open_system(load(stack)) as system:
         asked = AnswerRequest(question="How long are parcels kept?")
         asyncio.run(answering.answer(system.agent, asked, Principal("ada", "north", frozenset({"reader"}))))

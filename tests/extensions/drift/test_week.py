@@ -13,11 +13,11 @@ from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from serving.settings import load
 from serving.wiring import open_system
+from tests.extensions.feedback.judged import stack  # noqa: F401 - a fixture
 from tests.integration.test_week import (
     ADA,
     QUESTION,
     run,
-    stack,  # noqa: F401 - a fixture
 )
 
 

@@ -28,7 +28,7 @@ SIGNED_IN = {f"{method} /{place}/{{rest:path}}" for method in ("GET", "POST") fo
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs", "page", "reports"))
+    return world(tmp_path, extensions=("feedback", "jobs", "page", "reports"))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
 
 def test_every_route_of_the_page_has_its_rule_here_and_declares_one_there(given: World, tmp_path: Path) -> None:
     (tmp_path / "without").mkdir()
-    core = dict(in_app(create_app(world(tmp_path / "without", extensions=("jobs",)).system)))
+    core = dict(in_app(create_app(world(tmp_path / "without", extensions=("feedback", "jobs")).system)))
     found = {name: route for name, route in in_app(create_app(given.system)) if name not in core}
     assert found.keys() == PUBLIC | SIGNED_IN
     for name, route in found.items():
@@ -75,7 +75,7 @@ async def test_the_page_takes_its_place_in_the_queue_and_the_form_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 0)))
-    given = world(tmp_path, extensions=("jobs", "page", "reports"))
+    given = world(tmp_path, extensions=("feedback", "jobs", "page", "reports"))
     app = create_app(given.system)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1")
     async with app.router.lifespan_context(app), client as api:
@@ -142,7 +142,7 @@ def test_the_second_command_of_the_readme_lets_its_owner_in_by_the_link_that_it_
     monkeypatch.setattr("serving.server.serve", serve)
     monkeypatch.setattr("observability.telemetry.logs.set_up", lambda _: None)
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", "0")
-    command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["jobs", "page", "reports"])(
+    command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["feedback", "jobs", "page", "reports"])(
         "serve", json_too=False
     )
     assert got_in == ["/", "/", 401, 200]

@@ -138,7 +138,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    on = ["jobs", "office", "page", "planned_agent", "plots", "reports", "tokens", "value"]
+    on = ["feedback", "jobs", "office", "page", "planned_agent", "plots", "reports", "tokens", "value"]
     return stacks.stack(folder, DESK + MORE + QUOTA + stacks.GRAPH, extensions=on)
 
 
@@ -377,7 +377,7 @@ def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Brows
         tmp_path,
         SILENT,
         chat='use = "tests.doubles.slow_writer:build"',
-        extensions=["jobs", "page", "reports", "tokens"],
+        extensions=["feedback", "jobs", "page", "reports", "tokens"],
     )
     key = KeyStore.of(load(stack).settings, SystemClock()).create(subject="ilka", tenant="alder", roles=["reader"])
     with serving(stack) as (url, _), closing(browser.new_page()) as page:
@@ -411,7 +411,7 @@ def test_a_file_goes_beside_a_question_for_its_conversation_alone_and_is_deleted
         tmp_path,
         "[serving.http]\nport = 0\n",
         chat='use = "tests.doubles.file_reader:build"',
-        extensions=["jobs", "page", "reports"],
+        extensions=["feedback", "jobs", "page", "reports"],
     )
     keys = KeyStore.of(load(stack).settings, SystemClock())
     asking = keys.create(subject="ilka", tenant="alder", roles=["reader"])

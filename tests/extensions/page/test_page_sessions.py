@@ -18,7 +18,7 @@ from tests.integration.test_api import api, assert_problem, bearer
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, extensions=("jobs", "page", "reports"))
+    return world(tmp_path, extensions=("feedback", "jobs", "page", "reports"))
 
 
 async def test_who_is_not_signed_in_gets_a_form_without_any_script(api: httpx2.AsyncClient) -> None:

@@ -16,15 +16,17 @@ from pydantic import SecretStr
 
 from extensions.facts import store as facts
 from extensions.facts.store import SqliteFacts
+from extensions.feedback import store as outcomes
+from extensions.feedback.commands import sum_by_outcome
+from extensions.feedback.store import Outcome, OutcomeStore
 from extensions.postgres.records import Options, SharedRecords
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
-from observability.stores import costs, outcomes
+from observability.stores import costs
 from observability.stores.costs import CostLedger
-from observability.stores.history import answers, by_outcome, runs_of
-from observability.stores.outcomes import Outcome, OutcomeStore
+from observability.stores.history import answers, runs_of
 from orchestration.actions import Approval, Decision
 from orchestration.effects import approvals, effect_log
 from orchestration.effects.approvals import SqliteApprovals
@@ -181,7 +183,7 @@ def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -
     assert (type(total.input_tokens), type(total.seconds)) == (int, float)
     assert other.totals("day", since=datetime(2100, 1, 1, tzinfo=UTC)) == []
     assert list(answers(other)) == ["a-0", "a-1", "a-2", "a-3"]
-    assert {one.key: one.calls for one in by_outcome(other, {"a-1": "accepted"})} == {"accepted": 1, "unknown": 3}
+    assert {one.key: one.calls for one in sum_by_outcome(other, {"a-1": "accepted"})} == {"accepted": 1, "unknown": 3}
     assert len(runs_of(other, "north", NORTH.subject)) == 4
     assert erase(records, costs.STORE, tmp_path / "CostLedger") == 4
     assert {one.subject for one in other.all()} == {""}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from extensions.feedback.store import Outcome
 from extensions.proposals.from_feedback import Asked, proposals
 from extensions.proposals.review import Proposal, read_reviewed, take_in, write
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from observability.evaluation.golden_set import GoldenCase, load_golden
-from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
 from retrieval.documents import Citation
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.extensions.feedback.judged import stack  # noqa: F401 - a fixture
 from tests.integration.test_week import (
     QUESTION,
     run,
-    stack,  # noqa: F401 - a fixture
 )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from opentelemetry import trace
 
+from extensions.feedback.store import Outcome, OutcomeStore
 from foundation import names
 from foundation.settings import LoggingSettings
-from observability.stores.outcomes import Outcome
 from observability.telemetry import logs
 from serving.settings import load
 from serving.wiring import open_system
@@ -41,10 +41,10 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.mark.parametrize("on", [True, False])
 def test_personal_data_are_kept_only_while_it_is_off(tmp_path: Path, log: io.StringIO, on: bool) -> None:
-    stack = stacks.stack(tmp_path, CONTENT_ON, extensions=["redaction"] if on else [])
+    stack = stacks.stack(tmp_path, CONTENT_ON, extensions=["feedback", *["redaction"] * on])
     with open_system(load(stack)) as system:
         logging.getLogger("some.library").warning("to %s", WRITTEN)
-        note = system.outcomes.record(Outcome("a-1", "rejected", AT, note=WRITTEN)).note
+        note = system.hooks.service(OutcomeStore).record(Outcome("a-1", "rejected", AT, note=WRITTEN)).note
         trace.get_tracer("someone's").start_span("chat", attributes={names.CONTENT[0]: WRITTEN}).end()
         system.telemetry.flush()
         spans = str([span.attributes for span in system.spans.recent(10)])

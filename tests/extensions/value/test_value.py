@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extensions.feedback.store import Outcome
 from extensions.value.outcome_contract import VERDICTS, load_contract
 from extensions.value.roi import value_report
 from extensions.value.value_page import page
-from foundation.errors import InvalidRequest, StoreUnavailable
 from observability.evaluation.floors import measure_floors
 from observability.evaluation.golden_set import Report, score
 from observability.stores.history import AnswerCost
-from observability.stores.outcomes import Outcome, OutcomeStore
 from tests.doubles.answers import NOW, answer, case
 
 CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
@@ -267,28 +266,6 @@ def test_the_interval_of_a_case_holds_its_true_worth_where_nearly_all_are_accept
     assert sum(low <= true <= high for low, high in ends) >= 93
 
 
-def test_the_last_outcome_of_an_answer_is_kept(data_dir):
-    store = OutcomeStore(data_dir / "outcomes.sqlite")
-    store.record(Outcome("a", "accepted", NOW, recorded_by="agent 7"))
-    store.record(Outcome("a", "rejected", NOW, recorded_by="agent 7"))
-    store.record(Outcome("b", "edited", NOW, "evaluation"))
-    assert store.all() == [Outcome("a", "rejected", NOW, recorded_by="agent 7")]
-    store.close()
-
-
-def test_an_unknown_verdict_is_refused_with_the_nearest(data_dir):
-    store = OutcomeStore(data_dir / "outcomes.sqlite")
-    with pytest.raises(InvalidRequest, match='Did you mean "accepted"'):
-        store.record(Outcome("a", "acepted", NOW))
-    assert store.all() == []
-    store.close()
-
-
-def test_a_store_that_cannot_be_opened_says_so(data_dir):
-    with pytest.raises(StoreUnavailable, match="Make it and its folder writable"):
-        OutcomeStore(data_dir / "nowhere" / "outcomes.sqlite")
-
-
 def test_the_steps_add_up_to_the_net_value(contract):
     report = value_report(contract, outcomes(accepted=60, edited=20, rejected=15, escalated=30), costs(125))
     assert sum(report.steps_usd.values()) == pytest.approx(report.usd_net_per_month[0])
@@ -327,10 +304,3 @@ def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_it_shows(contr
     assert "http" not in shown
     assert shown.count("<svg") >= 4
     assert contract.process.name.replace("'", "&#39;") in shown
-
-
-def test_impossible_minutes_are_refused(data_dir):
-    store = OutcomeStore(data_dir / "outcomes.sqlite")
-    with pytest.raises(InvalidRequest, match="cannot have been spent"):
-        store.record(Outcome("a", "accepted", NOW, minutes=-1))
-    store.close()

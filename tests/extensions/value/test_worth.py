@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from extensions.feedback.store import Outcome, OutcomeStore
 from extensions.value.worth import evaluation_file, worth
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import Outcome, OutcomeStore
 from orchestration.events import Charge
 from serving.settings import Settings, load
 from tests.doubles import stacks

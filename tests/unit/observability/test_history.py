@@ -1,4 +1,4 @@
-"""What reports ask of the stores of spans and costs: a period of spans, and costs by outcome."""
+"""What reports ask of the stores of spans and costs: a period of spans, and the cost of each answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from decimal import Decimal
 from foundation import names
 from foundation.components import Context, load
 from foundation.settings import Part
-from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores import history
 from observability.stores.costs import CostLedger
 from observability.stores.spans import SpanStore
@@ -26,21 +25,6 @@ def test_of_a_period_only_the_spans_with_one_of_the_attributes_are_read(data_dir
     second = found[1].start_ns
     assert history.between(store, 0, second, naming=[names.STATUS, names.CONFIDENCE]) == found[:1]
     assert history.between(store, second, 2**63 - 1, naming=[names.STATUS, names.CONFIDENCE]) == found[1:]
-
-
-def test_costs_by_outcome_leave_nothing_out(data_dir):
-    ledger = CostLedger(data_dir / "costs.sqlite")
-    ledger.record(charge("0.1", answer_id="a-1"))
-    ledger.record(charge("0.2", answer_id="a-1"))
-    ledger.record(charge(None, answer_id="a-2"))
-    ledger.record(charge("0.05", answer_id=None))
-    ledger.record(charge("0.4", answer_id="a-3", subject=GOLDEN_SET))
-    found = {total.key: total for total in history.by_outcome(ledger, {"a-1": "accepted"})}
-    assert (found["accepted"].usd, found["accepted"].calls) == (Decimal("0.3"), 2)
-    assert (found["unknown"].usd, found["unknown"].unpriced) == (Decimal(0), 1)
-    assert found["no answer"].usd == Decimal("0.05")
-    assert found[GOLDEN_SET].usd == Decimal("0.4"), "an evaluation is no traffic"
-    ledger.close()
 
 
 def test_each_answer_has_its_cost_and_none_where_a_price_is_missing(data_dir):

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,15 +47,17 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     return sum(connection.execute(statement, theirs).rowcount for statement in statements)
 
 
+FILE = "outcomes.sqlite"
 STORE = SqliteStore(
     name="outcomes",
-    file="outcomes.sqlite",
+    file=FILE,
     schema=SCHEMA,
     erase_rows=_erase,
     erased="feedback that they gave, and feedback on their answers",
     stays="the verdicts without a name: they are counted",
     shared=True,
 )
+STORES = (STORE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Outcome:
     """The edited text, or the reason for a rejection."""
     tenant: str = ""
     """Tenant of the answer; empty where it was recorded on the command line."""
+
+
+def verdicts_of(outcomes: Iterable[Outcome]) -> dict[str, str]:
+    """Return what became of each answer, by its id."""
+    return {outcome.answer_id: outcome.verdict for outcome in outcomes}
 
 
 class OutcomeStore:

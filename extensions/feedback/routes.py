@@ -6,9 +6,9 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from extensions.feedback.store import Outcome, OutcomeStore, Verdict
 from foundation.errors import NotFound
 from foundation.types import Principal
-from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, Question, RequestBody
 from serving.http.errors import responses
@@ -103,8 +103,7 @@ def give(answer_id: str, body: Feedback, caller: Principal, runtime: Runtime) ->
         note=body.note,
         tenant=caller.tenant,
     )
-    stored: Outcome = system.outcomes.record(outcome, scope=system.policy.scope(caller))
-    return stored
+    return system.hooks.service(OutcomeStore).record(outcome, scope=system.policy.scope(caller))
 
 
 @router.get("/feedback", responses=responses())
@@ -113,9 +112,9 @@ def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     of people who may read what you may not.
     """
     system = runtime.system
-    stored: list[Outcome] = system.outcomes.all(tenant=caller.tenant)
-    own = system.costs.asked_by(caller, (outcome.answer_id for outcome in stored))
-    outcomes = system.outcomes.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
+    store = system.hooks.service(OutcomeStore)
+    own = system.costs.asked_by(caller, (outcome.answer_id for outcome in store.all(tenant=caller.tenant)))
+    outcomes = store.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
     return FeedbackList(feedback=list(map(Given.of, page)), next_cursor=cursor)
 

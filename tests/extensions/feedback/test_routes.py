@@ -1,4 +1,4 @@
-"""What people say of answers: who may, what is kept, and that the value report counts it."""
+"""What people say of answers: who may, and what is kept."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,15 +7,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestration.events import Event
-from retrieval.documents import Citation
+from extensions.feedback.store import OutcomeStore
 from serving.app import create_app
-from tests.doubles.serving import World, answer, world
+from tests.doubles.serving import World, world
 
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path)
+    return world(tmp_path, extensions=("feedback",))
 
 
 @pytest.fixture
@@ -23,6 +22,11 @@ async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(create_app(given.system))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
+
+
+def store_of(given: World) -> OutcomeStore:
+    store: OutcomeStore = given.system.hooks.service(OutcomeStore)
+    return store
 
 
 async def say(api: httpx2.AsyncClient, key: str, answer_id: str = "a-1", **body: Any) -> httpx2.Response:
@@ -44,7 +48,7 @@ async def test_feedback_is_kept_with_who_said_it_and_the_minutes(
 ) -> None:
     said = await say(api, given.reader, **body)
     assert said.status_code == 200, said.text
-    (kept,) = given.system.outcomes.all()
+    (kept,) = store_of(given).all()
     assert (kept.answer_id, kept.verdict, kept.note, kept.minutes) == (
         "a-1",
         body["verdict"],
@@ -71,14 +75,14 @@ async def test_feedback_that_lacks_its_edit_or_reason_is_refused(
     given: World, api: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     assert (await say(api, given.reader, **body)).status_code == 422
-    assert given.system.outcomes.all() == []
+    assert store_of(given).all() == []
 
 
 async def test_the_last_word_counts_and_a_key_is_not_kept(given: World, api: httpx2.AsyncClient) -> None:
     await say(api, given.reader, verdict="accepted")
     said = await say(api, given.operator, verdict="rejected", reason="It told my password=s3cret-4711.")
     assert "s3cret-4711" not in said.text
-    (kept,) = given.system.outcomes.all()
+    (kept,) = store_of(given).all()
     assert (kept.verdict, kept.recorded_by) == ("rejected", "operator@north")
     assert "s3cret-4711" not in kept.note
 
@@ -88,7 +92,7 @@ async def test_another_tenants_answer_does_not_exist(given: World, api: httpx2.A
     absent = await say(api, given.stranger, answer_id="a-2", verdict="accepted")
     assert (hidden.status_code, absent.status_code) == (404, 404)
     assert hidden.json()["detail"] == absent.json()["detail"].replace("a-2", "a-1")
-    assert given.system.outcomes.all() == []
+    assert store_of(given).all() == []
 
 
 async def test_only_the_asker_and_who_judges_says_what_became_of_an_answer(
@@ -98,7 +102,7 @@ async def test_only_the_asker_and_who_judges_says_what_became_of_an_answer(
     for key in (given.agent, given.approver, given.key("reader", subject="nora")):
         hidden = await say(api, key, verdict="rejected", reason="HACKED")
         assert (hidden.status_code, "of yours" in hidden.text) == (404, True)
-    (kept,) = given.system.outcomes.all()
+    (kept,) = store_of(given).all()
     assert (kept.verdict, kept.recorded_by) == ("edited", "reader@north")
 
 
@@ -118,38 +122,15 @@ async def test_what_was_said_of_an_answer_is_read_by_whoever_may_read_what_it_ci
     assert await notes(given.operator) == [""], "a verdict to count, and not its words"
     assert await notes(given.key("operator", subject="olga", groups=["hr", "it"])) == [text]
     # feedback that was stored before it was noted who may read it
-    given.system.outcomes.record(given.system.outcomes.all()[0])
+    store_of(given).record(store_of(given).all()[0])
     assert await notes(given.key("operator", subject="olga", groups=["hr", "it"])) == [""]
     assert await notes(hanna) == [text]
 
 
-async def test_whoever_approves_reads_no_documents_of_others_in_the_answer(
-    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of_hr = given.key("agent", subject="hanna", groups=["hr"])
-    added = await api.post(
-        "/v1/documents",
-        files={"file": ("vault.md", b"CANARYX77 opens the vault.")},
-        data={"groups": "hr"},
-        headers={"Authorization": f"Bearer {of_hr}"},
-    )
-    document_id = added.json()["document_id"]
-    cited = Citation(
-        marker=1, chunk_id="c-1", document_id=document_id, uri="vault.md", title="", quote="CANARYX77 opens the vault.", start=0, end=26
-    )  # fmt: skip
-
-    async def resume(*_: Any) -> AsyncIterator[Event]:
-        yield Event(kind="answer", answer=answer("refund", text="CANARYX77 opens the vault. [1]", citations=(cited,)))
-
-    monkeypatch.setattr(given.system.agent, "resume", resume)
-    body = {"approve": True}
-
-    async def decided(key: str) -> dict[str, Any]:
-        reply = await api.post("/v1/approvals/ap-1", json=body, headers={"Authorization": f"Bearer {key}"})
-        assert reply.status_code == 200, reply.text
-        return dict(reply.json())
-
-    shown = await decided(given.approver)
-    assert "CANARYX77" not in str(shown)
-    assert (shown["status"], shown["answer_id"], "you may not read" in shown["text"]) == ("answered", "a-1", True)
-    assert "CANARYX77" in (await decided(given.key("approver", groups=["hr"])))["text"]
+async def test_off_nothing_of_it_is_there(tmp_path: Path) -> None:
+    given = world(tmp_path)
+    transport = httpx2.ASGITransport(create_app(given.system))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
+        assert (await say(api, given.reader, verdict="accepted")).status_code == 404
+        assert (await api.get("/v1/feedback", headers={"Authorization": f"Bearer {given.reader}"})).status_code == 404
+    assert not (tmp_path / "outcomes.sqlite").exists()
