@@ -4,10 +4,11 @@ and tools are events of the answer's stream, what it read has its number in the 
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest
+from langchain.agents.middleware.types import AgentState
 from langchain.tools import ToolRuntime
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -144,6 +145,24 @@ class _PromptMiddleware(RequestMiddleware):
         return request.override(system_message=SystemMessage("\n\n".join(parts)))
 
 
+class _NumbersState(AgentState[Any]):
+    numbers: NotRequired[dict[str, int]]
+    """Of the passages, as they were shown; others at work beside it may have taken numbers, too."""
+
+
+class _NumbersMiddleware(AgentMiddleware[_NumbersState, Any]):
+    """Keeps the numbers of passages, so that a sub-agent which waited for an approval, maybe in a process that has ended, goes on with them."""
+
+    state_schema = _NumbersState
+
+    async def abefore_model(self, state: _NumbersState, runtime: Any) -> None:  # noqa: ARG002
+        numbers = current_run().numbers
+        numbers.update({**state.get("numbers", {}), **numbers})
+
+    async def aafter_model(self, state: _NumbersState, runtime: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"numbers": dict(current_run().numbers)}
+
+
 class _OwnToolsMiddleware(AgentMiddleware[Any, Any]):
     """Refuses a call of a tool that is not its own, also where the executor knows one of that name."""
 
@@ -157,7 +176,9 @@ class _OwnToolsMiddleware(AgentMiddleware[Any, Any]):
 
 
 def _middleware(options: Options, parts: AgentParts, window: int | None) -> list[AgentMiddleware[Any, Any]]:
-    documents = [DocumentToolsMiddleware(parts.ledger)] if options.documents and parts.ledger else []
+    documents = (
+        [_NumbersMiddleware(), DocumentToolsMiddleware(parts.ledger)] if options.documents and parts.ledger else []
+    )
     return [
         ProgressMiddleware(of=options.name),
         _PromptMiddleware(options, parts),

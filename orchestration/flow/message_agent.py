@@ -27,6 +27,7 @@ from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_o
 from orchestration.flow.beside import calls_beside, end_calls, runs_taken_back, tell_outcome
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, as_object, stop_reason_of
+from orchestration.middleware.document_tools import passage_numbers
 from orchestration.middleware.policy import (
     approvals_of,
     artifact_of,
@@ -159,7 +160,11 @@ class MessageAgent(DurableAgent):
 
     async def _read(self, config: RunnableConfig, run: Run) -> StateSnapshot:
         snapshot = await self._graph.aget_state(config)
-        run.taken_back = runs_taken_back(snapshot.values.get("messages", []))
+        stored: list[AnyMessage] = snapshot.values.get("messages", [])
+        run.taken_back = runs_taken_back(stored)
+        # with what calls gave beside one that waits, which LangGraph does not count among the messages yet
+        given = [message for task in snapshot.tasks for message in (task.result or {}).get("messages", ())]
+        run.numbers.update(passage_numbers([*stored, *given], run.numbers))
         return snapshot
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:

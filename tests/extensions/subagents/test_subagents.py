@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from extensions.subagents.budget import ShareOfBudget
 from foundation.errors import BudgetExceeded, SixplyError, Stopped, UnknownPart, UpstreamDown
 from foundation.settings import Part
+from foundation.types import Scope
 from models.chat.scripted import ScriptedChat
 from models.resilience.chosen_chat import offer
 from models.resilience.resilient_chat import resilient
@@ -21,7 +24,8 @@ from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
 from orchestration.settings import BudgetSettings
-from tests.doubles.orchestration import LEAD, NORTH, READER, World
+from retrieval.documents import Hit
+from tests.doubles.orchestration import LEAD, NORTH, READER, ShelfRetriever, World
 from tests.doubles.strong import calls, strong
 
 TASK = ("research", {"task": "Find out how heavy a parcel may be."})
@@ -260,3 +264,64 @@ async def test_its_own_model_is_under_the_same_guards_also_where_a_request_may_c
     answer = events[-1].answer
     assert answer is not None
     assert any("research came to no result" in note for note in answer.degraded), answer.degraded
+
+
+@dataclass
+class PickyRetriever(ShelfRetriever):
+    """Only the documents that share a word with the query."""
+
+    def retrieve(self, query: str, scope: Scope, **options: Any) -> list[Hit]:
+        found, words = super().retrieve(query, scope, **options), set(query.casefold().split())
+        return [hit for hit in found if not query or words & set(hit.chunk.text.casefold().split())]
+
+
+def two_at_once(messages: Any) -> AIMessage:
+    """Plays the agent and two sub-agents at once: one reads and sends a parcel, the other reads twice meanwhile."""
+    task = next(message.text for message in reversed(messages) if isinstance(message, HumanMessage))
+    results = [message.text for message in messages if isinstance(message, ToolMessage)]
+    shown = re.findall(r'<passage id="(\d+)"', "\n".join(results))
+    steps: dict[str, list[Any]] = {
+        "Weigh and send.": [
+            calls(("search_documents", {"query": "kilograms."})),
+            calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"})),
+            calls(("search_documents", {"query": "depot"}), first=9),
+            f"At most 30 kilograms [{shown[0] if shown else 0}], 14 days [{shown[-1] if shown else 0}].",
+        ],
+        "When is it open?": [
+            calls(("search_documents", {"query": "opens"})),
+            calls(("search_documents", {"query": "assistants"}), first=5),
+            f"It opens at 8 [{shown[0] if shown else 0}].",
+        ],
+    }
+    if task in steps:
+        reply = steps[task][len(results)]
+        return reply if isinstance(reply, AIMessage) else AIMessage(reply)
+    if results:
+        return AIMessage("\n".join(results))
+    return calls(*(("research", {"task": task}) for task in steps))
+
+
+async def test_passages_of_two_at_once_have_numbers_of_their_own_after_a_pause_and_a_restart(world: World) -> None:
+    world.retriever = PickyRetriever()
+    tools = ["find_parcel", "send_parcel"]
+    world.chat = strong(two_at_once)
+    agent = world.agent("tool_calling", middleware=[research(tools=tools)])
+    asked = AnswerRequest(question="How heavy, how long, and when?")
+    waiting = [event async for event in agent.stream(asked, NORTH)][-1].answer
+    assert waiting is not None
+    assert waiting.approval is not None
+    decided = Decision(approval_id=waiting.approval.approval_id, approve=True)
+    agent = world.agent("tool_calling", middleware=[research(tools=tools)])  # as after a restart
+    answer = [event async for event in agent.resume(decided, LEAD)][-1].answer
+    assert answer is not None
+    assert answer.unsupported == ()
+    cited = {
+        sentence.split(" [")[0]: int(sentence.split("[")[1][0]) for sentence in re.findall(r"[^.,]+\[\d\]", answer.text)
+    }
+    assert len(set(cited.values())) == 3, answer.text
+    uris = {citation.marker: citation.uri for citation in answer.citations}
+    assert {said.strip(): uris[number] for said, number in cited.items()} == {
+        "At most 30 kilograms": "parcels.md",
+        "14 days": "north.md",
+        "It opens at 8": "hours.md",
+    }
