@@ -20,5 +20,11 @@ extension = Extension(
             about="Turn rated answers into test cases.",
             call="extensions.proposals.feedback_command:cases_from_feedback",
         ),
+        Command(
+            name="why",
+            group=GROUP,
+            about="Say where a bad answer was lost, and make a case of it.",
+            call="extensions.proposals.why_command:why",
+        ),
     ),
 )

@@ -48,7 +48,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
 
     with open_outcomes(loaded.settings) as store:
         judged = store.all()
-    turns = asyncio.run(_find_turns(loaded, {outcome.answer_id for outcome in judged}))
+    turns = asyncio.run(find_turns(loaded, {outcome.answer_id for outcome in judged}))
     cases = read_known_cases(golden)
     drafts = from_feedback.proposals(judged, turns, cases)
     out = terminal.console()
@@ -78,7 +78,7 @@ def _take(path: Path, golden: Path) -> None:
         out.print("The gate's baseline is of the old set now: make gate RENEW=1")
 
 
-async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
+async def find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     # an answer's span names its conversation; the outcome does not
     from extensions.proposals.from_feedback import Asked
     from observability.stores import history
