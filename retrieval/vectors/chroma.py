@@ -1,7 +1,7 @@
 """A vector index with small partitions in memory and large ones in embedded Chroma.
 
-A partition has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
-memory; a larger one moves to Chroma. At each start all is filled from the ledger, and Chroma keeps what it has.
+A partition has the vectors of one tenant and set of groups. Up to `exact_up_to` vectors are searched exactly, in memory;
+with more, the largest partitions move to Chroma. At each start all is filled from the ledger, and Chroma keeps what it has.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
 without an error. So one process owns the folder, and Chroma is opened only if its checksum shows that it was
@@ -35,8 +35,6 @@ from retrieval.index.lock import Ownership
 
 log = logging.getLogger(__name__)
 
-# Factor on `exact_up_to` for the most vectors of all partitions in memory
-TOGETHER = 5
 # File, part of the checksum, with the sequence and the token up to which Chroma is complete
 _POSITION = "position.json"
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
@@ -46,9 +44,9 @@ _NO_ROOM = 1 << 20
 class Options(Section):
     folder: Path = Path("index")
     """The folder, relative to the data folder."""
-    exact_up_to: int = Field(default=200_000, ge=0)
-    """Most vectors of a partition that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all partitions
-    together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
+    exact_up_to: int = Field(default=5_000_000, ge=0)
+    """Most vectors that are kept in memory and searched without a graph, at 1.2 KB each for 384 dimensions. A write with which there are
+    more waits until the largest partition has its graph."""
 
 
 class ChromaVectorIndex:
@@ -179,10 +177,10 @@ class ChromaVectorIndex:
         return self._large
 
     def _move_what_is_large(self) -> None:
-        while (partition := self._small.largest()) and max(partition[1], self._small.count() / TOGETHER) > self._most:
-            items = self._small.partition(partition[0])
+        while self._small.count() > self._most and (access := self._small.largest()):
+            items = self._small.partition(access)
             with self._translate_errors():
-                (self._large or self._open_chroma()).add(partition[0], items)
+                (self._large or self._open_chroma()).add(access, items)
             self._small.delete([item.chunk_id for item in items])
 
     @contextmanager
@@ -225,8 +223,10 @@ def build(options: Options, context: Context) -> ChromaVectorIndex:
 
 
 def describe_search(options: Options, passages: int) -> str:
-    many = f"a graph from {options.exact_up_to:,} passages of the same readers on"
-    return f"{'exact' if passages <= options.exact_up_to else 'exact, or by a graph where there are many'}; {many}"
+    kind = (
+        "exact" if passages <= options.exact_up_to else "exact, or by a graph for the tenants and groups with the most"
+    )
+    return f"{kind}; a graph from {options.exact_up_to:,} passages on"
 
 
 def stores(options: Options) -> tuple[Store, ...]:

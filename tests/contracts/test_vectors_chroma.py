@@ -302,9 +302,9 @@ def test_what_fails_on_a_full_disk_says_so_whatever_chroma_calls_it(
 
 
 def test_the_largest_partition_moves_where_all_together_are_too_many(data_dir: Path) -> None:
-    index = limited(data_dir, 1)
-    index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcdef"))
-    assert (collections(index), index.count()) == (["partition"], 6)
+    index = limited(data_dir, 4)
+    index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcde"))
+    assert (collections(index), index.count()) == (["partition"], 5)
     index.close()
 
 

@@ -1,28 +1,94 @@
-"""Exact search in memory: what came and went since its matrix was stacked."""
+"""Exact search in memory: blocks that are merged, what came and went since, and eight bits first where there are many."""
+
+from __future__ import annotations
+
+import gc
+import weakref
 
 import numpy as np
+import pytest
 
 from foundation.types import Scope
 from retrieval.documents import VectorItem
-from retrieval.index import exact_search
+from retrieval.filters import equals
+from retrieval.index import rows
 from retrieval.index.exact_search import ExactIndex
 
-ACME = Scope("acme")
+ACME, GROUPS = Scope("acme"), frozenset[str]()
+DIMENSIONS = 32
 
 
-def test_vectors_that_come_go_and_come_again_are_found_once_and_as_they_are_now(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(exact_search, "_BESIDE", 3)
-    chance, index, stored = np.random.default_rng(7), ExactIndex(), dict[str, np.ndarray]()
-    for step in range(200):
+def unit(chance: np.random.Generator) -> np.ndarray:
+    row = chance.standard_normal(DIMENSIONS).astype(np.float32)
+    return np.asarray(row / np.linalg.norm(row))
+
+
+@pytest.mark.parametrize("coded_from", [10**9, 20, 0], ids=["as they are", "coded when many", "coded"])
+@pytest.mark.parametrize("merged", [8, 10**9])
+def test_vectors_that_come_go_and_come_again_are_found_once_and_as_they_are_now(
+    coded_from: int, merged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BESIDE", 3)
+    monkeypatch.setattr(rows, "CODED_FROM", coded_from)
+    monkeypatch.setattr(rows, "_MERGED", merged)
+    chance, index, stored = np.random.default_rng(7), ExactIndex(), dict[str, VectorItem]()
+    for step in range(400):
         name = f"{chance.integers(60)}"
         if name in stored and step % 3 == 0:
             index.delete([name])
             del stored[name]
         else:
-            row = chance.standard_normal(8).astype(np.float32)
-            stored[name] = row / np.linalg.norm(row)
-            index.upsert([VectorItem(step, name, "acme", frozenset(), stored[name], {})])
-        vector = chance.standard_normal(8).astype(np.float32)
-        wanted = sorted(stored, key=lambda name: -float(stored[name] @ vector))[:5]
-        assert [name for name, _ in index.search(vector, ACME, limit=5)] == wanted
+            stored[name] = VectorItem(step, name, "acme", GROUPS, unit(chance), {"even": str(step % 2 == 0)})
+            index.upsert([stored[name]])
+        vector = unit(chance)
+        exact = {name: float(item.vector @ vector) for name, item in stored.items()}
+        found = index.search(vector, ACME, limit=5)
+        assert [name for name, _ in found] == sorted(stored, key=lambda name: -exact[name])[:5]
+        assert dict(found) == pytest.approx({name: exact[name] for name, _ in found}, abs=1e-4)
+        if step % 20 == 0:
+            even = [name for name, item in stored.items() if item.attributes["even"] == "True"]
+            found = index.search(vector, ACME, limit=99, where=equals("even", "True"))
+            assert [name for name, _ in found] == sorted(even, key=lambda name: -exact[name])
     assert index.count() == len(stored)
+    kept = {item.chunk_id: item for item in index.partition(("acme", GROUPS))}
+    assert {name: item.sequence for name, item in kept.items()} == {n: item.sequence for n, item in stored.items()}
+    for name, item in kept.items():
+        assert item.vector == pytest.approx(stored[name].vector, abs=1e-4)
+
+
+def test_eight_bits_first_find_what_an_exact_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among near-duplicates too, which differ by less than a step of eight bits."""
+    monkeypatch.setattr(rows, "CODED_FROM", 1)
+    chance = np.random.default_rng(7)
+    centre = np.stack([unit(chance) for _ in range(40)])
+    near = np.repeat(centre, 100, axis=0) + chance.standard_normal((4000, DIMENSIONS)).astype(np.float32) * 0.01
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    index = ExactIndex()
+    index.upsert(VectorItem(n, f"{n:04}", "acme", GROUPS, row, {}) for n, row in enumerate(near))
+    for query in centre:
+        wanted = {f"{n:04}" for n in np.argsort(-(near @ query))[:50]}
+        found = {name for name, _ in index.search(query, ACME, limit=50)}
+        assert len(found & wanted) >= 49
+
+
+def test_zeros_have_no_direction_and_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "CODED_FROM", 0)
+    monkeypatch.setattr(rows, "BESIDE", 0)
+    index = ExactIndex()
+    index.upsert([VectorItem(1, "zero", "acme", GROUPS, np.zeros(DIMENSIONS, dtype=np.float32), {})])
+    assert index.search(np.zeros(DIMENSIONS, dtype=np.float32), ACME, limit=1) == [("zero", 0.0)]
+
+
+def test_a_block_that_was_merged_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until Python looks for cycles, which counts objects and no bytes."""
+    monkeypatch.setattr(rows, "BESIDE", 1)
+    partition, chance = rows.Partition(), np.random.default_rng(7)
+    gc.disable()
+    try:
+        former = []
+        for n in range(8):
+            partition.put(VectorItem(n, f"{n}", "acme", GROUPS, unit(chance), {}))
+            former += [weakref.ref(seen.block) for seen in partition.see()]
+        assert sum(block() is not None for block in former) == len(partition.see())
+    finally:
+        gc.enable()

@@ -7,7 +7,8 @@ import pytest
 
 from foundation.types import Scope
 from retrieval.documents import VectorItem
-from retrieval.index.exact_search import ExactIndex, nearest
+from retrieval.filters import equals
+from retrieval.index.exact_search import ExactIndex
 
 A, B, C = np.eye(3, dtype=np.float32)
 ACME = Scope("acme")
@@ -22,12 +23,13 @@ def names(index: ExactIndex, vector: np.ndarray) -> list[str]:
 
 
 def test_the_nearest_come_first_and_only_those_asked_for() -> None:
-    rows = ["a", "b", "c"], np.stack([A, B, C])
+    index = ExactIndex()
     query = np.array([0.6, 0.8, 0.0], dtype=np.float32)
-    assert [name for name, _ in nearest(*rows, query, 2, None)] == ["b", "a"]
-    assert dict(nearest(*rows, query, 9, {"a", "elsewhere"})) == pytest.approx({"a": 0.6})
-    assert list(nearest(*rows, query, 0, None)) == []
-    assert list(nearest([], np.zeros((0, 0), dtype=np.float32), query, 3, None)) == []
+    assert index.search(query, ACME, limit=3) == []
+    index.upsert([item("a", A, of="a"), item("b", B), item("c", C)])
+    assert [name for name, _ in index.search(query, ACME, limit=2)] == ["b", "a"]
+    assert dict(index.search(query, ACME, limit=9, where=equals("of", "a"))) == pytest.approx({"a": 0.6})
+    assert index.search(query, ACME, limit=0) == []
 
 
 def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
@@ -46,7 +48,7 @@ def test_the_largest_partition_is_told_and_one_that_is_empty_is_gone() -> None:
     index = ExactIndex()
     assert index.largest() is None
     index.upsert([item("a", A), item("b", B), VectorItem(0, "c", "north", frozenset(), C)])
-    assert index.largest() == (("acme", frozenset()), 2)
+    assert index.largest() == ("acme", frozenset())
     index.delete(["a", "b"])
-    assert index.largest() == (("north", frozenset()), 1)
+    assert index.largest() == ("north", frozenset())
     assert [kept.chunk_id for kept in index.partition(("north", frozenset()))] == ["c"]

@@ -23,6 +23,7 @@ from retrieval.filters import (
     simplify,
     stored_attributes,
 )
+from retrieval.index.attributes import Attributes
 from tests.contracts.filter_cases import CASES, KNOWN
 
 
@@ -30,6 +31,15 @@ from tests.contracts.filter_cases import CASES, KNOWN
 def test_what_a_filter_means(case: str) -> None:
     where, expected = CASES[case]
     assert {name for name, known in KNOWN.items() if matches(where, known)} == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_columns_of_many_documents_say_the_same(case: str) -> None:
+    where, _ = CASES[case]
+    wanted = simplify(where)
+    if not isinstance(wanted, bool):
+        fit = Attributes(list(KNOWN.values())).fit(wanted)
+        assert fit.tolist() == [matches(where, known) for known in KNOWN.values()]
 
 
 @pytest.mark.parametrize("case", CASES)
