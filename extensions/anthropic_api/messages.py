@@ -32,12 +32,14 @@ from serving.runtime import Running
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
 PARALLEL = "disable_parallel_tool_use"
+# How the header `anthropic-beta` of a client begins to say that it knows calls which a server makes
+SERVER_CALLS = "mcp-client-"
 
 
-class ThinkingPart(BaseModel):
-    """Thinking of earlier messages, sent back by clients and ignored."""
+class EarlierPart(BaseModel):
+    """Thinking and waiting calls of earlier messages, sent back by clients and ignored; the text beside a call names its approval."""
 
-    type: Literal["redacted_thinking", "thinking"]
+    type: Literal["mcp_tool_use", "redacted_thinking", "thinking"]
 
 
 class ImageSource(BaseModel):
@@ -76,7 +78,7 @@ class ToolResult(BaseModel):
     is_error: bool = False
 
 
-Part = Annotated[TextPart | ImagePart | ToolUse | ToolResult | ThinkingPart, Field(discriminator="type")]
+Part = Annotated[TextPart | ImagePart | ToolUse | ToolResult | EarlierPart, Field(discriminator="type")]
 
 
 class MessageParam(BaseModel):
@@ -150,15 +152,17 @@ async def message(body: MessagesRequest, request: Request, caller: Asker, runtim
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,
     )
-    return await reply(body, wanted, MessageShape(body.model), request, caller, runtime=runtime)
+    shape = MessageShape(body.model, takes_calls=SERVER_CALLS in request.headers.get("anthropic-beta", ""))
+    return await reply(body, wanted, shape, request, caller, runtime=runtime)
 
 
 class MessageShape(Shape):
     """A message, or its events in Anthropic's order."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, takes_calls: bool) -> None:
         super().__init__()
         self._model = model
+        self._takes_calls = takes_calls
         self._writing = False
 
     def whole(self, answer: Answer) -> dict[str, Any]:
@@ -170,6 +174,10 @@ class MessageShape(Shape):
             {"type": "tool_use", "id": call.call_id, "name": call.tool, "input": dict(call.arguments)}
             for call in answer.calls
         ]
+        waiting = answer.approval if self._takes_calls and answer.status == "waiting" else None
+        if waiting:
+            called = {"id": waiting.approval_id, "name": waiting.tool, "input": dict(waiting.arguments)}
+            uses.append({"type": "mcp_tool_use", "server_name": "sixply", **called})
         reasons: dict[str, str] = {"tool_calls": "tool_use", "length": "max_tokens"}
         return {
             "id": f"msg_{answer.answer_id}",
@@ -205,7 +213,7 @@ class MessageShape(Shape):
                 yield _sse("content_block_delta", index=0, delta={"type": "citations_delta", "citation": citation})
             yield _sse("content_block_stop", index=0)
         whole = self.whole(answer)
-        uses = [block for block in whole["content"] if block["type"] == "tool_use"]
+        uses = [block for block in whole["content"] if block["type"] != "text"]
         for index, use in enumerate(uses, start=1 if self._writing else 0):
             yield _sse("content_block_start", index=index, content_block=use | {"input": {}})
             delta = {"type": "input_json_delta", "partial_json": json.dumps(use["input"])}
