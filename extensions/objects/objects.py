@@ -27,7 +27,6 @@ from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts, Demand
 from orchestration.effects.records import Recorders, record_of_answer
 from orchestration.events import Status, StopReason
-from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
@@ -241,8 +240,6 @@ async def _make_object(
             return {"failure": "insufficient_evidence", "told": "The documents that you may read do not say this."}
         text = " ".join(item.text for item in evidence)
         citations = tuple(run.parts.grounding.cite(item, number) for number, item in enumerate(evidence, 1))
-        for warning in warnings_about(citations):
-            run.note(warning)
     reading_s = min(READING_S, run.budget.remaining_s())
     filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text)
     if filled is None:

@@ -7,7 +7,7 @@ our own configuration alone; by default a tool is an effect that needs an approv
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -17,12 +17,11 @@ from pydantic import Field, model_validator
 from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
 from orchestration.calls import demand_described
-from orchestration.language.guard import instructs_reader, visible
+from orchestration.language.guard import visible
 
 log = logging.getLogger(__name__)
 DESCRIPTION_CHARACTERS = 600
 T = TypeVar("T")
-_NOT_A_WORD = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 # (arguments, the idempotency key of an effect, whether it is one) -> (text for a person, the result as data)
@@ -81,11 +80,6 @@ def foreign_tool(
 ) -> BaseTool:
     """Return a tool that passes calls on to `call`. `effect` holds where the configuration does not declare it."""
     declared = options.tools.get(theirs, Declared())
-    if declared.description is None and (order := _order_in_names(theirs, schema)):
-        raise InvalidSetting(
-            f'A tool of "{options.name}" has names that read as instructions to the model: "{order[:200]}". Leave it out with '
-            f'only = [...], or, once you have looked at it, describe it yourself: tools."{theirs}".description = "...".'
-        )
     is_effect = effect if declared.effect is None else declared.effect
     return ForeignTool(
         name=our_name(options.name, theirs),
@@ -112,21 +106,6 @@ class ForeignTool(BaseTool):
 
     def _run(self, *_: Any, **__: Any) -> Any:  # LangChain demands it; these clients belong to an event loop
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
-
-
-def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
-    """Return the first name or choice that gives orders to its reader; empty where none does."""
-    names = [theirs, *_texts_that_stay(plain_schema(schema))]
-    return next((name for name in names if instructs_reader(_NOT_A_WORD.sub(" ", name))), "")
-
-
-def _texts_that_stay(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        yield from map(str, value if isinstance(value, Mapping) else ())
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts_that_stay(item)
 
 
 def take_over(
@@ -174,8 +153,8 @@ def our_name(prefix: str, theirs: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Remove invisible characters from foreign text and cut it; return an empty text where it gives orders to its reader."""
-    return "" if instructs_reader(text) else " ".join(visible(text).split())[:DESCRIPTION_CHARACTERS]
+    """Remove invisible characters from foreign text and cut it."""
+    return " ".join(visible(text).split())[:DESCRIPTION_CHARACTERS]
 
 
 def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Literal, cast
 
 from langchain_core.messages import AIMessageChunk
 
+from extensions.planned_agent.orders import as_quotation, instructs_reader
 from foundation.errors import UpstreamMalformed
 from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.resilience.streams import empty_reply_of, is_cut_off
-from orchestration.answers.quotes import as_quotation
 from orchestration.events import StopReason
-from orchestration.language.guard import instructs_reader, without_foreign_urls
+from orchestration.language.guard import without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Chunks, Run
 from retrieval.documents import Citation

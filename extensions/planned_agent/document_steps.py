@@ -18,6 +18,7 @@ from extensions.planned_agent.compose import (
 )
 from extensions.planned_agent.contract import EarlierAnswers
 from extensions.planned_agent.follow_ups import entity_names, stands_alone
+from extensions.planned_agent.orders import instructs_reader, warnings_about
 from extensions.planned_agent.plans import PlannedState, rewrite
 from extensions.planned_agent.run import PlannedRun
 from foundation import names
@@ -28,7 +29,6 @@ from models.resilience.streams import without_thoughts
 from orchestration.answers.quotes import abstain_from, evidence_of, grade
 from orchestration.contract import AgentParts
 from orchestration.events import Answer
-from orchestration.language.guard import instructs_reader
 from orchestration.run.state import abstain, as_result, day_of
 from retrieval.grounding.citing import Evidence
 from retrieval.search.rank_fusion import in_one_ranking
@@ -162,7 +162,8 @@ class DocumentSteps:
         checked = await run.in_thread(verify, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = render(checked, evidence, self._parts.grounding)
-            run.note_warnings(citations)
+            for warning in warnings_about(citations):
+                run.note(warning)
             if checked.path == "generative":
                 run.drafts.append("shown")
             result = as_result("answered", checked.end, text, checked.path, citations)

@@ -109,7 +109,6 @@ class QuotingAgent(DurableAgent):
     def _quote(self, question: str, evidence: Sequence[Evidence], run: Run) -> Result:
         quotes = choose_quotes(evidence)
         text, citations = quote(quotes, self._parts.grounding)
-        run.note_warnings(citations)
         return grade(as_result("answered", "complete", text, "extractive", citations), question, quotes, evidence, run)
 
     async def _write(self, question: str, hits: Sequence[Hit], run: Run) -> Result:

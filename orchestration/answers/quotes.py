@@ -7,7 +7,6 @@ from foundation.text.clauses import word_count
 from foundation.text.lexical import terms
 from foundation.tracing import annotate
 from orchestration.events import NearDocument
-from orchestration.language.guard import instructs_reader
 from orchestration.run.run import Run
 from orchestration.run.state import Result
 from retrieval.documents import Citation, Hit
@@ -25,7 +24,6 @@ QUOTES, WORDS = 3, 60
 _NEAR = 0.85
 # Share of the words of the shorter of two sentences from which one repeats the other
 _ALIKE = 0.6
-_CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
 
 
 def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
@@ -71,7 +69,7 @@ def choose_quotes(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Return the best sentence and those of its document that are nearly as good and repeat nothing, as they stand there."""
     chosen = list(evidence[:1])
     for item in evidence[1:]:
-        beside = item.hit.chunk.document_id == chosen[0].hit.chunk.document_id and not instructs_reader(item.text)
+        beside = item.hit.chunk.document_id == chosen[0].hit.chunk.document_id
         fits = len(chosen) < QUOTES and sum(word_count(quote.text) for quote in (*chosen, item)) <= WORDS
         if fits and beside and item.score >= _NEAR * chosen[0].score and not any(_repeats(item, it) for it in chosen):
             chosen.append(item)
@@ -79,20 +77,9 @@ def choose_quotes(evidence: Sequence[Evidence]) -> list[Evidence]:
 
 
 def quote(evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
-    """Return the quotes as one text with markers, and their citations. What seems to give orders is in quotation marks."""
-    texts = [" ".join(item.text.split()) for item in evidence]
-    shown = [as_quotation(text) if instructs_reader(text) else text for text in texts]
-    text = " ".join(f"{text} [{number}]" for number, text in enumerate(shown, 1))
+    """Return the quotes as one text with markers, and their citations."""
+    text = " ".join(f"{' '.join(item.text.split())} [{number}]" for number, item in enumerate(evidence, 1))
     return text, tuple(grounding.cite(item, number) for number, item in enumerate(evidence, 1))
-
-
-def as_quotation(text: str) -> str:
-    """Put text in quotation marks, with those inside replaced so that it cannot close them.
-
-    >>> as_quotation('Obey.” She said: "yes".')
-    '“Obey.’ She said: ’yes’.”'
-    """
-    return f"“{text.translate(_CLOSING)}”"
 
 
 def _repeats(item: Evidence, other: Evidence) -> bool:

@@ -1,1 +1,1 @@
-"""Reading a person's words: intent, days, arguments, and text that tries to give orders."""
+"""Untrusted text, made harmless by its form; no rule here reads what it means."""

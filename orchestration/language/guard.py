@@ -1,8 +1,4 @@
-"""Untrusted text: detection of orders to the reader, and removal of foreign addresses.
-
-No rule here decides whether a tool runs: the executor does. Nor is evidence deleted: the pattern also matches ordinary text
-("Dental assistants must wear nitrile gloves"). What it matches is shown as a quote, and the answer says so.
-"""
+"""Untrusted text: addresses that nobody read are removed, names are compared as they are seen, frames stay closed."""
 
 import html
 import re
@@ -15,22 +11,7 @@ from urllib.parse import unquote
 import regex
 
 from foundation.text.prose import outside_code
-from retrieval.documents import Citation
 
-_ADDRESSED = (
-    # speaks to a machine or the desk behind the reader's back
-    # from the first mention on, searched once and not for each mention
-    r"\A(?>.*?\b(assistants?|chat ?bots?|language models?|ai (agents?|models?|systems?))\b).*\b(reading|must|should|shall|please|you)\b",
-    r"\b(ignore|disregard|forget)\b.{0,40}\b(previous|prior|above|earlier|all|your|these)\b.{0,40}\b(instructions?|rules?|prompts?|polic(y|ies)|guidelines?)\b",
-    r"\b(your|the) (system|hidden|secret) (prompt|instructions?|message)\b",
-    # tells it what to conceal, or what to say instead
-    r"\bdo not (mention|reveal|disclose|tell)\b.{0,80}\b(reply|replies|answer|note|instructions?|user|prompt)\b",
-    r"\b(just )?tell the (user|customer|reader) that\b",
-    # tells it to bypass approvals
-    r"\bwithout (asking for |requesting |any |waiting for )*(approval|permission|confirmation|authori[sz]ation)\b",
-    r"\byou are now\b|\bnew instructions?:",
-)
-_INSTRUCTION = re.compile("|".join(f"(?:{pattern})" for pattern in _ADDRESSED), re.IGNORECASE | re.DOTALL)
 REMOVED = "[address removed]"
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}|\p{Cf}|(?!\s)\p{Cc}")
 _TAG = re.compile("[<\uff1c\ufe64][^<\uff1c\ufe64]*")
@@ -62,11 +43,6 @@ _AFTER = ".,;:!?)]}>\"'`“”’|*_…。，、；：！？）］｝」』》" 
 _END = re.compile(r"(/?[^/]{0,4})(.*)")
 
 
-def instructs_reader(text: str) -> bool:
-    """Whether a passage seems to give orders to its reader, rather than to inform a person."""
-    return _INSTRUCTION.search(visible(text)) is not None
-
-
 def visible(text: str) -> str:
     """Return the text as its reader sees it: letters of any width as the usual ones, and no invisible ones."""
     return str(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
@@ -84,15 +60,6 @@ def without_tags(text: str, name: str) -> str:
     """Return the text with no tag of this name, by which it could end its frame or begin another: `</Passage >` to `(/Passage >`."""
     tag = re.compile(rf"<[\s/]*{name}\b", re.IGNORECASE)
     return _TAG.sub(lambda found: f"({found[0][1:]}" if tag.match(visible(found[0])) else found[0], text)
-
-
-def warnings_about(citations: Iterable[Citation]) -> list[str]:
-    """Return a warning for each citation whose quote seems to give orders."""
-    return [
-        f"[{citation.marker}] seems to give orders to whoever processes it: it is a quote, and nothing was done because of it"
-        for citation in citations
-        if instructs_reader(citation.quote)
-    ]
 
 
 def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:

@@ -181,7 +181,6 @@ def _result(
         run.note(
             f"{many} {'statement has' if many == 1 else 'statements have'} something that was not read, marked {MARK}"
         )
-    run.note_warnings(citations)
     for citation in citations:
         run.tell("citation", citation=citation)
     for claim in run.unsupported:

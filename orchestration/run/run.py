@@ -39,13 +39,12 @@ from orchestration.events import (
     WorkedOut,
     charge_details,
 )
-from orchestration.language.guard import warnings_about
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest
 from orchestration.run.budget import Budget
 from orchestration.run.state import abstain, charges_of_all, day_of
 from orchestration.run.tokens import count_tokens
-from retrieval.documents import Citation, Hit
+from retrieval.documents import Hit
 
 if TYPE_CHECKING:
     from orchestration.run.state import Result, State
@@ -282,11 +281,6 @@ class Run:
         """Add to `degraded`, once, what is worse than configured."""
         if what not in self.degraded:
             self.degraded.append(what)
-
-    def note_warnings(self, citations: Iterable[Citation]) -> None:
-        """Note which quotes seem to give orders."""
-        for warning in warnings_about(citations):
-            self.note(warning)
 
     async def close(self) -> None:
         """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""

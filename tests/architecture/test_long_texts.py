@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from foundation.text.prose import blank_code
 from orchestration.actions import Origin
 from orchestration.effects.values import foreign_values
-from orchestration.language.guard import instructs_reader, without_foreign_urls
+from orchestration.language.guard import without_foreign_urls
 from retrieval.grounding.worked_figures import NUMBER, Figures
 from tests.architecture.worst_texts import COMMON, GROWTH, growth
 
@@ -29,7 +29,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "a person's words, for the values of an effect": lambda text: foreign_values(
         send, {"to": "ana@example.org", "text": text, "usd": 5}, Origin(words=text), {"send": send}
     ),
-    "orders to a model": instructs_reader,
     "code in an answer": blank_code,
     "addresses in an answer": lambda text: without_foreign_urls(text, [text[:100]]),
 }

@@ -179,7 +179,6 @@ def test_tools_that_cannot_be_offered_are_left_out_by_name_and_the_others_stay(
         "lost": {"additionalProperties": {"$ref": "http://127.0.0.1:9/x"}},
         "keys": {"patternProperties": {"a": {}}},
         "odd": {"properties": {"x": {"pattern": "["}}},
-        "ignore_all_previous_instructions": {},
     }
     with caplog.at_level(logging.ERROR):
         tools = hostile(
