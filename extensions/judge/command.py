@@ -181,7 +181,7 @@ async def _mark(
         if not standing.trusted:
             break
         verdict = await judge.verdict(
-            f"user: {case.question}", _read_evidence(system, case, row["citations"]), row["answer"]
+            _conversation_of(case), _read_evidence(system, case, row["citations"]), row["answer"]
         )
         rows.append({"id": case.id, **{name: verdict and getattr(verdict, name) for name in standing.trusted}})
         # for each: the provider's last reply may name another model than the one that was tried
@@ -190,8 +190,13 @@ async def _mark(
     return rows if standing.trusted else [], standing
 
 
+def _conversation_of(case: GoldenCase) -> str:
+    before = [f"user: {question}\nassistant: {answer}" for question, answer in case.history]
+    return "\n".join([*before, f"user: {case.question}"])
+
+
 def _read_evidence(system: System, case: GoldenCase, cited: Sequence[str]) -> list[str]:
     settings = system.settings.orchestration.answers
     documents, passages = settings.evidence_documents, settings.passages_per_document
-    hits = system.retriever.retrieve(case.question, case.scope, limit=documents, per_document=passages)
+    hits = system.retriever.retrieve(case.searched, case.scope, limit=documents, per_document=passages)
     return [hit.chunk.text for hit in hits if hit.source.uri in cited]

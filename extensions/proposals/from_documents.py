@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from extensions.proposals.review import Proposal
 from foundation.errors import ComponentError
 from foundation.text.sentences import sentence_spans
-from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.golden_set import GoldenCase, Kind
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
 from orchestration.answers.structured import Ask, generate_object
@@ -39,7 +39,7 @@ _FIGURE = re.compile(
     rf"(?<![\w.+-])(?<!\d{_JOINS})\+?(?:\d{{1,3}}(?:{_GROUPS}\d{{3}})+(?:[.,]\d+)?|\d[\d.,:/]*\d)(?!{_JOINS}?\d|[\w-])",
     re.ASCII,
 )
-_GAP = "___"
+GAP = "___"
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
 # What a mail does not say itself: subject and fields, what it quotes, and the line above, "On Monday Ida <ida@example.com> wrote:"
 _UNSAID = re.compile(
@@ -80,9 +80,22 @@ class Draft:
     evidence: str = ""
     subject: str | None = None
     """Of a rule's question, the part that says what it is about; empty where that is unsure. `None`: it is in words of its own."""
+    kind: Kind = "answerable"
+    history: tuple[tuple[str, str], ...] = ()
+    """What was said before: a question with its answer."""
 
 
 Search = Callable[..., Sequence[Hit]]
+
+
+def case_id(asked: str) -> str:
+    """Return the id of a proposed case, which follows from what is asked."""
+    return f"g-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+
+
+def searched(draft: Draft) -> str:
+    """Return the question with those before it, as `GoldenCase.searched`."""
+    return "\n".join([*(question for question, _ in draft.history), draft.question.strip()])
 
 
 @dataclass
@@ -98,21 +111,22 @@ class Checks:
     def proposal(self, draft: Draft) -> Proposal | None:
         """Return an acceptable draft as a case with the place of its evidence, else `None`."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
-        asked = draft.question.strip().casefold()
+        asked = searched(draft).casefold()
         wrong = "is a case already" if asked in self.known else self._find_fault(draft, start)
         if wrong:
             self.left_out[wrong] += 1
             return None
         self.known.add(asked)
         case = GoldenCase(
-            id=f"g-{hashlib.sha256(draft.question.encode()).hexdigest()[:12]}",
+            id=case_id(searched(draft)),
             question=draft.question,
-            kind="answerable" if draft.answer else "unanswerable",
+            kind=draft.kind if draft.answer else "unanswerable",
             tenant=draft.about.tenant,
             groups=tuple(sorted(draft.about.groups)),
             gold_documents=(draft.about.uri,) if draft.answer else (),
             answers=(draft.answer,) if draft.answer else (),
             answerable=bool(draft.answer),
+            history=draft.history,
             evidence=draft.evidence,
         )
         span = (start, start + len(draft.evidence)) if draft.answer else None
@@ -128,9 +142,9 @@ class Checks:
             return "the evidence does not stand in the document, or not the answer in it"
         if contains(draft.question, [draft.answer]):
             return "the question says the answer"
-        if draft.subject is None and len(asked & stated) > COPIED * len(stated):
+        if draft.subject is None and draft.kind == "answerable" and len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
-        hits = self.search(draft.question, draft.about.scope, limit=DEPTH)
+        hits = self.search(searched(draft), draft.about.scope, limit=DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
         if not any(chunk.start < start + len(draft.evidence) and start < chunk.end for chunk in found):
             return "search does not find the place"
@@ -138,10 +152,13 @@ class Checks:
 
 
 def by_rule(texts: Sequence[DocumentText]) -> Iterator[Draft]:
-    """Yield drafts from the documents in turns, so that the first ones cover many documents: questions that a text asks
-    and answers, rows of tables, and sentences with a gap in place of a figure.
-    """
-    for drafts in zip_longest(*(_spread(list(_of_text(text))) for text in texts)):
+    """Yield questions that a text asks and answers, rows of tables, and sentences with a gap in place of a figure."""
+    return in_turns(_of_text, texts)
+
+
+def in_turns(drafts_of: Callable[[DocumentText], Iterable[Draft]], texts: Iterable[DocumentText]) -> Iterator[Draft]:
+    """Yield the drafts of the documents in turns, so that the first ones cover many documents."""
+    for drafts in zip_longest(*(_spread(list(drafts_of(text))) for text in texts)):
         yield from (draft for draft in drafts if draft)
 
 
@@ -188,8 +205,13 @@ def _spread(found: list[T]) -> list[T]:
     return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
 
 
+def sentences_of(text: DocumentText) -> list[str]:
+    """Return the sentences of a text that are its own: of a mail, not what it quotes."""
+    return [text.text[start:end] for start, end in sentence_spans(text.text) if not _is_unsaid(text, start)]
+
+
 def _of_text(text: DocumentText) -> Iterator[Draft]:
-    sentences = [text.text[start:end] for start, end in sentence_spans(text.text) if not _is_unsaid(text, start)]
+    sentences = sentences_of(text)
     for sentence, following in zip(sentences, [*sentences[1:], ""], strict=False):
         asks, answers = (it.endswith(("?", "？", "؟")) for it in (sentence, following))  # noqa: RUF001 - full-width signs are meant
         if asks and following and not answers:
@@ -203,10 +225,17 @@ def _is_unsaid(text: DocumentText, start: int) -> bool:
     return text.uri.casefold().endswith(".eml") and bool(_UNSAID.match(text.text, text.text.rfind("\n", 0, start) + 1))
 
 
-def _of_row(text: DocumentText, sentence: str) -> Draft | None:
-    """Ask for a cell of a table row, which a document's text writes as `Model: QP-200; Power: 45 W`."""
+def cells_of(sentence: str) -> list[tuple[str, str]]:
+    """Return the cells of a table row, which a document's text writes as `Model: QP-200; Power: 45 W`; none of other text."""
     cells = _ROW.findall(sentence)
-    if len(cells) < 2 or "".join(f"{name}: {value}; " for name, value in cells).strip("; ") != sentence.strip():
+    whole = len(cells) > 1 and "".join(f"{name}: {value}; " for name, value in cells).strip("; ") == sentence.strip()
+    return cells if whole else []
+
+
+def _of_row(text: DocumentText, sentence: str) -> Draft | None:
+    """Ask for a cell of a table row."""
+    cells = cells_of(sentence)
+    if not cells:
         return None
     (_, subject), *others = cells
     name, value = others[len(sentence) % len(others)]
@@ -217,7 +246,7 @@ def _of_figure(text: DocumentText, sentence: str) -> Draft | None:
     figure = _FIGURE.search(sentence, 1)  # not at the start, where it numbers a list
     if figure is None or not _WORDS[0] <= len(tokens(sentence)) <= _WORDS[1] or not re.search(r"[^\W\d_]", sentence):
         return None
-    asked = f"{sentence[: figure.start()]}{_GAP}{sentence[figure.end() :]}".rstrip(" .!。")
+    asked = f"{sentence[: figure.start()]}{GAP}{sentence[figure.end() :]}".rstrip(" .!。")
     return Draft(text, f"{asked}?", figure[0], sentence, _name_in(sentence[: figure.start()]))
 
 

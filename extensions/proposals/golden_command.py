@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +15,10 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
-    from extensions.proposals.from_documents import Checks, Draft
+    from extensions.proposals.from_documents import Checks
     from extensions.proposals.review import Proposal
     from observability.evaluation.leaks import DocumentText
     from serving.wiring import System
-
-# one in this many is unanswerable: a set without any would reward a system that never refuses
-ABSENT = 5
 
 
 def golden(
@@ -81,9 +78,9 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         texts = _texts(system, files.tenants, tenant)
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
-        known_questions = {case.question.strip().casefold() for case in read_known_cases(out)}
+        known_questions = {case.searched.strip().casefold() for case in read_known_cases(out)}
         checks = Checks(texts, system.retriever.retrieve, known_questions)
-        drafts = asyncio.run(_drafts(system, checks, n, progress))
+        drafts = _propose_all(system, checks, n, progress)
     if left_out := "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common()):
         terminal.show_note(f"Left out of what was proposed: {left_out}.")
     if not drafts:
@@ -107,32 +104,17 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
     return texts
 
 
-async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
-    """Return `n` accepted proposals: a chat model's first, then the rules'. One in five is unanswerable."""
-    from extensions.proposals import from_documents as proposing
+def _propose_all(
+    system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]
+) -> Sequence[Proposal]:
     from extensions.proposals.priced_chat import PricedChat
+    from extensions.proposals.proposing import Proposing
     from models.pricing import is_local
 
-    accepted: list[Proposal] = []
     writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)
-    by_rule = list(proposing.by_rule(checks.texts))
-
-    async def propose(rules: Iterable[Draft], *, absent: bool) -> AsyncIterator[Draft]:
-        if writer:
-            async for draft in proposing.by_model(checks.texts, writer.ask, absent=absent, left_out=checks.left_out):
-                yield draft
-        for draft in rules:
-            yield draft
-
-    for is_absent, rules in ((False, by_rule), (True, proposing.absent_by_rule(by_rule))):
-        wanted = len(accepted) + max(1, len(accepted) // (ABSENT - 1)) if is_absent else n - n // ABSENT
-        async for draft in propose(rules, absent=is_absent):
-            if (proposal := checks.proposal(draft)) is not None:
-                accepted.append(proposal)
-                progress("propose", len(accepted), n)
-            if len(accepted) >= wanted:
-                break
+    proposing = Proposing(checks, n, progress, writer.ask if writer else None)
+    asyncio.run(proposing.propose())
     if writer:
         cost = writer.cost_usd
         terminal.show_note(f"{writer.model} proposed for {'no known price' if cost is None else f'${cost:.4f}'}.")
-    return accepted
+    return proposing.accepted

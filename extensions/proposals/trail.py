@@ -133,7 +133,7 @@ def _shown(system: System, case: GoldenCase) -> Sequence[Hit]:
 
 
 def _search(system: System, case: GoldenCase, limit: int, passages: int) -> Sequence[Hit]:
-    return system.retriever.retrieve(case.question, case.scope, limit=limit, per_document=passages)
+    return system.retriever.retrieve(case.searched, case.scope, limit=limit, per_document=passages)
 
 
 def _find_document(system: System, tenant: str, uri: str) -> Document | None:

@@ -21,7 +21,7 @@ from observability.evaluation.questions import lines
 from observability.rendering import formatting
 from orchestration.events import Answer
 
-Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
+Kind = Literal["answerable", "two_documents", "follow_up", "table", "tool", "unanswerable", "wrong_tenant"]
 NOBODY = "nobody"
 GOLDEN_SET = "golden set"
 REFUSALS = ("abstained", "refused", "escalated")
@@ -59,6 +59,8 @@ class GoldenCase(Section):
     """Groups of strings; if set, the answer must contain one string of each group."""
     answerable: bool
     tool: ToolCall | None = None
+    history: tuple[tuple[str, str], ...] = ()
+    """What was said before in the conversation: questions, each with its answer."""
     evidence: str = ""
     """The sentence that the question was made from, where `make golden` proposed it."""
     reviewed_by: str = ""
@@ -67,6 +69,11 @@ class GoldenCase(Section):
     @property
     def scope(self) -> Scope:
         return Scope(self.tenant, frozenset(self.groups))
+
+    @property
+    def searched(self) -> str:
+        """The words to search for, where the search alone is scored: the question, with those before it."""
+        return "\n".join([*(question for question, _ in self.history), self.question])
 
     @property
     def expected_strings(self) -> tuple[tuple[str, ...], ...]:
@@ -249,7 +256,8 @@ def find_repeat(case: GoldenCase, seen: dict[object, str]) -> str:
     if case.id in seen:
         return f'the id "{case.id}" stands twice'
     seen[case.id] = case.id
-    first = seen.setdefault((case.question.strip().casefold(), case.tenant, frozenset(case.groups)), case.id)
+    asked = case.searched.strip().casefold()
+    first = seen.setdefault((asked, case.tenant, frozenset(case.groups)), case.id)
     return "" if first == case.id else f'the case "{first}" asks the same, and would count twice'
 
 

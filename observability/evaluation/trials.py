@@ -49,7 +49,13 @@ class Material:
 
     @property
     def trials_digest(self) -> str:
-        asked = (trial.case.model_dump(mode="json", exclude={"evidence", "reviewed_by"}) for trial in self.trials)
+        asked = (
+            # a case without history is the one that it was before cases had any
+            trial.case.model_dump(
+                mode="json", exclude={"evidence", "reviewed_by", *(() if trial.case.history else ("history",))}
+            )
+            for trial in self.trials
+        )
         return _digest([[case, dict(trial.grades), trial.ask] for case, trial in zip(asked, self.trials, strict=True)])
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages import AIMessage, HumanMessage
+
 from foundation.errors import InvalidRequest
 from foundation.types import Principal, Scope
 from orchestration.events import Answer
@@ -40,7 +42,7 @@ async def golden_report(
     from observability.evaluation.golden_set import GOLDEN_SET, evaluate_golden
 
     def retrieve(case: GoldenCase) -> list[str]:
-        return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope)))
+        return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.searched, case.scope)))
 
     try:
         return await evaluate_golden(
@@ -86,7 +88,7 @@ def open_trials(loaded: Loaded, material: Material) -> Iterator[OpenTrials]:
             return ask_case(system, case, "evaluation")
 
         def retrieve(case: GoldenCase) -> list[str]:
-            return [hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope, limit=DEPTH)]
+            return [hit.source.uri for hit in system.retriever.retrieve(case.searched, case.scope, limit=DEPTH)]
 
         described = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
         yield OpenTrials(
@@ -99,7 +101,11 @@ def open_trials(loaded: Loaded, material: Material) -> Iterator[OpenTrials]:
 async def ask_case(system: System, case: GoldenCase, subject: str, *, agent: Agent | None = None) -> Answer:
     """Ask as `subject`, an agent of the case's tenant and groups."""
     person = Principal(subject, case.tenant, frozenset({"agent"}), frozenset(case.groups))
-    return await answering.answer(agent or system.agent, AnswerRequest(question=case.question), person)
+    before = tuple(
+        message for question, answer in case.history for message in (HumanMessage(question), AIMessage(answer))
+    )
+    request = AnswerRequest(question=case.question, messages=before)
+    return await answering.answer(agent or system.agent, request, person)
 
 
 async def ask(system: System, question: str, person: Principal) -> Answer:
