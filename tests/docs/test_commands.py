@@ -63,6 +63,7 @@ RUN_BY = {
     "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/extensions/calibration/test_command.py",
+    "make why": "tests/extensions/proposals/test_why.py",
     "make cases-from-feedback": "tests/extensions/proposals/test_week.py",
     "make scale-model": "tests/lab/test_scale.py",
     "mkdir -p backup": "tests/lab/test_kills.py",
