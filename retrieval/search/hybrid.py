@@ -1,8 +1,11 @@
 """Hybrid search: keywords and vectors over the whole corpus, fused by score, one passage per document."""
 
+import os
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,6 +32,8 @@ DEEPEST = 5000
 FOREIGN_WEIGHT = 0.15
 # Passages that keyword search and vector search each fetch before fusion, and documents that a reranker reorders of the fused
 CANDIDATES, RERANKED = 150, 20
+# Queries at once that have a second thread: beyond them each core has a query of its own, and threads that take turns only cost
+TWO_THREADS = max(1, (os.cpu_count() or 1) // 2)
 
 # Keyword hits: (chunk id, score, document id), best first
 _KeywordHits = Sequence[tuple[str, float, str]]
@@ -76,7 +81,8 @@ class HybridRetriever:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
         self._ranking, self._clock, self._multilingual, self._same_parts = ranking, clock, multilingual, same_parts
         self._rewordings = rewordings
-        self._executor = executor or ThreadPoolExecutor(thread_name_prefix="keyword-search")
+        self._executor = executor or ThreadPoolExecutor(TWO_THREADS, thread_name_prefix="keyword-search")
+        self._free_threads = threading.Semaphore(TWO_THREADS)
 
     def retrieve(
         self,
@@ -106,18 +112,12 @@ class HybridRetriever:
             return self._vectors.search(vector, scope, limit=depth, where=both)
 
         depth = max(CANDIDATES, 2 * limit)
-        # Keyword search takes about as long as embedding; the context carries the trace
-        keyword_search = self._executor.submit(copy_context().run, by_keyword, depth)
-        try:
+        with self._beside(lambda: by_keyword(depth)) as keyword_hits:
             vector = embed_query(self._embedder, query)
             vector_hits = by_vector(depth, in_classes=False)
-        except BaseException:
-            if not keyword_search.cancel():
-                wait([keyword_search])
-            raise
+            hits = keyword_hits(), vector_hits
         results, owners = self._deepen_until_enough(
-            keyword_search.result(),
-            vector_hits,
+            *hits,
             by_keyword=by_keyword,
             by_vector=by_vector,
             scope=scope,
@@ -131,6 +131,22 @@ class HybridRetriever:
             :limit
         ]
         return [hit for passages in documents for hit in passages]
+
+    @contextmanager
+    def _beside(self, keyword_search: Callable[[], _KeywordHits]) -> Iterator[Callable[[], _KeywordHits]]:
+        """Do a keyword search, which takes about as long as embedding, in another thread beside the block; where none is free,
+        when it is asked for.
+        """
+        if not self._free_threads.acquire(blocking=False):
+            yield keyword_search
+            return
+        future = self._executor.submit(copy_context().run, keyword_search)  # the context carries the trace
+        try:
+            yield future.result
+        finally:
+            if not future.cancel():
+                wait([future])
+            self._free_threads.release()
 
     def _deepen_until_enough(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import pytest
@@ -655,3 +656,31 @@ def test_what_an_index_shows_against_the_filter_is_not_shown(library: Library) -
 
     retriever = library.retriever(vectors=Careless(library.vectors))
     assert retriever.retrieve("refund", ACME, where=Between("price", low=10)) == []
+
+
+def test_a_query_beside_as_many_as_have_a_second_thread_is_answered_on_its_own(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.TWO_THREADS", 1)
+    library.add("refunds.md", "A refund takes fourteen days.")
+    begun, over, searched_by = Event(), Event(), []
+
+    class Words(Through):
+        def keyword_search(self, query: str, *asked: Any, **named: Any) -> list[tuple[str, float, str]]:
+            searched_by.append((query, current_thread() is main_thread()))
+            if query == "first":
+                begun.set()
+                assert over.wait(60)
+            found: list[tuple[str, float, str]] = self._part.keyword_search(query, *asked, **named)
+            return found
+
+    retriever = library.retriever(ledger=Words(library.ledger))
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(retriever.retrieve, "first", ACME)
+        assert begun.wait(60)
+        [hit] = retriever.retrieve("refund", ACME)
+        assert hit.ranks == {KEYWORD: 1, VECTOR: 1}
+        over.set()
+        first.result(60)
+    retriever.retrieve("third", ACME)
+    assert searched_by == [("first", False), ("refund", True), ("third", False)]
