@@ -6,6 +6,8 @@ Without a fitting checksum a folder is never read: what a killed process left of
 import hashlib
 from pathlib import Path
 
+from xxhash import xxh3_128
+
 # Bytes up to which a file is never taken for hollow
 _HOLLOW = 16 << 20
 # Bytes that are read of a checksum, more than it has: a damaged file can claim gigabytes, too
@@ -42,10 +44,10 @@ class FolderChecksum:
         return any(state.st_size > _HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
 
     def _digest(self) -> str:
-        digest = hashlib.blake2b()
+        digest = xxh3_128()
         for file in self._files():
             with file.open("rb") as content:
-                own = hashlib.file_digest(content, "blake2b").hexdigest()
+                own = hashlib.file_digest(content, xxh3_128).hexdigest()
             digest.update(f"{file.relative_to(self._folder)} {own}\n".encode())
         return digest.hexdigest()
 

@@ -21,7 +21,7 @@ from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where, stored_attributes
-from retrieval.index.exact_search import Access
+from retrieval.index.rows import Access
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client

@@ -1,7 +1,8 @@
 """Exact search: vectors in memory, all of which are compared (`rows.py` says how), so that whatever is stored is found.
 
 A graph cannot promise that: insertions and deletions change its links, and a vector without links is never reached. Up
-to some ten thousand vectors it is not faster either. Nothing is saved: to fill it from the ledger takes no longer than to read a file.
+to some ten thousand vectors it is not faster either. Up to there nothing is saved either: to fill it from the ledger takes no longer
+than to read a file.
 """
 
 import threading
@@ -15,10 +16,8 @@ from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import Where, simplify
-from retrieval.index.rows import Partition, nearest
-
-# (tenant, groups). Vectors with the same readers form a *partition*.
-Access = tuple[str, frozenset[str]]
+from retrieval.index.rows import CODED_FROM, Access, Partition, nearest
+from retrieval.index.saved_rows import RowFiles, SavedRows
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
@@ -38,6 +37,9 @@ class ExactIndex:
         self._lock, self._filling = threading.Lock(), threading.Lock()
         self._partitions: dict[Access, Partition] = {}
         self._partition_of: dict[str, Access] = {}
+        """Of those that are not saved in files."""
+        self._saved: SavedRows | None = None
+        self._saved_left = 0
         self._sequence, self._token = 0, ""
         self._dimensions = 0
         self._closed = False
@@ -84,17 +86,37 @@ class ExactIndex:
 
     def count(self) -> int:
         with self._open():
-            return len(self._partition_of)
+            return len(self._partition_of) + self._saved_left
 
     def clear(self) -> None:
         with self._open():
-            self._partitions, self._partition_of = {}, {}
+            self._forget()
             self._sequence, self._token = 0, ""
 
     def close(self) -> None:
         """Drop the vectors; further calls raise StoreUnavailable."""
         with self._lock:
-            self._partitions, self._partition_of, self._closed = {}, {}, True
+            self._forget()
+            self._closed = True
+
+    def changes(self) -> int:
+        """Return the number of changes of which there are no files. A few vectors have none."""
+        with self._open():
+            known = self._saved.sequence if self._saved else 0
+            return self._sequence - known if len(self._partition_of) + self._saved_left >= CODED_FROM else 0
+
+    def save(self, files: RowFiles) -> None:
+        """Move all vectors to files. The caller sees to it that nobody writes meanwhile."""
+        with self._open():
+            partitions = dict(self._partitions)
+        self.load(files.write(partitions, self._sequence, self._token))
+
+    def load(self, saved: SavedRows) -> None:
+        """Have the vectors of these files, and no others."""
+        with self._open():
+            self._forget()
+            self._partitions, self._saved, self._saved_left = saved.partitions(), saved, len(saved)
+            self._sequence, self._token, self._dimensions = saved.sequence, saved.version_token, saved.dimensions
 
     def largest(self) -> Access | None:
         """Return the partition with the most vectors; `None`: there is none."""
@@ -105,12 +127,23 @@ class ExactIndex:
         with self._open():
             return list(self._partitions.get(access, Partition()).items(*access))
 
-    def _remove(self, chunk_ids: Iterable[str]) -> None:
+    def _forget(self) -> None:
+        self._partitions, self._partition_of, self._saved, self._saved_left = {}, {}, None, 0
+
+    def _remove(self, chunk_ids: Collection[str]) -> None:
         for name in chunk_ids:
             if access := self._partition_of.pop(name, None):
                 self._partitions[access].remove(name)
-                if not len(self._partitions[access]):
-                    del self._partitions[access]
+                self._leave_out_if_empty(access)
+        for access, place in self._saved.find(chunk_ids) if self._saved else ():
+            partition = self._partitions.get(access)
+            if partition and partition.saved and partition.saved.remove_at(place):
+                self._saved_left -= 1
+                self._leave_out_if_empty(access)
+
+    def _leave_out_if_empty(self, access: Access) -> None:
+        if not len(self._partitions[access]):
+            del self._partitions[access]
 
     def _demand_one_size(self, new: Collection[VectorItem]) -> None:
         known = [self._dimensions] if self._partitions else []

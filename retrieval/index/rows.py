@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ _AGAIN, _AT_LEAST = 2, 50
 # Largest number in eight bits, and steps of the second eight bits in one of the first
 _MOST, _STEPS = 127, 254
 
+# (tenant, groups). Vectors with the same readers form a *partition*.
+Access: TypeAlias = tuple[str, frozenset[str]]
 _Places = npt.NDArray[np.intp]
 
 
@@ -80,7 +82,7 @@ class Coded(NamedTuple):
 class Names(NamedTuple):
     """Of each row: the id of its chunk, its sequence number, and the number of its attributes."""
 
-    ids: npt.NDArray[np.object_]
+    ids: npt.NDArray[np.bytes_]
     sequences: npt.NDArray[np.int64]
     attributes: _Places
 
@@ -90,6 +92,10 @@ class Seen(NamedTuple):
 
     block: Block
     gone: _Places
+
+    @property
+    def kept(self) -> _Places:
+        return np.delete(np.arange(len(self.block.names.ids)), self.gone)
 
 
 class Block:
@@ -107,7 +113,7 @@ class Block:
         shared = {id(item.attributes): item.attributes for item in items}
         numbers = {key: number for number, key in enumerate(shared)}
         names = Names(
-            np.array([item.chunk_id for item in items], dtype=object),
+            np.array([item.chunk_id.encode() for item in items]),
             np.array([item.sequence for item in items], dtype=np.int64),
             np.array([numbers[id(item.attributes)] for item in items], dtype=np.intp),
         )
@@ -116,7 +122,7 @@ class Block:
 
     @classmethod
     def merge(cls, blocks: Sequence[Block], *, coded: bool) -> Self:
-        kept = [np.delete(np.arange(len(block.names.ids)), block.see().gone) for block in blocks]
+        kept = [block.see().kept for block in blocks]
         matrices = [block.matrix.coded() if coded else block.matrix for block in blocks]
         attributes, numbers = Attributes.merge(
             [(block.attributes, block.names.attributes[places]) for block, places in zip(blocks, kept, strict=True)]
@@ -133,11 +139,15 @@ class Block:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        return {chunk_id: place for place, chunk_id in enumerate(self.names.ids) if place not in self._gone}
+        return {chunk_id.decode(): place for place, chunk_id in enumerate(self.names.ids) if place not in self._gone}
 
     def remove(self, chunk_id: str) -> bool:
         place = self.places.pop(chunk_id, None)
-        if place is None:
+        return place is not None and self.remove_at(place)
+
+    def remove_at(self, place: int) -> bool:
+        """Return whether it was there."""
+        if place in self._gone:
             return False
         self._gone.add(place)
         self._left_out = None
@@ -150,31 +160,36 @@ class Block:
 
     def items(self, tenant: str, groups: frozenset[str]) -> Iterator[VectorItem]:
         rows = self.matrix.vectors()
-        for chunk_id, place in self.places.items():
-            _, sequence, number = (column[place] for column in self.names)
-            yield VectorItem(int(sequence), chunk_id, tenant, groups, rows[place], self.attributes.sets[number])
+        for place in self.see().kept:
+            chunk_id, sequence, number = (column[place] for column in self.names)
+            known = self.attributes.sets[number]
+            yield VectorItem(int(sequence), chunk_id.decode(), tenant, groups, rows[place], known)
+
+
+def take(table: Any, places: _Places | slice) -> Any:
+    """Return these rows of a table of columns."""
+    return type(table)(*(column[places] for column in table))
 
 
 def _join(tables: Sequence[Any], kept: Sequence[_Places]) -> Any:
     """Make one table of the rows at these places of several."""
-    columns = zip(*tables, strict=True)
-    return type(tables[0])(
-        *(np.concatenate([part[places] for part, places in zip(parts, kept, strict=True)]) for parts in columns)
-    )
+    taken = [take(table, places) for table, places in zip(tables, kept, strict=True)]
+    return type(tables[0])(*(np.concatenate(parts) for parts in zip(*taken, strict=True)))
 
 
 class Partition:
     """Vectors with the same readers: in blocks, and beside them the last that came. A write makes new parts, so that a search
-    never sees half of it.
+    never sees half of it. A block that is `saved` in files is left as it is, but for what is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saved: Block | None = None) -> None:
+        self.saved = saved
         self._blocks: list[Block] = []
         self._fresh: dict[str, VectorItem] = {}
         self._beside: Block | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._blocks)) + len(self._fresh)
+        return sum(map(len, filter(None, [self.saved, *self._blocks]))) + len(self._fresh)
 
     def put(self, item: VectorItem) -> None:
         """Add an item that is not there."""
@@ -197,7 +212,7 @@ class Partition:
     def see(self) -> list[Seen]:
         if self._fresh and not self._beside:
             self._beside = Block.of(self._fresh.values())
-        return [block.see() for block in (*self._blocks, *filter(None, [self._beside]))]
+        return [block.see() for block in (self.saved, *self._blocks, self._beside) if block]
 
     def items(self, tenant: str, groups: frozenset[str]) -> Iterator[VectorItem]:
         for block, _ in self.see():
@@ -239,5 +254,5 @@ def nearest(seen: Sequence[Seen], query: Vectors, limit: int, wanted: Where | bo
         scores[its] = block.matrix.score_again(query, its - start)
     first = places[np.argsort(-scores[places], kind="stable")][:limit]
     blocks = np.searchsorted(ends, first, side="right") - 1
-    ids = [seen[at].block.names.ids[place] for at, place in zip(blocks, first - ends[blocks], strict=True)]
+    ids = [seen[at].block.names.ids[place].decode() for at, place in zip(blocks, first - ends[blocks], strict=True)]
     yield from zip(ids, scores[first].tolist(), strict=True)

@@ -1,7 +1,8 @@
 """A vector index with small partitions in memory and large ones in embedded Chroma.
 
 A partition has the vectors of one tenant and set of groups. Up to `exact_up_to` vectors are searched exactly, in memory;
-with more, the largest partitions move to Chroma. At each start all is filled from the ledger, and Chroma keeps what it has.
+with more, the largest partitions move to Chroma. A few are read from the ledger at each start; many are saved in files, as
+long as Chroma has none. Where it has some, all is offered to it again at each start, and it keeps what it has.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
 without an error. So one process owns the folder, and Chroma is opened only if its checksum shows that it was
@@ -30,13 +31,17 @@ from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
 from retrieval.index.checksum import FolderChecksum
 from retrieval.index.chroma_collections import PAGE, Collections
-from retrieval.index.exact_search import Access, ExactIndex, best
+from retrieval.index.exact_search import ExactIndex, best
 from retrieval.index.lock import Ownership
+from retrieval.index.rows import Access
+from retrieval.index.saved_rows import RowFiles
 
 log = logging.getLogger(__name__)
 
 # File, part of the checksum, with the sequence and the token up to which Chroma is complete
 _POSITION = "position.json"
+# Part of the vectors that a start reads from the ledger after a kill: one of so many
+_UNSAVED = 4
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
 _NO_ROOM = 1 << 20
 
@@ -69,9 +74,12 @@ class ChromaVectorIndex:
         with suppress(OSError):  # its name until November 2026
             (folder / "seal.txt").rename(folder / "checksum.txt")
         self._checksum = FolderChecksum(folder / "checksum.txt", self._store)
+        self._rows = RowFiles(folder / "rows")
         try:
             if self._store.exists():
                 self._open_what_is_there()
+            elif saved := self._rows.read():
+                self._small.load(saved)
         except BaseException:
             self._owner.release()
             raise
@@ -125,6 +133,7 @@ class ChromaVectorIndex:
         with self._changing, self._use():
             self._small.set_sequence(sequence, version_token)
             self.partial = False
+            self._save_if(self._small.changes() > self._small.count() // _UNSAVED)
 
     def count(self) -> int:
         with self._use():
@@ -154,6 +163,7 @@ class ChromaVectorIndex:
                             json.dumps([self._small.sequence(), self._small.version_token()])
                         )
                         self._checksum.write()
+                self._save_if(self._small.changes() > 0)
             finally:
                 self._small.close()
                 self._owner.release()
@@ -170,9 +180,17 @@ class ChromaVectorIndex:
             self._checksum.delete()
             shutil.rmtree(self._store)
 
+    def _save_if(self, needed: bool) -> None:
+        if needed and not self._large:
+            try:
+                self._small.save(self._rows)
+            except OSError as error:
+                log.warning("The vectors are not saved in files, so that a start reads them from the ledger: %s", error)
+
     def _open_chroma(self) -> Collections:
         with self._translate_errors():
             self._checksum.delete()
+            self._rows.delete()
             self._large = Collections(self._store)
         return self._large
 

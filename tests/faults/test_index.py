@@ -49,6 +49,7 @@ from retrieval.settings import RankingSettings
 from foundation.types import Scope
 from models.embedding import probe
 from retrieval.documents import Fingerprint, ParseLimits, Source
+from retrieval.index import exact_search
 from retrieval.index.maintenance import open_index
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
@@ -56,6 +57,7 @@ from retrieval.ingest.parsing import parse_here
 from retrieval.search.hybrid import HybridRetriever
 
 ACME = Scope("acme")
+exact_search.CODED_FROM = int(os.environ.get("SAVED_FROM", exact_search.CODED_FROM))
 
 
 class Counting(Embeddings):
@@ -295,6 +297,36 @@ def test_after_a_kill_small_partitions_are_filled_from_the_ledger_without_chroma
     assert again.ask("count") == {"documents": 40, "chunks": 40, "vectors": 40, "embedded": 0}
     finds_all(again, range(0, 40, 3))
     assert not (tmp_path / "index" / "chroma").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_kills_while_vectors_are_moved_to_files_lose_nothing_and_neither_does_damage(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXACT_UP_TO", "1000")
+    monkeypatch.setenv("SAVED_FROM", "4")
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")  # noqa: T201  # with it, a failure can be repeated
+    dice, there = random.Random(seed), 0
+    for kill in range(8):
+        child = opened(start(tmp_path))
+        for number in range(there, there + dice.randrange(1, 12)):
+            assert child.ask("add", documents=[[name(number), words(number)]]) == {"added": 1, "refused": 0}
+            there += 1
+        child.send("add", documents=[[name(number), words(number)] for number in range(500, 520)])
+        time.sleep(dice.uniform(0, 0.02))
+        child.kill()
+        saved = [file for file in (tmp_path / "index").glob("rows/*") if file.stat().st_size]
+        if kill % 3 == 2 and saved:
+            flipped(dice.choice(saved))
+    again = opened(start(tmp_path))
+    counted = again.ask("count")
+    assert counted["vectors"] == counted["chunks"] >= there
+    assert counted["embedded"] == 0
+    finds_all(again, range(there))
+    again.close()
+    assert (tmp_path / "index" / "rows.txt").exists()
 
 
 # -- damaged -----------------------------------------------------------------------------------------------------------
