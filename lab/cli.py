@@ -310,6 +310,30 @@ def bench_claims(
     bench.bench_claims(lambda overrides: load_stack(stack, overrides), data, limit, half, json)
 
 
+@app.command("bench-meaning")
+def bench_meaning(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files of passages with statements, folders of claims; else 120 statements of ours.", exists=True
+        ),
+    ] = None,
+    *,
+    by: Annotated[
+        Literal["known", "entailment", "claims", "judge"],
+        typer.Option(help="What is always checked, the part of [models.entailment], or one of the extensions."),
+    ] = "judge",
+    limit: Annotated[int | None, typer.Option(min=1, help="Answers of each.")] = None,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """Which share of false statements is marked, and of true ones in other words: by what is configured here."""
+    from lab.bench import commands as bench
+    from lab.bench.meaning import OURS
+
+    bench.bench_meaning(lambda overrides: load_stack(stack, overrides), data or [OURS], by, limit, json)
+
+
 @app.command("bench-tau")
 def bench_tau(data: Data, json: Json = None, stack: Stack = STACK) -> None:
     """tau-bench's airline through the executor: what its tasks expect passes, what its policy forbids is denied with a quote."""

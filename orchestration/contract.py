@@ -69,6 +69,8 @@ class WrittenAnswer:
     """Of `known`, what tools gave in this turn."""
     chat: BaseChatModel
     """The chat model, to be called from the check's thread, on the answer's bill."""
+    note: Callable[[str], None] = lambda _: None
+    """Says in `degraded` what a check could not do."""
 
 
 class AnswerCheck(Protocol):

@@ -9,6 +9,7 @@ extension = Extension(
     requires=("datasets",),
     settings="extensions.judge.settings:JudgeSettings",
     stores="extensions.judge.store:STORES",
+    parts=(("models.entailment/chat", "extensions.judge.entailment"),),
     commands=(
         Command(
             name="judge-agreement",

@@ -8,4 +8,4 @@ from serving.hooks import Hooks
 def plug(hooks: Hooks) -> None:
     settings = hooks.section(JudgeSettings)
     if settings.each_answer:
-        hooks.answer_checks.append(JudgeCheck.of(settings, hooks.context.stack_dir))
+        hooks.answer_checks.append(JudgeCheck.of(settings))

@@ -376,6 +376,24 @@ def bench_claims(configure: Configure, data: Sequence[Path], limit: int | None, 
         terminal.show_table(["share, interval at 95 %", "", "n"], [*shares, *times])
 
 
+def bench_meaning(configure: Configure, data: Sequence[Path], by: str, limit: int | None, json: Path | None) -> None:
+    """Who is asked is opened with the stack's settings, whether its extension is on or off."""
+    from lab.bench import meaning
+
+    extensions = [*configure({}).settings.extensions]
+    on = {"extensions": list(dict.fromkeys([*extensions, "datasets", "claims", "judge"]))}
+    with empty_system(configure, on) as (system, stack), terminal.progress() as progress:
+        cases = [case for each in data for case in meaning.read_cases(each, limit=limit, seed=system.context.seed)]
+        check = meaning.open_check(by, system)
+        figures = meaning.bench_meaning(cases, check, system.chat, progress=progress)
+    if not terminal.write_json(json, figures | {"by": by, "data": [each.name for each in data], "stack": stack}):
+        shares = [(name, _with_interval(figures, name), n) for name, n in figures["n"].items()]
+        failed = [(f"without a verdict: {code}", "", n) for code, n in figures["without_verdict"].items()]
+        terminal.show_table(
+            ["share, interval at 95 %", "", "n"], [*shares, ("answers", "", figures["answers"]), *failed]
+        )
+
+
 def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
     """Whether every expected call passed, and every forbidden one was denied with the line of the policy cited."""
     from lab.replay.tau_bench import bench_tau

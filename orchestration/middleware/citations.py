@@ -132,6 +132,7 @@ def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage
         acted=bool(recorded_outcomes(this_turn(messages))),
         results=[outcome.content for outcome in recorded_outcomes(this_turn(messages))],
         chat=JudgingChatModel(inner=run.parts.chat),
+        note=run.note,
     )
     found = list(checked.findings)
     for check in run.parts.answer_checks:

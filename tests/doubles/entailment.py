@@ -25,11 +25,16 @@ def signs_over(embedder: Embeddings) -> EntailmentJudge:
 
 
 def counting_chat() -> ScriptedChat:
-    """A double: replies with the share of the claim's words that the text has, from 0 to 100."""
+    """A double: replies with the verdict that the statements are not supported of which a text that they cite lacks a word."""
 
     def reply(messages: Sequence[BaseMessage]) -> AIMessage:
-        pair = json.loads(messages[-1].text)
-        claimed, present = set(pair["claim"].lower().split()), set(pair["text"].lower().split())
-        return AIMessage(str(100 * len(claimed & present) // max(1, len(claimed))))
+        asked = json.loads(messages[-1].text)
+        doubts = [
+            {"statement": said["number"], "reason": "a word is missing"}
+            for said in asked["statements"]
+            for text in (asked["texts"][cited] for cited in said["cites"])
+            if not {*said["says"].lower().split()} <= {*text.lower().split()}
+        ]
+        return AIMessage(json.dumps({"not_supported": doubts}))
 
     return ScriptedChat(replies=(reply,))

@@ -34,6 +34,7 @@ PROMISED = {
     "bench-structured": "DATA JSON LIMIT STACK",
     "bench-verify": "DATA JSON LIMIT STACK",
     "bench-claims": "DATA HALF JSON LIMIT STACK",
+    "bench-meaning": "BY DATA JSON LIMIT STACK",
     "train-verify": "CLAIMS STACK TO",
     "bench-tau": "DATA JSON STACK",
     "replay": "APPROVALS DATA JSON KILLS LIMIT MODEL SEED STACK WORLD",

@@ -21,7 +21,8 @@ from tests.integration.test_strong_model import (
 
 def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_away_what_is_shown(serve: Serve) -> None:  # noqa: F811
     written = (
-        "## Parcels\n\n- A parcel may weigh at most **30 kilograms** [1].\n- It may weigh at most 45 kilograms [1].\n\n"
+        "## Parcels\n\n- A parcel may weigh at most **30 kilograms** [1].\n- It may weigh at most 45 kilograms [1].\n"
+        "- For 2 parcels that is 60 kilograms [1].\n\n"
         "| goes | how |\n|---|---|\n| heavier | freight [1] |\n\n<img src=x onerror=hacked=1> ![p](https://evil.example/p?q=1)"
     )
     with serve(SEARCH, ok(written)) as (client, _), sync_playwright() as playwright:
@@ -42,6 +43,7 @@ def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_awa
         expect(answer.get_by_role("cell", name="heavier")).to_be_visible()
         expect(answer.locator(".unsupported")).to_have_text(["[?]"])
         expect(answer.locator(".unsupported")).to_have_attribute("title", re.compile("does not support this: .*45"))
+        expect(page.get_by_text("Worked out: 60 = 30 × 2")).to_be_visible()
         assert answer.locator("img, a").count() == 0
         answer.get_by_role("button", name="Source 1").first.click()
         expect(page.get_by_text("Heavier parcels go by freight.").last).to_be_visible()

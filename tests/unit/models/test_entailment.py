@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
 
 from foundation.components import load
-from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
+from foundation.errors import ComponentError, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
-from models.chat.scripted import ScriptedChat
 from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SignsJudge, build
@@ -100,33 +98,6 @@ def test_a_pair_without_words_on_one_side_is_not_asked() -> None:
     inner = Fixed([0.7])
     assert CheckedJudge(inner).support([("", "b"), ("a", "b"), ("a", " ?!")]) == [0.0, 0.7, 0.0]
     assert inner.asked == [("a", "b")]
-
-
-def chat_judge(tmp_path: Path, reply: str) -> Any:
-    chat = ScriptedChat(replies=(lambda _: AIMessage(reply),))
-    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), chat=chat)
-    return load("models.entailment", Part(use="chat"), parts)
-
-
-@pytest.mark.parametrize(("reply", "probability"), [("87", 0.87), (" 0.\n", 0.0), ("100%", 1.0), ("12.5", 0.125)])
-def test_a_chat_model_is_believed_where_it_replies_with_a_number(
-    reply: str, probability: float, tmp_path: Path
-) -> None:
-    assert chat_judge(tmp_path, reply).support([("a", "b")]) == [probability]
-
-
-@pytest.mark.parametrize("reply", ["", "yes", "101", "It says 90 of it.", "-5", "1e2"])
-def test_a_chat_model_that_replies_with_anything_else_is_an_error_that_says_what_to_do(
-    reply: str, tmp_path: Path
-) -> None:
-    with pytest.raises(UpstreamMalformed, match=r"from 0 to 100.*signs"):
-        chat_judge(tmp_path, reply).support([("a", "b")])
-
-
-def test_without_a_chat_model_nobody_can_be_asked(tmp_path: Path) -> None:
-    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8))
-    with pytest.raises(InvalidSetting, match="needs the chat model"):
-        load("models.entailment", Part(use="chat"), parts)
 
 
 def test_the_output_that_means_supported_is_named_and_its_share_is_the_probability(tmp_path: Path) -> None:

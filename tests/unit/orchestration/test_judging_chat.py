@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from foundation.errors import BudgetExceeded, ModelForbidden
 from foundation.machine.deadline import in_thread
-from models.contract import ScoringParts
-from models.entailment import chat as chat_judge
+from models.chat.scripted import ScriptedChat
+from models.contract import BaseChatModel
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.effects.policy import Policy
@@ -19,7 +20,6 @@ from orchestration.run.budget import Budget
 from orchestration.run.judging_chat import JudgingChatModel
 from orchestration.run.run import Run, running
 from orchestration.settings import BudgetSettings, PolicySettings, TenantRules
-from tests.doubles.entailment import counting_chat
 from tests.doubles.orchestration import NORTH, World
 
 PAIRS = [("a refund is paid", "a refund"), ("a refund is paid", "penguins breed")]
@@ -28,14 +28,23 @@ PAIRS = [("a refund is paid", "a refund"), ("a refund is paid", "penguins breed"
 @pytest.fixture
 def world(data_dir: Path) -> Iterator[World]:
     world = World(data_dir)
-    world.chat = counting_chat()
+    world.chat = ScriptedChat(replies=(lambda _: AIMessage("supported"),))
     yield world
     world.close()
 
 
-def judge(world: World) -> Any:
-    parts = ScoringParts(data_dir=world.folder, embedder=world.embedder, chat=JudgingChatModel(inner=world.chat))
-    return chat_judge.build(chat_judge.Options(), parts)
+class Judge:
+    """A double: asks the chat model once for each pair."""
+
+    def __init__(self, chat: BaseChatModel) -> None:
+        self.chat = chat
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        return [self.chat.invoke(f"{text}: {claim}").text for text, claim in pairs]
+
+
+def judge(world: World) -> Judge:
+    return Judge(JudgingChatModel(inner=world.chat))
 
 
 def run_of(world: World, **limits: Any) -> Run:
@@ -46,7 +55,7 @@ def run_of(world: World, **limits: Any) -> Run:
 async def test_each_call_is_charged_to_the_run(world: World) -> None:
     run = run_of(world)
     with running(run):
-        assert await in_thread(judge(world).support, PAIRS) == [1.0, 0.0]
+        assert await in_thread(judge(world).support, PAIRS) == ["supported"] * 2
     charges = [(charge.kind, charge.tenant, charge.answer_id) for charge in world.till.charges]
     assert charges == [("chat", "north", "a-1")] * 2
     assert run.budget.tokens > 0
@@ -81,5 +90,5 @@ async def test_on_the_event_loop_it_is_an_error_and_not_a_deadlock(world: World)
 
 
 def test_outside_of_a_run_it_is_called_as_it_is(world: World) -> None:
-    assert judge(world).support(PAIRS) == [1.0, 0.0]
+    assert judge(world).support(PAIRS) == ["supported"] * 2
     assert world.till.charges == []
