@@ -187,7 +187,7 @@ _PASSAGES = f"""
   FROM chunks AS c CROSS JOIN documents AS d ON d.document_id = c.document_id
   WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?"""
 # Passages from which on they have an index of words, and that it reads at a time
-INDEXED_FROM = 10_000
+INDEXED_FROM = 1000
 _STEP = 20_000
 
 

@@ -32,7 +32,7 @@ def test_the_corpus_is_described_exported_and_taken_in_elsewhere_without_a_model
     found = sixply("corpus", "--days", "0")
     assert (found["statistics"]["documents"], found["statistics"]["refused"]) == (3, 1)
     assert (found["index"]["chunks_in_ledger"], found["index"]["dimensions"]) == (3, 256)
-    assert found["index"]["word_search"] == "FTS5 in the ledger; tantivy from 10,000 passages on"
+    assert found["index"]["word_search"] == "FTS5 in the ledger; tantivy from 1,000 passages on"
     assert found["index"]["vector_search"] == "exact at every size"
     assert [(one["a"], one["b"]) for one in found["near_duplicates"]] == [("copy.md", "moon.md")]
     assert {one["uri"] for one in found["stale"]} == {"copy.md", "moon.md", "sun.md"}
