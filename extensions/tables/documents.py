@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,10 @@ from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Document, Entry
 
-# Documents whose tables are in memory, at most; cells of one table that is calculated with, and of all in memory
-KEPT, CELLS, KEPT_CELLS = 16, 500_000, 2_000_000
+# Documents whose tables are in memory, at most, and tables among them that have a database; one is 90 KB, however small the table
+KEPT, OPEN = 16, 64
+# Cells of one table that is calculated with, and of all in memory, where one of few rows costs as much as one of so many cells
+CELLS, KEPT_CELLS, LEAST = 500_000, 2_000_000, 100
 # Columns of a table; SQLite takes 2,000, and each is kept as text, figure and unit
 COLUMNS = 600
 # The column with a row's number
@@ -31,20 +33,28 @@ _STEPS = 20_000
 
 
 @dataclass(frozen=True)
+class _Opened:
+    """The rows of a table in a database of their own."""
+
+    database: sqlite3.Connection
+    lock: threading.Lock
+
+
+@dataclass(frozen=True, eq=False)
 class KeptTable:
-    """A table of a document, with its rows in a database of its own."""
+    """A table of a document."""
 
     table_id: str
     document: Document
     sheet: Sheet
     chunks: Sequence[Chunk]
     relation: Relation
-    database: sqlite3.Connection
-    lock: threading.Lock
+    names: Sequence[str]
+    """Of its columns in a database, where none occurs twice."""
 
     @property
     def cells(self) -> int:
-        return len(self.sheet.rows) * len(self.sheet.names)
+        return max(LEAST, len(self.sheet.rows) * len(self.sheet.names))
 
     def passages(self, rows: Sequence[int], most: int) -> list[str]:
         """Return the ids of the passages in which these rows stand, by their numbers from 1."""
@@ -62,6 +72,7 @@ class DocumentTables:
     def __init__(self, ledger: DocumentLedger, *, mark: str, timeout_s: float) -> None:
         self._ledger, self._mark, self._timeout_s = ledger, mark, timeout_s
         self._kept: OrderedDict[str, tuple[str, list[KeptTable]]] = OrderedDict()
+        self._opened: OrderedDict[KeptTable, _Opened] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, document_ids: Sequence[str], scope: Scope) -> list[KeptTable]:
@@ -95,21 +106,33 @@ class DocumentTables:
 
     def run(self, table: KeptTable, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Raises InvalidRequest: it took longer than it may."""
+        opened = self._open(table)
         until = time.monotonic() + self._timeout_s
-        with table.lock:
-            table.database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        with opened.lock:
+            opened.database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
             try:
-                return table.database.execute(statement, values).fetchall()
+                return opened.database.execute(statement, values).fetchall()
             except sqlite3.OperationalError as error:
                 if "interrupted" in str(error):
                     raise InvalidRequest(too_slow(table.relation.label, self._timeout_s)) from error
                 raise
 
     def close(self) -> None:
-        for _, tables in self._kept.values():
-            for table in tables:
-                table.database.close()
+        for opened in self._opened.values():
+            opened.database.close()
+        self._opened.clear()
         self._kept.clear()
+
+    def _open(self, table: KeptTable) -> _Opened:
+        with self._lock:
+            opened = self._opened.get(table)
+        opened = opened or _Opened(_load_rows(table), threading.Lock())  # without the lock, as in _read
+        with self._lock:
+            self._opened[table] = opened
+            self._opened.move_to_end(table)
+            while len(self._opened) > OPEN or (len(self._opened) > 1 and _cells(self._opened) > KEPT_CELLS):
+                self._opened.popitem(last=False)
+        return opened
 
     def _read(self, document: Document) -> list[KeptTable]:
         state = f"{document.content_hash} {document.ingested_at} {document.parsers}"
@@ -123,12 +146,12 @@ class DocumentTables:
         with self._lock:
             self._kept[document.document_id] = held
             self._kept.move_to_end(document.document_id)
-            while len(self._kept) > KEPT or (len(self._kept) > 1 and self._cells() > KEPT_CELLS):
+            while len(self._kept) > KEPT or (len(self._kept) > 1 and sum(map(_cells, self._all())) > KEPT_CELLS):
                 self._kept.popitem(last=False)
         return held[1]
 
-    def _cells(self) -> int:
-        return sum(table.cells for _, tables in self._kept.values() for table in tables)
+    def _all(self) -> Iterator[list[KeptTable]]:
+        return (tables for _, tables in self._kept.values())
 
     def _load(self, document: Document, entry: Entry) -> list[KeptTable]:
         sheets = read_sheets(entry.parsed, mark=self._mark)
@@ -137,6 +160,10 @@ class DocumentTables:
             for number, sheet in enumerate(sheets, 1)
             if len(sheet.names) <= COLUMNS
         ]
+
+
+def _cells(tables: Iterable[KeptTable]) -> int:
+    return sum(table.cells for table in tables)
 
 
 def too_slow(label: str, timeout_s: float) -> str:
@@ -154,16 +181,7 @@ def _keep(document: Document, entry: Entry, sheet: Sheet, number: int) -> KeptTa
     cells, trouble = len(sheet.rows) * len(sheet.names), sheet.trouble
     if cells > CELLS:
         trouble = f"it has {cells:,} cells, more than {CELLS:,}"
-    database = sqlite3.connect(":memory:", check_same_thread=False)
-    database.create_function("fold", 1, _fold, deterministic=True)
-    database.create_function("blank", 1, lambda text: text in NOTHING, deterministic=True)
     names = _unique(sheet.names)
-    source = quote(table_id)
-    database.execute(f"CREATE TABLE {source} ({ROW} INTEGER PRIMARY KEY, {', '.join(map(_columns, names))})")
-    if cells <= CELLS:
-        marks = ", ".join("?" * (1 + 3 * len(names)))
-        database.executemany(f"INSERT INTO {source} VALUES ({marks})", _values(sheet))
-    database.execute("PRAGMA query_only = ON")
     columns = [
         SqlColumn(
             name=column.name,
@@ -179,12 +197,25 @@ def _keep(document: Document, entry: Entry, sheet: Sheet, number: int) -> KeptTa
         label=table_id,
         origin=document.source.uri,
         fields=columns,
-        source=source,
+        source=quote(table_id),
         row=ROW,
         totals=sheet.totals,
         trouble=trouble,
     )
-    return KeptTable(table_id, document, sheet, entry.chunks, relation, database, threading.Lock())
+    return KeptTable(table_id, document, sheet, entry.chunks, relation, names)
+
+
+def _load_rows(table: KeptTable) -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database.create_function("fold", 1, _fold, deterministic=True)
+    database.create_function("blank", 1, lambda text: text in NOTHING, deterministic=True)
+    source, names = table.relation.source, table.names
+    database.execute(f"CREATE TABLE {source} ({ROW} INTEGER PRIMARY KEY, {', '.join(map(_columns, names))})")
+    if len(table.sheet.rows) * len(names) <= CELLS:
+        marks = ", ".join("?" * (1 + 3 * len(names)))
+        database.executemany(f"INSERT INTO {source} VALUES ({marks})", _values(table.sheet))
+    database.execute("PRAGMA query_only = ON")
+    return database
 
 
 def _values(sheet: Sheet) -> list[list[Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from extensions.tables.documents import OPEN
 from foundation.errors import DocumentRefused
 from retrieval.documents import ParseLimits
 from retrieval.ingest.parsing import parse_here
@@ -41,6 +43,22 @@ def test_a_table_of_nothing_is_none(tmp_path: Path, content: str) -> None:
     with desk(tmp_path) as made:
         made.add("empty.html", content)
         assert "There is no table" in made.refusal("empty.html", calculate="count")
+
+
+def test_few_of_a_thousand_small_tables_have_a_database_at_once(tmp_path: Path) -> None:
+    small = "\n\n".join(f"| item | amount |\n|---|---|\n| lamp | {number} |\n| desk | 5 |" for number in range(1_000))
+    with desk(tmp_path) as made:
+        before = _count_databases()
+        made.add("small.md", f"# Lamps\n\n{small}")
+        made.call("find_tables", about="lamps")
+        for number in range(100):
+            assert made.ask(f"small.md#{number + 1}", columns=["amount"], limit=1) == [[str(number)]]
+        assert _count_databases() - before < 2 * OPEN  # stores open some, too
+
+
+def _count_databases() -> int:
+    gc.collect()
+    return sum(isinstance(each, sqlite3.Connection) for each in gc.get_objects())
 
 
 def test_a_million_rows_are_refused_with_what_to_do_when_the_document_is_added() -> None:
