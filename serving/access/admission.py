@@ -28,6 +28,8 @@ PLACES: Mapping[Work, tuple[int, int]] = {"searches": (4, 32), "writes": (2, 8),
 # Answers that may wait for each one at work: with half, nobody waits longer than half an answer
 QUEUED_SHARE = 0.5
 ANSWERS_OF_THIS_MACHINE, ANSWERS_OF_AN_ADDRESS = 4, 64
+# Seconds that a tenant with nothing at work waits where another holds every place, until it is let in beside them: a scan takes minutes
+HELD_S = 5.0
 NEWEST = 0.1
 # places are removed while work takes more than this many times its duration alone
 SLOWER = 1.4
@@ -80,6 +82,7 @@ class FairTurns:
     async def _wait(self, caller: Principal) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._lines.setdefault(caller.tenant, {}).setdefault(caller.subject, deque()).append(turn)
+        looking = asyncio.create_task(self._let_in_beside(caller, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -88,6 +91,18 @@ class FairTurns:
             elif turn.exception() is None:  # we were given the turn and cancelled at the same moment
                 self._pass_on(caller)
             raise
+        finally:
+            looking.cancel()
+
+    async def _let_in_beside(self, caller: Principal, turn: asyncio.Future[None]) -> None:
+        """Give the turn once one other tenant has held every place for `HELD_S`: a place more, which one tenant at a time has."""
+        while not turn.done():
+            await asyncio.sleep(HELD_S)
+            held = max((count for whose, count in self._at_work.items() if len(whose) == 1), default=0)
+            if held == self.running >= self.limit and not self._at_work[caller.tenant,] and not turn.done():
+                self._leave(caller.tenant, caller.subject, turn)
+                self._count(caller, 1)
+                turn.set_result(None)
 
     def _leave(self, tenant: str, subject: str, turn: asyncio.Future[None]) -> None:
         lines = self._lines.get(tenant, {})

@@ -7,6 +7,7 @@ from langchain_core.language_models import FakeListChatModel
 
 from foundation.errors import Overloaded, ShuttingDown
 from foundation.types import Principal
+from serving.access import admission as admission_module
 from serving.access.admission import Admission, FairTurns, answers_at_once
 
 ANN = Principal("ann", "good")
@@ -164,6 +165,22 @@ async def test_a_flood_of_one_tenant_loses_the_last_place_in_the_queue_to_a_newc
     until.set()
     await asyncio.gather(newcomer, *flood[:-1])
     assert admission.running == 0
+
+
+async def test_who_holds_every_place_for_long_shuts_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "HELD_S", 0)
+    admission, until, short = Admission(concurrent=2, queued=8), asyncio.Event(), asyncio.Event()
+    flood = await crowd(admission, until, *[EVE] * 4)
+    newcomers = await crowd(admission, short, ANN, BEN)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (admission.running, admission.waiting) == (3, 3)  # one of them beside the flood
+    short.set()
+    await asyncio.wait(newcomers, timeout=60)
+    assert [task.done() for task in (*newcomers, *flood)] == [True, True, False, False, False, False]
+    until.set()
+    await asyncio.gather(*flood)
+    assert (admission.running, admission.waiting) == (0, 0)
 
 
 async def test_in_a_tenant_the_flood_of_one_person_loses_to_another_person() -> None:
