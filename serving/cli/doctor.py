@@ -28,7 +28,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.hooks import Check
 from serving.settings import Loaded, Settings, configured_parts
 
-# of the Pythons that the lock has wheels for, as in foundation/machine/install.py
+# of the Pythons that the lock has wheels for, as in the Makefile
 LOWEST, HIGHEST = (3, 11), (3, 14)
 MEMORY_GB = 1.5
 DISK_GB = 1.0

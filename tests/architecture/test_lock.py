@@ -10,10 +10,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from foundation.machine import install
 from models import weights
 
 ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
 PIN = re.compile(r"^(?P<name>[\w.-]+)(?:\[[\w,-]+\])?==(?P<version>\S+)(?P<rest>(?:.*\\\n)(?:    .*\n)*)", re.MULTILINE)
@@ -63,11 +63,8 @@ def test_the_developers_lock_contains_the_base_lock_unchanged():
     assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
 
 
-def test_the_installer_and_the_project_agree():
-    assert install.TORCH in PROJECT["project"]["dependencies"]
-    assert PROJECT["project"]["requires-python"] == f">={install.LOWEST[0]}.{install.LOWEST[1]}"
-
-
-def test_the_installer_and_the_models_layer_mean_the_same_weights():
-    assert weights.SMOLLM2.sha256 == install.WEIGHTS_SHA256
-    assert weights.SMOLLM2.path == install.WEIGHTS
+def test_the_rules_of_set_up_and_the_project_agree():
+    assert re.findall(r"^TORCHES = (.+)$", MAKEFILE, re.MULTILINE)[0] in PROJECT["project"]["dependencies"]
+    lowest = re.findall(r"^FITTING = .*\((\d+), (\d+)\) <=", MAKEFILE, re.MULTILINE)[0]
+    assert PROJECT["project"]["requires-python"] == f">={'.'.join(lowest)}"
+    assert str(weights.SMOLLM2.path.relative_to(ROOT)) in MAKEFILE

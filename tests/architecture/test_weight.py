@@ -89,26 +89,6 @@ def test_what_was_spent_is_summed_without_a_framework(tmp_path):
     assert imported & HEAVY <= {"numpy", "opentelemetry.sdk"}
 
 
-def test_the_installer_imports_the_standard_library_only():
-    outside = {name.partition(".")[0] for name in imported_by("foundation.machine.install", "--help")}
-    assert {name for name in outside if not name.startswith("_")} - sys.stdlib_module_names - {
-        "foundation",
-        "sitecustomize",
-    } <= STARTUP
-
-
-STARTUP = {
-    name.partition(".")[0]
-    for name in json.loads(
-        subprocess.run(
-            [sys.executable, "-c", "import json, sys; print(json.dumps(sorted(sys.modules)))"],
-            capture_output=True, text=True, timeout=240, check=True,
-        ).stdout.splitlines()[-1]
-    )
-}  # fmt: skip
-"""What this Python imports by itself, such as the hook of an editable install."""
-
-
 FIRST_ANSWER = """
 import asyncio, json, sys
 from pathlib import Path

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import yaml
 
 from foundation import names
 from foundation.clock import SystemClock
-from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from observability.telemetry.metrics import domain, registry
 from serving.access.identity import KEYS_FILE, KeyStore
+from serving.cli.doctor import HIGHEST, LOWEST
 from serving.server import running
 from serving.settings import Settings, load
 from tests.doubles.serving import world
@@ -80,7 +81,9 @@ def test_the_image_uses_a_python_and_extras_that_set_up_takes_and_does_not_run_a
     major, minor = map(int, re.findall(r"ARG PYTHON=python:(\d+)\.(\d+)-slim", DOCKERFILE)[0])
     assert LOWEST <= (major, minor) <= HIGHEST
     (extras,) = re.findall(r"^ARG WITH=(.+)$", DOCKERFILE, re.MULTILINE)
-    assert set(extras.split(",")) <= set(_extras_of_the_project())
+    assert set(extras.split(",")) <= set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
 
 

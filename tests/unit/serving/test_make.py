@@ -163,5 +163,4 @@ def test_settings_and_the_choice_of_the_interpreter_are_no_values(say_make):
 def test_a_dry_run_says_what_would_be_run_and_runs_nothing():
     done = run_make("-n", "demo")
     assert done.returncode == 0
-    assert "foundation.machine.install" in done.stdout
     assert "serving.cli.make demo" in done.stdout
