@@ -5,6 +5,7 @@ from foundation.extensions import Command, Extension
 extension = Extension(
     about="From which confidence something is shown, and from which it is called an answer: both fitted to your own questions.",
     requires=("datasets",),
+    extra="statistics",
     commands=(
         Command(
             name="calibrate",

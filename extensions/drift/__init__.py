@@ -5,6 +5,7 @@ from foundation.extensions import Command, Extension
 extension = Extension(
     about="What has changed since last week: quality, questions, refusals, time, cost, parts.",
     requires=("feedback", "reports"),
+    extra="statistics",
     settings="extensions.drift.settings:DriftSettings",
     commands=(
         Command(

@@ -6,6 +6,7 @@ GROUP = "What happened, and what it cost"
 
 extension = Extension(
     about="Reports for whoever runs the system: the latest, the slowest and the failed requests, and what the next month will cost.",
+    extra="statistics",
     commands=(
         Command(
             name="traces",

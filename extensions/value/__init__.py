@@ -7,6 +7,7 @@ GROUP = "Is it good enough, and worth it?"
 extension = Extension(
     about="What the system is worth: the business case before it is built, and recorded outcomes under the contract after.",
     requires=("feedback", "plots"),
+    extra="statistics",
     commands=(
         Command(
             name="business-case",
