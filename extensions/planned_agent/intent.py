@@ -86,25 +86,23 @@ _OF_A_TEXT = re.compile(
     re.IGNORECASE,
 )
 _TO_YOU = r"(?:[^.!?]{0,40}?\b(?:you|me|us)\s+(?:(?:please|kindly|just|to|mind)\s+)*)?"
-# First words of a clause that make the rest no request; "supposed" is tried first
-_HEADS = {
-    "report": re.compile(
-        rf"{_TO_YOU}(?P<verb>(?:translat|summari[sz]|paraphras|rephras|compos|transcrib|quot|analy[sz])(?:e|ing)|writ(?:e|ing)"
-        rf"|(?:draft|reword|proofread|repeat|read|say)(?:ing)?"
-        rf"|(?:create|make|generate|prepare)(?=\s+(?:(?:me|us)\s+)?an?\s+(?:\w+\s+)?{_TEXT}\b))\b",
-        re.IGNORECASE,
-    ),
-    "supposed": re.compile(
-        rf"{_TO_YOU}(?P<verb>(?:suppos|assum|imagin)(?:e|ing)|pretend(?:ing)?|hypothetical(?:ly)?|for\s+(?:example|instance)"
-        r"|let(?:['’]?s|\s+us)\s+(?:say|suppose|assume|imagine|pretend)|say\s+(?:i|we|you|that))\b",
-        re.IGNORECASE,
-    ),
-    "negated": re.compile(
-        rf"{_TO_YOU}(?P<verb>h[eo]ld(?:ing)?\s+(?:off|back)|wait(?:ing)?(?=\s+(?:before|until|till|with|to)\b)"
-        r"|(?:postpon|delay)(?:e|ing)?|put(?:ting)?\s+off)\b",
-        re.IGNORECASE,
-    ),
-}
+# First words of a clause that make the rest no request
+_REPORT = re.compile(
+    rf"{_TO_YOU}(?P<verb>(?:translat|summari[sz]|paraphras|rephras|compos|transcrib|quot|analy[sz])(?:e|ing)|writ(?:e|ing)"
+    rf"|(?:draft|reword|proofread|repeat|read|say)(?:ing)?"
+    rf"|(?:create|make|generate|prepare)(?=\s+(?:(?:me|us)\s+)?an?\s+(?:\w+\s+)?{_TEXT}\b))\b",
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    rf"{_TO_YOU}(?P<verb>(?:suppos|assum|imagin)(?:e|ing)|pretend(?:ing)?|hypothetical(?:ly)?|for\s+(?:example|instance)"
+    r"|let(?:['’]?s|\s+us)\s+(?:say|suppose|assume|imagine|pretend)|say\s+(?:i|we|you|that))\b",
+    re.IGNORECASE,
+)
+_PUT_OFF = re.compile(
+    rf"{_TO_YOU}(?P<verb>h[eo]ld(?:ing)?\s+(?:off|back)|wait(?:ing)?(?=\s+(?:before|until|till|with|to)\b)"
+    r"|(?:postpon|delay)(?:e|ing)?|put(?:ting)?\s+off)\b",
+    re.IGNORECASE,
+)
 # Words by which a sentence waits for a later confirmation
 _NOT_NOW = re.compile(
     r"\b(?:if|after|until|till|once|when|whenever|unless|as\s+soon\s+as|provided(?:\s+that)?)\s+(?:i|we|my\s+\w+)\s+"
@@ -255,7 +253,7 @@ def _kind(clause: str, *, last: bool, polite: bool, own: Collection[str]) -> str
 def _head(body: str, own: Collection[str]) -> str:
     if not re.search(r"\w", body):  # nothing, or nothing but what was quoted
         return "told"
-    heads = ((kind, _HEADS[kind].match(body)) for kind in ("supposed", "report", "negated"))
+    heads = (("supposed", _SUPPOSED.match(body)), ("report", _REPORT.match(body)), ("negated", _PUT_OFF.match(body)))
     return next((kind for kind, head in heads if head and head["verb"].split()[0].casefold() not in own), "")
 
 
