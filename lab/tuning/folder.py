@@ -31,7 +31,7 @@ def demand_packages() -> None:
         MissingDependency: the extra `finetune` is not installed.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in models/embedders/sentence_transformers.py
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in extensions/torch_models/loading.py
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise MissingDependency(
             f"Fine-tuning needs {', '.join(missing)}, which is not installed. Run: make setup WITH=finetune"

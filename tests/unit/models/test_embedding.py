@@ -12,7 +12,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from foundation.components import Context, load
-from foundation.errors import UpstreamDown, UpstreamMalformed, WeightsInvalid
+from foundation.errors import UpstreamDown, UpstreamMalformed
 from foundation.settings import Part
 from models.embedding import PROBE_TEXTS, embed, embed_query, embed_tokens, name_of, probe
 
@@ -125,21 +125,12 @@ def test_an_embedder_of_the_ecosystem_plugs_in_by_its_dotted_name(tmp_path: Path
     assert embed(embedder, ["one"]).shape == (1, 12)
 
 
-@pytest.mark.parametrize("files", [[], ["pytorch_model.bin"], ["config.json", "model.pt"]])
-def test_a_folder_without_safetensors_is_refused_before_anything_is_loaded(files: list[str], tmp_path: Path) -> None:
-    for name in files:
-        (tmp_path / name).write_bytes(b"pickle")
-    part = Part.model_validate({"use": "sentence_transformers", "path": str(tmp_path)})
-    with pytest.raises(WeightsInvalid, match=r"No \.safetensors"):
-        load("models.embedder", part, Context(data_dir=tmp_path))
-
-
 @pytest.mark.real_model
 def test_the_bundled_embedder_knows_meaning_and_its_own_size(tmp_path: Path) -> None:
-    embedder = load("models.embedder", Part(use="sentence_transformers"), Context(data_dir=tmp_path, threads=1))
+    embedder = load("models.embedder", Part(use="openvino"), Context(data_dir=tmp_path, threads=1))
     money, refund, printer = embed(embedder, ["How do I get my money back?", "Refund policy", "Clean the print head"])
     assert money @ refund > money @ printer
-    assert (embedder.dimensions, name_of(embedder)) == (384, "all-MiniLM-L6-v2")
+    assert (embedder.dimensions, name_of(embedder)) == (384, "all-MiniLM-L6-v2-int8")
 
 
 @pytest.mark.parametrize("compute", [lambda e: embed(e, ["a"]), lambda e: embed_query(e, "a")], ids=["texts", "query"])

@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from foundation.components import load
 from foundation.errors import ComponentError, UpstreamMalformed, WeightsInvalid
-from foundation.settings import Part
 from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
 from models.scoring.checked import CheckedJudge
-from tests.doubles import tiny_models
 
 PREMISE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
 
@@ -98,24 +95,3 @@ def test_a_pair_without_words_on_one_side_is_not_asked() -> None:
     inner = Fixed([0.7])
     assert CheckedJudge(inner).support([("", "b"), ("a", "b"), ("a", " ?!")]) == [0.0, 0.7, 0.0]
     assert inner.asked == [("a", "b")]
-
-
-def test_the_output_that_means_supported_is_named_and_its_share_is_the_probability(tmp_path: Path) -> None:
-    folder = tiny_models.cross_encoder(tmp_path / "nli", labels=3)
-    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
-    shares = [
-        load("models.entailment", Part(use="cross_encoder", path=folder, label=label), parts).support([("a", "b")])[0]
-        for label in ("label_0", "LABEL_1", "LABEL_2")
-    ]
-    assert sum(shares) == pytest.approx(1)
-    assert len(set(shares)) == 3
-
-
-@pytest.mark.parametrize("kind", ["labels", "bert"])
-def test_a_model_that_does_not_say_what_is_supported_is_refused(kind: str, tmp_path: Path) -> None:
-    folder = (
-        tiny_models.cross_encoder(tmp_path / "m", labels=3) if kind == "labels" else tiny_models.bert(tmp_path / "m")
-    )
-    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
-    with pytest.raises(WeightsInvalid, match='called "entailment"'):
-        load("models.entailment", Part(use="cross_encoder", path=folder), parts)

@@ -1,4 +1,4 @@
-"""The OpenVINO embedder: the same vectors as torch, without torch, and nothing computed wrongly in silence."""
+"""The OpenVINO embedder computes nothing wrongly in silence, and needs no torch. Its extension compares both: tests/extensions/torch_models."""
 
 from __future__ import annotations
 
@@ -48,33 +48,6 @@ def _write(file: Path, content: Any) -> None:
 
 def _change(file: Path, **values: Any) -> None:
     _write(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
-
-
-def _cosines(left: Any, right: Any) -> Any:
-    return np.sum(left.embed_array(TEXTS) * right.embed_array(TEXTS), axis=1)
-
-
-def test_float32_gives_the_vectors_of_torch_for_a_model_of_any_shape(tiny: Path) -> None:
-    ours, theirs = (_load(use, path=str(tiny)) for use in ("openvino", "sentence_transformers"))
-    exact = _load("openvino", path=str(tiny), precision="float32")
-    assert _cosines(exact, theirs) == pytest.approx(1, abs=1e-5)
-    assert _cosines(ours, theirs) == pytest.approx(1, abs=5e-3)
-    assert ours.dimensions == 24
-    assert (ours.model_name, exact.model_name) == ("tiny-bert-int8", "tiny-bert")
-
-
-def test_the_first_token_may_stand_for_the_text(altered: Path) -> None:
-    _change(altered / "1_Pooling" / "config.json", pooling_mode_mean_tokens=False, pooling_mode_cls_token=True)
-    exact = _load("openvino", path=str(altered), precision="float32")
-    assert _cosines(exact, _load("sentence_transformers", path=str(altered))) == pytest.approx(1, abs=1e-5)
-
-
-def test_token_vectors_are_those_of_torch_in_the_order_of_the_texts(tiny: Path) -> None:
-    exact = _load("openvino", path=str(tiny), precision="float32").embed_tokens(TEXTS)
-    theirs = _load("sentence_transformers", path=str(tiny)).embed_tokens(TEXTS)
-    assert [each.shape for each in exact] == [each.shape for each in theirs]
-    for ours, expected in zip(exact, theirs, strict=True):
-        assert np.sum(ours * expected, axis=1) == pytest.approx(1, abs=1e-5)
 
 
 def test_long_texts_are_cut_at_the_models_limit_or_at_a_lower_one(tiny: Path) -> None:
@@ -186,15 +159,6 @@ def test_whoever_builds_one_need_not_wait_for_the_graph_but_the_first_text_does(
         found = pool.submit(embedder.embed_query, TEXTS[0])
         built.set()
         assert found.result() == whole.embed_query(TEXTS[0])
-
-
-@pytest.mark.real_model
-def test_the_bundled_model_has_the_vectors_of_torch() -> None:
-    theirs, exact, fast = (
-        _load("sentence_transformers"), _load("openvino", precision="float32"), _load("openvino")
-    )  # fmt: skip
-    assert _cosines(exact, theirs) == pytest.approx(1, abs=1e-5)
-    assert _cosines(fast, theirs) == pytest.approx(1, abs=8e-3)  # the empty text is the farthest
 
 
 PROGRAM = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +13,13 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from foundation.components import Assembly, Context, load
-from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
+from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed
 from foundation.settings import Part
 from models.build import open_reranker
 from models.contract import ScoringParts
 from models.scoring.checked import reranker_of
 from models.settings import ModelsSettings
-from tests.doubles import compressors, tiny_models
+from tests.doubles import compressors
 
 TEXTS = ["nothing of it", "a refund is paid", "a refund", "when"]
 QUERY = "when is a refund paid"
@@ -127,38 +126,3 @@ def test_late_interaction_of_the_bundled_model_knows_what_belongs_together(tmp_p
         ["The printer needs new toner.", "Money is paid back within fourteen days.", "Opening hours are nine to five."],
     )
     assert max(scores) == scores[1]
-
-
-def test_a_cross_encoder_scores_as_its_library_does(tmp_path: Path) -> None:
-    from sentence_transformers import CrossEncoder
-    from torch.nn import Identity
-
-    folder = tiny_models.cross_encoder(tmp_path / "tiny")
-    library = CrossEncoder(str(folder), device="cpu", local_files_only=True, activation_fn=Identity())
-    expected = library.predict([(QUERY, text) for text in TEXTS], show_progress_bar=False)
-    scores = _load(tmp_path, use="cross_encoder", path=str(folder)).score(QUERY, TEXTS)
-    assert scores == pytest.approx(expected.tolist(), abs=1e-5)
-    assert len(set(scores)) == len(TEXTS)
-
-
-def test_a_model_without_one_trained_output_is_no_cross_encoder(tmp_path: Path) -> None:
-    """The library would give it a head of random weights, with a warning that nobody reads."""
-    with pytest.raises(WeightsInvalid, match="BertModel with 2 outputs"):
-        _load(tmp_path, use="cross_encoder", path=str(tiny_models.bert(tmp_path / "encoder")))
-    with pytest.raises(WeightsInvalid, match="with 3 outputs"):
-        _load(tmp_path, use="cross_encoder", path=str(tiny_models.cross_encoder(tmp_path / "three", labels=3)))
-
-
-def test_a_broken_folder_of_a_cross_encoder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsInvalid, match="no such folder"):
-        _load(tmp_path, use="cross_encoder", path=str(tmp_path / "absent"))
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(WeightsInvalid, match=r"found: pytorch_model\.bin"):
-        _load(tmp_path, use="cross_encoder", path=str(tmp_path / "empty"))
-    (tmp_path / "empty" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(WeightsInvalid, match=r"config\.json is missing"):
-        _load(tmp_path, use="cross_encoder", path=str(tmp_path / "empty"))
-    (tmp_path / "empty" / "config.json").write_text(json.dumps({}))
-    with pytest.raises(WeightsInvalid, match="holds a unknown"):
-        _load(tmp_path, use="cross_encoder", path=str(tmp_path / "empty"))

@@ -6,11 +6,11 @@ package has weights that could be trusted.
 
 from collections.abc import Sequence
 
+from extensions.torch_models.loading import CLASSIFIES, PairClassifier, read_labels
+from extensions.torch_models.loading import ClassifierOptions as Options
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from models.contract import Reranker
-from models.encoders.classifier import CLASSIFIES, PairClassifier, read_labels
-from models.encoders.classifier import ClassifierOptions as Options
 
 
 class CrossEncoderReranker:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from extensions.torch_models.loading import CLASSIFIES, ClassifierOptions, PairClassifier, read_labels
 from foundation.errors import WeightsInvalid
 from models.contract import EntailmentJudge, ScoringParts
-from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassifier, read_labels
 
 
 class Options(ClassifierOptions):

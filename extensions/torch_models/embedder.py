@@ -14,11 +14,11 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
+from extensions.torch_models.loading import LOCALLY, prepare_torch
 from foundation.components import Context
 from foundation.settings import BESIDE_STACK, Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
-from models.encoders.classifier import LOCALLY, prepare_torch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
