@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import struct
 import threading
@@ -37,6 +38,8 @@ _LONGEST, _HEAP, _GATHER_S = 64, 50_000_000, 0.5
 _WORD = r"[\p{L}\p{N}\p{Co}\p{M}]+"
 # End of each file of tantivy's: the length of a JSON object with the checksum of what precedes it, and a number that says so
 _FOOTER, _MAGIC = struct.Struct("<II"), 1337
+# Bytes of a file that are read at once
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +261,16 @@ def _reader(tenant: str, group: str) -> str:
 
 def _demand_intact(file: Path) -> None:
     """Compare the checksum at the end of a file of tantivy's, which its Python package does not. Raises ValueError and others."""
-    content = file.read_bytes()
-    length, magic = _FOOTER.unpack(content[-_FOOTER.size :])
-    footer = json.loads(content[-_FOOTER.size - length : -_FOOTER.size])
-    if magic != _MAGIC or footer["crc"] != zlib.crc32(content[: -_FOOTER.size - length]):
+    with file.open("rb") as content:
+        content.seek(-_FOOTER.size, os.SEEK_END)
+        length, magic = _FOOTER.unpack(content.read())
+        end = content.seek(-_FOOTER.size - length, os.SEEK_END)
+        footer = json.loads(content.read(length))
+        content.seek(0)
+        crc = 0
+        for start in range(0, end, _AT_ONCE):
+            crc = zlib.crc32(content.read(min(_AT_ONCE, end - start)), crc)
+    if magic != _MAGIC or footer["crc"] != crc:
         raise ValueError(f"{file.name} is damaged.")
 
 
