@@ -10,7 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly, Context
 from models.contract import EntailmentJudge, Reranker
-from retrieval.contract import Chunker, DocumentLedger, Rewording, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, Rewording, RightsCheck, VectorIndex
 from retrieval.documents import Fingerprint, Parsed
 from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
@@ -51,6 +51,7 @@ def open_retrieval(
     workers: Callable[[Fingerprint], Any] = lambda _: None,
     refused: Path | None = None,
     rewordings: Sequence[Rewording] = (),
+    rights: Sequence[RightsCheck] = (),
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
@@ -95,6 +96,7 @@ def open_retrieval(
             multilingual=settings.multilingual,
             same_parts=same_parts,
             rewordings=rewordings,
+            rights=rights,
         ),
         grounding=Grounding(
             query_embedder, judge, settings.grounding, multilingual=settings.multilingual, rewordings=rewordings

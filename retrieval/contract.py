@@ -227,6 +227,14 @@ class Rewording(Protocol):
         """Return the question in the words that these texts have where they lack its own."""
 
 
+class RightsCheck(ABC):
+    """Knows whether what a search found may still be read, where another system says who may. An extension offers it among its services."""
+
+    @abstractmethod
+    def keep(self, hits: Sequence[Hit], scope: Scope) -> list[Hit]:
+        """Return the hits that `scope` may still read, in their order; what nobody can say of is left out."""
+
+
 class IngestHelpers(ABC):
     """Who else prepares the documents of an ingest, such as other machines. An extension offers it among its services."""
 

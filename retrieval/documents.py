@@ -260,6 +260,8 @@ class Hit:
     source: Source
     score: float
     ranks: Mapping[str, int] = field(default_factory=dict)
+    rights_at: str | None = None
+    """As `Citation.rights_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,8 @@ class Citation:
     end: int
     quote: str
     page: int | None = None
+    rights_at: str | None = None
+    """Time (ISO 8601) when whoever knows last said who may read the document; `None`: the rights are those of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)

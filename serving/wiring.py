@@ -195,7 +195,7 @@ def _open_models(settings: Settings, hooks: Hooks, policy: Policy, costs: CostLe
 
 def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Callable[[Call], object]) -> Retrieval:
     from retrieval.build import open_retrieval
-    from retrieval.contract import IngestHelpers, Rewording
+    from retrieval.contract import IngestHelpers, Rewording, RightsCheck
 
     helpers = next((service for service in hooks.services if isinstance(service, IngestHelpers)), None)
     return open_retrieval(
@@ -209,6 +209,7 @@ def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Calla
         workers=lambda fingerprint: helpers and helpers.open(fingerprint, pay),
         refused=hooks.context.data_dir / "refused",
         rewordings=[service for service in hooks.services if isinstance(service, Rewording)],
+        rights=[service for service in hooks.services if isinstance(service, RightsCheck)],
     )
 
 

@@ -37,6 +37,7 @@ def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
         end=start + len(quote),
         quote=quote,
         page=hit.chunk.page_at(start),
+        rights_at=hit.rights_at,
     )
 
 

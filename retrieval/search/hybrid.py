@@ -18,7 +18,7 @@ from foundation.text.tokens import in_latin_letters
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
-from retrieval.contract import DocumentLedger, Rewording, VectorIndex
+from retrieval.contract import DocumentLedger, Rewording, RightsCheck, VectorIndex
 from retrieval.documents import DATA_CLASS, Hit
 from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
@@ -76,11 +76,12 @@ class HybridRetriever:
         multilingual: bool = False,
         same_parts: SameParts | None = None,
         rewordings: Sequence[Rewording] = (),
+        rights: Sequence[RightsCheck] = (),
         executor: Executor | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
         self._ranking, self._clock, self._multilingual, self._same_parts = ranking, clock, multilingual, same_parts
-        self._rewordings = rewordings
+        self._rewordings, self._rights = rewordings, rights
         self._executor = executor or ThreadPoolExecutor(TWO_THREADS, thread_name_prefix="keyword-search")
         self._free_threads = threading.Semaphore(TWO_THREADS)
 
@@ -130,7 +131,8 @@ class HybridRetriever:
         documents = self._rerank(query, self._read_passages(ranked, scope, as_of, (per_document - 1) * limit, where))[
             :limit
         ]
-        return [hit for passages in documents for hit in passages]
+        found = [hit for passages in documents for hit in passages]
+        return reduce(lambda so_far, check: check.keep(so_far, scope), self._rights, found)
 
     @contextmanager
     def _beside(self, keyword_search: Callable[[], _KeywordHits]) -> Iterator[Callable[[], _KeywordHits]]:

@@ -40,7 +40,8 @@ class SourcePanel:
 
     async def cite(self, citation: Citation) -> None:
         page = f", page {citation.page}" if citation.page else ""
-        place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}"
+        rights = f", rights as of {citation.rights_at:.16}" if citation.rights_at else ""
+        place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}{rights}"
         await self._open(citation.document_id, (citation.start, citation.end), place, quote=citation.quote)
 
     async def read(self, document_id: str) -> None:

@@ -1,0 +1,1 @@
+"""Connectors of the port `extensions.sources.contract.Connector`, one file each."""

@@ -1,0 +1,56 @@
+"""The port of a connector: what it must be able to say of the place where documents stand.
+
+`extensions/sources/connectors/` has the adapters; `use = "package.module:build"` names one of your own, and
+`tests/extensions/sources/promises.py` tests it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+# The readers of an object, as its source names people and groups; `None`: everybody of the tenant
+Readers = frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as its source lists it."""
+
+    key: str
+    """What names it in its source for as long as it is there."""
+    name: str
+    """What people call it. The suffix chooses the parser."""
+    version: str
+    """Another one after each change of the content."""
+    readers: Readers = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the objects, each in one page only while nothing changes."""
+
+    objects: Sequence[Listed]
+    cursor: str = ""
+    """Where the next page begins; empty: this is the last one."""
+
+
+class CursorLost(Exception):
+    """The source no longer knows a cursor that it gave."""
+
+
+@runtime_checkable
+class Connector(Protocol):
+    """A place where documents stand. Methods run in threads. What cannot be reached raises UpstreamDown, never an empty answer."""
+
+    def page(self, cursor: str) -> Page:
+        """List the objects from `cursor` on; from the beginning where it is empty. Raises CursorLost, UpstreamDown."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return the content, or `None` where it is gone. Raises UpstreamDown."""
+
+    def readers(self, keys: Collection[str]) -> Mapping[str, Readers]:
+        """Return who may read each object now; those that are gone are left out. Raises UpstreamDown."""
+
+    def close(self) -> None: ...
