@@ -60,6 +60,7 @@ RUN_BY = {
     "make docs": "tests/docs/test_site.py",
     "make ingest SRC=examples/support_desk/corpus": "tests/docs/test_agents.py",
     "make ingest SRC=https://example.com/handbook.html": "tests/extensions/web_documents/test_fetching.py",
+    "make bench-meaning": "tests/lab/test_meaning_bench.py",
     "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/extensions/calibration/test_command.py",
