@@ -440,6 +440,25 @@ def bench_cache(
     bench.bench_cache(lambda overrides: load_stack(stack, overrides), data, limit, json)
 
 
+@app.command("bench-context")
+def bench_context(
+    *,
+    window: Annotated[list[int] | None, typer.Option(help="Of the model, in tokens; may be repeated.")] = None,
+    facts: Annotated[int, typer.Option(min=1, max=26, help="Told at the beginning, and asked for at the end.")] = 20,
+    turns: Annotated[int, typer.Option(min=0, help="Between telling and asking.")] = 300,
+    rounds: Annotated[int, typer.Option(min=2, max=90, help="Searches of one answer.")] = 30,
+    json: Json = None,
+    stack: Hashed = None,
+) -> None:
+    """What a long conversation keeps and costs in a window: facts, searches, effects; English and Chinese. The model is a double."""
+    from lab.bench import commands as bench
+
+    def configure(overrides: Any) -> Any:
+        return load_stack(stack or STACK, {**(HASHED if stack is None else {}), **overrides})
+
+    bench.bench_context(configure, window or [8_192, 32_000], facts=facts, turns=turns, rounds=rounds, json=json)
+
+
 @app.command("bench-tables")
 def bench_tables(
     questions: Annotated[

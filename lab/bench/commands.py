@@ -452,6 +452,43 @@ def bench_parse(
     return not any(figures.get(name) for name in wrong)
 
 
+def bench_context(
+    configure: Configure, windows: Sequence[int], *, facts: int, turns: int, rounds: int, json: Path | None
+) -> None:
+    from lab.bench import context
+
+    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+        seed = system.context.seed
+        for item in context.documents(seed):
+            system.ingestor.ingest_one(item, scope=None)
+        figures = context.measure(
+            system.parts, windows, facts=facts, turns=turns, rounds=rounds, seed=seed, progress=progress
+        )
+    if not terminal.write_json(json, {**figures, "stack": stack}):
+        terminal.show_note(
+            f"The model is a double, {figures['model']}: it says what it was shown or finds, and nothing else."
+        )
+        told = (
+            "retention",
+            "left_out",
+            "outcome_shown",
+            "cached_share",
+            "cached_share_least",
+            "tokens",
+            "requests",
+            "refused",
+        )
+        rows = [
+            [row["language"], row["window"], row["what"], *(_short(row.get(name)) for name in told)]
+            for row in figures["rows"]
+        ]
+        terminal.show_table(["language", "window", "", *told], rows)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
 def bench_pii(data: Path, json: Path | None) -> None:
     from lab.bench.personal_data import bench_personal_data
 

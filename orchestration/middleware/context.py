@@ -26,13 +26,20 @@ from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from orchestration.middleware.base import ModelHandler, reading_tool
 from orchestration.middleware.policy import artifact_of, this_turn
-from orchestration.middleware.window import find_boundary, leave_out_before, name_repeated, read_on, shorten_unread
+from orchestration.middleware.window import (
+    find_boundary,
+    find_said,
+    lay_out,
+    read_on,
+    shorten_unread,
+    tell_done,
+)
 from orchestration.run.metered_chat import REPLY_TOKENS, MeteredChatModel, is_note
 from orchestration.run.run import current_run
 from orchestration.run.tokens import count_tokens, cut_at
 
-# Share of the window that one tool result may take
-RESULT_SHARE = 0.1
+# Share of the window that one tool result may take, and the passages that one search or opening of a document shows
+RESULT_SHARE, PASSAGES_SHARE = 0.1, 0.15
 # Tokens of the window where the model's profile does not say
 WINDOW = 32_000
 # Share of the window that is used: the count is an estimate
@@ -51,6 +58,8 @@ READ = "I have read this."
 SEARCH = "search_conversation"
 # Messages that a search of the conversation gives, the characters of each, and the summaries that a process remembers
 FOUND, QUOTED, SUMMARIES = 5, 800, 128
+# Characters of a result in the transcript that is summarised
+SUMMED = 400
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
 
@@ -79,6 +88,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         """`window` is the model's context window in tokens, of the prompt and the reply together."""
         self._window = window or WINDOW
         self._shown = int(RESULT_SHARE * self._window)
+        self._passages = int(PASSAGES_SHARE * self._window)
         self.tools: list[BaseTool] = [
             reading_tool(
                 self._read_result,
@@ -134,12 +144,12 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int
     ) -> list[AnyMessage]:
         """Return the messages to send; note in `state` what is left out from now on."""
-        shown = _lay_out(messages, state)
+        shown = self._lay_out(messages, state)
         if count_tokens(shown) <= room:
             return shown
         if boundary := find_boundary(shown, int(KEPT * room)):
             state["left_out_before"] = boundary
-            shown = _lay_out(messages, state)
+            shown = self._lay_out(messages, state)
         if count_tokens(shown) > room:
             shown = await self._summarise(messages, room, state, reply)
         return shorten_unread(shown, room) if count_tokens(shown) > room else shown
@@ -148,24 +158,38 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int
     ) -> list[AnyMessage]:
         begin, before = _place_of(messages, state)
-        noted = leave_out_before(messages, state.get("left_out_before", ""))
+        noted = self._note(messages, state)
         starts = [place for place, it in enumerate(noted) if isinstance(it, HumanMessage) and place > begin]
         # half of the room, since each new summary costs a call and the prompt cache
         made = _digests(messages)
         if not begin and (known := self._find_summary(noted, made, starts, room)):
             state["summary_before"] = known
-            return _lay_out(messages, state)
+            return self._lay_out(messages, state)
         short = (start for start in starts if count_tokens(noted[start:]) <= TURNS * room)
-        if (start := next(short, starts[-1] if starts else 0)) == 0:
-            return _lay_out(messages, state)
-        summary, whole = await self._summary_of(before, noted[begin:start], reply)
+        start = next(short, 0) or _find_round(noted, max([begin, *starts]), room) or max(starts, default=0)
+        if start == 0:
+            return self._lay_out(messages, state)
+        summary, whole = await self._summary_of(before, messages[begin:start], reply)
         place = cast("tuple[str, str]", (messages[start].id, summary))
         if whole:
             state["summary_before"] = place
             self._summaries[made[start]] = summary
             while len(self._summaries) > SUMMARIES:
                 self._summaries.popitem(last=False)
-        return _lay_out(messages, {**state, "summary_before": place})
+        return self._lay_out(messages, {**state, "summary_before": place})
+
+    def _note(self, messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
+        """Return the messages with notes of what is left out and of what stands above."""
+        return lay_out(messages, state.get("left_out_before", ""), self._passages)
+
+    def _lay_out(self, messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
+        """Return the messages as the model sees them, those before the summary's place in its words."""
+        place, summary = _place_of(messages, state)
+        if not summary:
+            return self._note(messages, state)
+        # with a reply, or it would be one message with what the person says next
+        told = HumanMessage("\n".join(filter(None, [summary, tell_done(messages[:place])])))
+        return [told, AIMessage(READ), *_question_before(messages, place), *self._note(messages[place:], state)]
 
     def _find_summary(
         self, noted: Sequence[AnyMessage], made: Sequence[str], starts: Sequence[int], room: int
@@ -180,10 +204,10 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
 
     async def _search_conversation(self, query: Words, runtime: ToolRuntime) -> str:
         wanted, messages = terms(query), cast("Sequence[AnyMessage]", runtime.state["messages"])
-        messages = messages[: len(messages) - len(this_turn(messages))]  # the question has its own words
-        shared = [len(wanted & terms(message.text)) for message in messages]
-        best = sorted(range(len(messages)), key=lambda place: (-shared[place], -place))[:FOUND]
-        found = [messages[place] for place in sorted(best) if shared[place]]
+        place, _ = _place_of(messages, cast("ContextState", runtime.state))
+        # the question has its own words, and so have the results of earlier searches
+        earlier = messages[: max(len(messages) - len(this_turn(messages)), place)]
+        found = find_said([message for message in earlier if message.name != SEARCH], wanted, FOUND)
         return "\n".join(_quote(message, wanted) for message in found) or "No earlier message has these words."
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
@@ -243,12 +267,20 @@ def _place_of(messages: Sequence[AnyMessage], state: ContextState) -> tuple[int,
     return place, summary if place else ""
 
 
-def _lay_out(messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
-    """Return the messages as the model sees them, those before the summary's place in its words."""
-    place, summary = _place_of(messages, state)
-    shown = name_repeated(leave_out_before(messages, state.get("left_out_before", ""))[place:])
-    # with a reply, or it would be one message with what the person says next
-    return [HumanMessage(summary), AIMessage(READ), *shown] if summary else shown
+def _find_round(noted: Sequence[AnyMessage], begin: int, room: int) -> int:
+    """Return where the rounds begin that stay of a turn whose rounds fill half of the room by what was read in them; 0: they do not."""
+    rounds = [place for place, it in enumerate(noted) if isinstance(it, AIMessage) and place > begin]
+    last = rounds[-1] if rounds else begin
+    if count_tokens(noted[begin:last]) <= TURNS * room:
+        return 0
+    short = (start for start in rounds[1:] if count_tokens(noted[start:last]) <= TURNS / 2 * room)
+    return next(short, last)
+
+
+def _question_before(messages: Sequence[AnyMessage], place: int) -> list[AnyMessage]:
+    """Return the question of the turn in whose middle `place` is; none at the beginning of a turn."""
+    humans: list[AnyMessage] = [message for message in messages[:place] if isinstance(message, HumanMessage)]
+    return [] if not place or isinstance(messages[place], HumanMessage) else humans[-1:]
 
 
 def _leave_out_search(tools: Sequence[Any], state: ContextState) -> list[Any]:
@@ -278,8 +310,10 @@ def _quote(message: AnyMessage, wanted: frozenset[str] | set[str]) -> str:
 
 def _line_of(message: AnyMessage) -> str:
     if isinstance(message, ToolMessage):
-        return f"Done by {message.name}: {message.text}" if artifact_of(message).get("effect") else ""
+        done = artifact_of(message).get("effect")
+        return f"Done by {message.name}: {message.text}" if done else f"{message.name} gave: {message.text[:SUMMED]}"
     if is_note(message):
         return message.text
     speaker = "Person" if isinstance(message, HumanMessage) else "Assistant"
-    return f"{speaker}: {message.text}" if message.text else ""
+    calls = [f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
+    return f"{speaker}: {' '.join(filter(None, [message.text, *calls]))}" if message.text or calls else ""

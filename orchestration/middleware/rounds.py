@@ -29,7 +29,9 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         run = current_run()
         model = request.model if isinstance(request.model, MeteredChatModel) else MeteredChatModel(inner=request.model)
         request = request.override(model=model)
-        done = sum(isinstance(message, AIMessage) for message in this_turn(request.messages))
+        # those of the state: the request may have lost some to the window
+        taken: list[AnyMessage] = dict[str, Any](request.state).get("messages") or request.messages
+        done = sum(isinstance(message, AIMessage) for message in this_turn(taken))
         if not done or (done + 1 < self._rounds and _leaves_room(request, run, model)):
             return await handler(request)
         run.note(CUT_SHORT)

@@ -4,38 +4,87 @@ A result that the model has not read yet is never left out, and neither is the o
 read again, by `read_result` or `open_document`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
+from foundation.text.lexical import Rarity, terms
 from orchestration.middleware.policy import artifact_of
-from orchestration.run.tokens import count_tokens, cut_at
+from orchestration.run.tokens import count_tokens, cut_at, tokens_in
 
 # Characters of an effect's outcome that stay, whatever is left out
 OUTCOME = 600
 # Tokens that a result which was not read yet has at least
 LEAST = 200
+# The latest effects that are told beside a summary, and the characters of each
+DONE, TOLD = 20, 200
 
 
-def leave_out_before(messages: Sequence[AnyMessage], message_id: str) -> list[AnyMessage]:
-    """Return the messages with a note in place of each result before the one of this id."""
+def lay_out(messages: Sequence[AnyMessage], message_id: str, most: int) -> list[AnyMessage]:
+    """Return the messages with a note in place of each result before the one of this id, and repeated passages named."""
     end = next((place for place, message in enumerate(messages) if message.id == message_id), 0)
-    return [*map(_note_of, messages[:end]), *messages[end:]]
+    read = name_repeated(messages[:end], most)
+    return name_repeated([*map(_note_of, read), *messages[end:]], most)
 
 
-def name_repeated(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages with each passage in full where it stands first, and named by its number after that."""
+def name_repeated(messages: Sequence[AnyMessage], most: int) -> list[AnyMessage]:
+    """Return the messages with each passage in full where it stands first, and named by its number after that. So are those for which
+    one result has no room in `most` tokens, until they are asked for again.
+    """
     above, shown = set[int](), list[AnyMessage]()
     for message in messages:
         artifact = artifact_of(message)
         frames: dict[int, str] = artifact.get("frames") or {}
-        again = ", ".join(str(number) for number in frames if number in above)
-        new = [text for number, text in frames.items() if number not in above]
-        named = "\n".join([artifact.get("head", ""), f"[Above already: {again}.]", *new])
-        shown.append(message.model_copy(update={"content": named}) if again else message)
-        above.update(frames)
+        again = [number for number in frames if number in above]
+        fresh = _that_fit({number: text for number, text in frames.items() if number not in above}, most)
+        above.update(fresh)
+        if len(fresh) == len(frames):
+            shown.append(message)
+            continue
+        others = ", ".join(str(number) for number in frames if number not in above)
+        lines = [
+            artifact.get("head", ""),
+            f"[Above already: {', '.join(map(str, again))}.]" if again else "",
+            *fresh.values(),
+            f"[Found as well, and not shown to save room: {others}. open_document shows them.]" if others else "",
+        ]
+        kept = {**artifact, "shown": [*again, *fresh], "frames": fresh}
+        shown.append(message.model_copy(update={"content": "\n".join(filter(None, lines)), "artifact": kept}))
     return shown
+
+
+def _that_fit(frames: Mapping[int, str], most: int) -> dict[int, str]:
+    """Return the first of the passages, one at least, that take at most so many tokens."""
+    fitting, left = dict[int, str](), float(most)
+    for number, text in frames.items():
+        left -= tokens_in(text)
+        if left < 0 and fitting:
+            break
+        fitting[number] = text
+    return fitting
+
+
+def tell_done(messages: Sequence[AnyMessage]) -> str:
+    """Return a line about the effects in these messages, which a summary might have left out; empty: there are none."""
+    effects = [message for message in messages if artifact_of(message).get("effect")]
+    told = "; ".join(message.text[:TOLD] for message in effects[-DONE:])
+    return f"[Done before, and not to be done again: {told}]" if told else ""
+
+
+def find_said(messages: Sequence[AnyMessage], wanted: frozenset[str], most: int) -> list[AnyMessage]:
+    """Return the messages that together have most of the wanted terms, rare ones before frequent ones, as they follow on each other."""
+    words = [terms(message.text) & wanted for message in messages]
+    weights, found = dict(Rarity.among(wanted, words).weights), list[int]()
+    for _ in range(min(most, len(messages))):
+        places = (place for place in range(len(messages)) if place not in found and words[place])
+        best = max(places, key=lambda place: (sum(weights[term] for term in words[place]), place), default=None)
+        if best is None:
+            break
+        found.append(best)
+        # or many that say the same would stand before the one that says more
+        weights |= {term: weights[term] / 2 for term in words[best]}
+    return [messages[place] for place in sorted(found)]
 
 
 def find_boundary(messages: Sequence[AnyMessage], room: int) -> str:

@@ -18,8 +18,12 @@ def count_tokens(messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> 
 
 def cut_at(text: str, tokens: int) -> int:
     """Return the number of characters at the text's beginning that make about so many tokens."""
-    counted = len(text) / 4 + _missing(text)
+    counted = tokens_in(text)
     return len(text) if counted <= tokens else int(len(text) * tokens / counted)
+
+
+def tokens_in(text: str) -> float:
+    return len(text) / 4 + _missing(text)
 
 
 def _missing(text: str) -> float:

@@ -125,6 +125,20 @@ def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., A
     assert (figures["documents"], figures["second_run_embedded"]) == (3, 0)
 
 
+def test_a_benchmark_of_long_conversations_writes_what_is_kept_and_says_that_its_model_is_a_double(
+    sixply: Callable[..., Any],
+) -> None:
+    figures = sixply("bench-context", "--window", "8192", "--facts", "2", "--turns", "12", "--rounds", "8")
+    assert "double" in figures["model"]
+    rows = {(row["language"], row["what"]): row for row in figures["rows"]}
+    for language in ("English", "Chinese"):
+        for summaries in ("forgetful", "faithful"):
+            assert rows[language, f"conversation, {summaries} summaries"]["retention"] == 1.0
+        assert rows[language, "searches at once"]["left_out"] == 0
+        assert rows[language, "an effect, then searches"]["outcome_shown"] == 1.0
+    assert all(row["refused"] == 0 for row in figures["rows"])
+
+
 def test_a_benchmark_of_the_index_writes_the_agreed_figures(sixply: Callable[..., Any]) -> None:
     figures = sixply("bench-index", "--chunks", "300")
     agreed = "recall_at_10 search_p50_ms exact_p50_ms check_p50_ms fusion_p50_ms index_s"

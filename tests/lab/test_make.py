@@ -39,6 +39,7 @@ PROMISED = {
     "bench-tau": "DATA JSON STACK",
     "replay": "APPROVALS DATA JSON KILLS LIMIT MODEL SEED STACK WORLD",
     "bench-cache": "DATA JSON LIMIT STACK",
+    "bench-context": "FACTS JSON ROUNDS STACK TURNS WINDOW",
     "bench-tables": "JSON QUESTIONS STACK",
     "bench-parse": "DATA JSON MUTATE SEED STACK STRINGS",
     "bench-pii": "DATA JSON",

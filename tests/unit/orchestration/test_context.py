@@ -12,11 +12,13 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from foundation.errors import ContextTooLong
+from foundation.text.lexical import terms
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.middleware.context import READ
+from orchestration.middleware.window import find_said
 from orchestration.requests import AnswerRequest
-from tests.doubles.orchestration import LEAD, NORTH, World
+from tests.doubles.orchestration import LEAD, NORTH, POLICY, World
 from tests.doubles.strong import calls, strong
 
 
@@ -326,3 +328,47 @@ def reply_that_looks(messages: Sequence[BaseMessage]) -> AIMessage:
     if messages[-1].text == "What was the code word?":
         return calls(("search_conversation", {"query": "the code word"}))
     return AIMessage("Noted.")
+
+
+async def test_a_turn_of_many_rounds_goes_on_in_a_small_window_and_what_was_done_stays_told(world: World) -> None:
+    """Its first rounds are summed up, and neither the question nor an effect is lost to that."""
+    with_long_results(world, 2_000)
+    world.policy = POLICY.model_copy(update={"effects_without_approval": ("send_parcel",)})
+    asked, made = "Send parcel P-123, as I asked. Then find P-123 again and again.", []
+
+    def reply(messages: Sequence[BaseMessage]) -> AIMessage:
+        if "Summarise this conversation" in messages[0].text:
+            return AIMessage("They look for parcels.")
+        made.append(messages)
+        send = ("send_parcel", {"parcel_id": "P-123", "reason": "as asked"})
+        return calls(FIND if len(made) > 1 else send, text="I look for it again. " * 25, first=len(made))
+
+    server = Server(6_000, 2_000, says=reply)
+    world.chat = server.chat
+    (answer,) = await converse(world, [asked])
+    assert len(made) == 30
+    assert "rounds used up" in answer.degraded[0]
+    assert server.refused == 0
+    assert all(sum(message.text.count(asked) for message in seen) == 1 for seen in made)
+    assert all(any("Parcel P-123 has been sent." in message.text for message in seen) for seen in made[1:])
+    assert any("Done before, and not to be done again" in message.text for message in made[-1])
+
+
+async def test_a_search_shows_the_passages_for_which_there_is_room_and_names_the_others(world: World) -> None:
+    world.retriever.documents = {f"{number}.md": ("*", f"parcel {number} " + "word " * 400) for number in range(8)}
+    search = ("search_documents", {"query": "parcel"})
+    world.chat = strong(calls(search), calls(search, first=2), "Found [1].")
+    world.chat.profile = {"tool_calling": True, "max_input_tokens": 12_000}
+    await converse(world, ["How heavy may a parcel be?"])
+    first, second = (message.text for message in world.chat.seen[-1] if isinstance(message, ToolMessage))
+    assert first.count("<passage") == 3
+    assert "[Found as well, and not shown to save room: 4, 5, 6" in first
+    assert "[Above already: 1, 2, 3.]" in second
+    assert second.count("<passage") == 3, "the next ones"
+
+
+def test_a_search_of_the_conversation_finds_what_many_similar_questions_lack() -> None:
+    fact = HumanMessage("Locker A123 has the code 5812.")
+    questions = [HumanMessage(f"What is the code of locker B{number}, please?") for number in range(20)]
+    found = find_said([fact, *questions], terms("What is the code of locker A123, please?"), 5)
+    assert fact in found
