@@ -41,6 +41,8 @@ class ParseLimits:
     """The part that recognises words in pictures, as JSON; empty: the parser of pictures chooses."""
     memory_mb: int = 0
     """What the process may take; 0: as much as there is."""
+    writes_mb: int = 0
+    """Most of one file that it may write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,16 @@ def promtool(*arguments: str | Path) -> None:
         pytest.fail(told.stdout + told.stderr, pytrace=False)
 
 
+def convert(content: bytes, suffix: str) -> bytes:
+    """Return a document as LibreOffice writes it in another format."""
+    program = shutil.which("soffice") or _missing("libreoffice-writer-nogui and libreoffice-impress-nogui")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "made").write_bytes(content)
+        command = [program, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", suffix]
+        subprocess.run([*command, "--outdir", folder, f"{folder}/made"], check=True, capture_output=True, timeout=120)
+        return Path(folder, f"made.{suffix}").read_bytes()
+
+
 @cache
 def llama() -> str:
     """Address of a llama.cpp server in a process of its own, with the bundled model. It answers OpenAI's chat and

@@ -179,7 +179,11 @@ def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None
     boxes = [text for drawing in members.related_roots("drawing") for text in _text_boxes(drawing)]
     hidden, hidden_columns = _hidden_lines(members)
     rows = (
-        [_words(cell) for column, cell in enumerate(row, start=1) if column not in hidden_columns]
+        [
+            words_of(cell.value, str(cell.number_format or ""))
+            for column, cell in enumerate(row, start=1)
+            if column not in hidden_columns
+        ]
         for number, row in enumerate(islice(sheet.iter_rows(), _MOST_ROWS), start=1)
         if number not in hidden
     )
@@ -192,9 +196,8 @@ def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None
         draft.add("paragraph", text, page=number)
 
 
-def _words(cell: Any) -> str:
-    """Return the value as the sheet shows it: dates without midnight, shares as per cent, numbers with their unit."""
-    value, number_format = cell.value, str(cell.number_format or "")
+def words_of(value: Any, number_format: str) -> str:
+    """Return a value as the sheet shows it: dates without midnight, shares as per cent, numbers with their unit."""
     shows_nothing = number_format and not number_format.strip("; ")  # a format of semicolons alone
     if value is None or shows_nothing:
         return ""

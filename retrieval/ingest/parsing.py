@@ -52,11 +52,11 @@ def _name_of(version: str) -> str:
 
 
 class NeedsRoom(Exception):
-    """The document needs a process with more memory, in MB, and more seconds than other documents."""
+    """The document needs a process with more memory, in MB, and more seconds than others, or one that may write files."""
 
-    def __init__(self, memory_mb: int, seconds: float) -> None:
-        super().__init__(f"{memory_mb} MB, {seconds:g} s")
-        self.memory_mb, self.seconds = memory_mb, seconds
+    def __init__(self, memory_mb: int, seconds: float, writes_mb: int = 0) -> None:
+        super().__init__(f"{memory_mb} MB, {seconds:g} s, files of {writes_mb} MB")
+        self.room = (memory_mb, seconds, writes_mb)
 
 
 def limits_of(context: Context) -> ParseLimits:

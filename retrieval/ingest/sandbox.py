@@ -35,13 +35,14 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DY
 class ParserPool:
     """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
-    def __init__(self, settings: ParsingSettings, limits: ParseLimits = CORE, *, memory_mb: int = 0) -> None:
+    def __init__(
+        self, settings: ParsingSettings, limits: ParseLimits = CORE, *, memory_mb: int = 0, writes_mb: int = 0
+    ) -> None:
         """`limits` name the parsers; what they allow is as the settings say."""
         self._settings, pages = settings, settings.max_pages
-        self._limits = replace(
-            limits, pages=pages, characters=PAGE_CHARACTERS * pages, memory_mb=memory_mb or MEMORY_MB
-        )
-        self._roomier: ParserPool | None = None
+        limits = replace(limits, pages=pages, characters=PAGE_CHARACTERS * pages)
+        self._limits = replace(limits, memory_mb=memory_mb or MEMORY_MB, writes_mb=writes_mb)
+        self._roomier: dict[tuple[int, float, int], ParserPool] = {}
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -62,13 +63,18 @@ class ParserPool:
             raise MissingDependency(answer["missing"])
         return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
 
-    def _pool_with(self, memory_mb: int, seconds: float) -> ParserPool:
-        """Return the pool of documents that need more, so that the others' process stays as small as ever."""
+    def _pool_with(self, memory_mb: int, seconds: float, writes_mb: int) -> ParserPool:
+        """Return the pool of documents that need this, so that the others' process stays as small and as bound as ever."""
+        needed = (memory_mb, seconds, writes_mb)
         with self._lock:
-            if self._roomier is None:  # it asks for more itself, where this is not enough
+            if needed not in self._roomier:
                 longer = self._settings.model_copy(update={"timeout_s": self._settings.timeout_s + seconds})
-                self._roomier = ParserPool(longer, self._limits, memory_mb=memory_mb)
-            return self._roomier
+                most = {
+                    "memory_mb": max(memory_mb, self._limits.memory_mb),
+                    "writes_mb": max(writes_mb, self._limits.writes_mb),  # a mail may hold files with both needs
+                }
+                self._roomier[needed] = ParserPool(longer, self._limits, **most)
+            return self._roomier[needed]
 
     @property
     def pid(self) -> int | None:
@@ -78,15 +84,15 @@ class ParserPool:
 
     def close(self) -> None:
         """End the child. A later `parse` starts another one."""
-        if self._roomier is not None:
-            self._roomier.close()
+        for pool in self._roomier.values():
+            pool.close()
         with self._lock:
             self._end_child()
 
     def _ask(self, content: bytes, name: str) -> dict[str, Any]:
         if self._child is not None and self._child.poll() is not None:
             self._end_child()
-        child = self._child = self._child or _start(self._limits.memory_mb)
+        child = self._child = self._child or _start(self._limits)
         timed_out = threading.Event()
 
         def kill() -> None:
@@ -133,14 +139,14 @@ class ParserPool:
                 pipe and pipe.close()
 
 
-def _start(memory_mb: int) -> subprocess.Popen[bytes]:
+def _start(limits: ParseLimits) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment = {**passed_on, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "retrieval.ingest.sandbox", str(memory_mb)],
+        [sys.executable, "-m", "retrieval.ingest.sandbox", str(limits.memory_mb), str(limits.writes_mb)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # libraries chatter about damaged files; what matters comes back as a reason
@@ -163,14 +169,14 @@ def _exchange(
     return dict(json.loads(line))
 
 
-def _serve(memory_mb: int) -> None:
+def _serve(memory_mb: int, writes_mb: int = 0) -> None:
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Prints of libraries must not mix with our answers
     os.dup2(2, 1)
     _cap("RLIMIT_AS", memory_mb << 20)
-    # A hijacked parser can write no files
-    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):
-        _cap(written, 0)
+    # A hijacked parser can write no files, where its format needs none
+    _cap("RLIMIT_FSIZE", writes_mb << 20)
+    _cap("RLIMIT_CORE", 0)
     while line := source.readline():
         request = json.loads(line)
         # The parent's timer does not outlive the parent: this ends a busy child that was left behind
@@ -190,7 +196,7 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
     except DocumentRefused as error:
         return {"refused": error.reason, "message": str(error)}
     except NeedsRoom as error:
-        return {"room": [error.memory_mb, error.seconds]}
+        return {"room": error.room}
     except MissingDependency as error:
         return {"missing": str(error)}
     return {"text": parsed.text, "outline": row_codec.outline(parsed), "parsers": parsed.parsers}
@@ -212,4 +218,4 @@ def _address_space_mb() -> float:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(*map(int, sys.argv[1:]))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
+from functools import cache
+
+from tests.services import convert
 
 TITLE = "Returns at Quillfeather Outfitters"
 SENTENCES = (
@@ -45,7 +49,7 @@ def json_lines() -> bytes:
     return "\n".join(json.dumps(record) for record in ({"note": SENTENCES[0]}, {"note": SENTENCES[1]}, ROW)).encode()
 
 
-def docx() -> bytes:
+def docx(end: str = "") -> bytes:
     from docx import Document
 
     document = Document()
@@ -57,6 +61,8 @@ def docx() -> bytes:
     for cells in (tuple(ROW), tuple(ROW.values())):
         for cell, words in zip(table.add_row().cells, cells, strict=True):
             cell.text = words
+    if end:
+        document.add_paragraph(end)
     out = io.BytesIO()
     document.save(out)
     return out.getvalue()
@@ -124,6 +130,89 @@ def eml() -> bytes:
     return f"{head.format(TITLE)}{SENTENCES[0]}\n\n{SENTENCES[1]}\n\nItem: Boots; Days: 30\n".encode()
 
 
+def rtf() -> bytes:
+    paragraphs = "".join(f"{{\\pard {line}\\par}}\n" for line in (TITLE, *SENTENCES))
+    rows = "".join(
+        f"\\trowd\\cellx2000\\cellx4000 {name}\\cell {value}\\cell\\row\n"
+        for name, value in (tuple(ROW), tuple(ROW.values()))
+    )
+    return f"{{\\rtf1\\ansi\\deff0{{\\fonttbl{{\\f0 Times;}}}}\n{paragraphs}{rows}}}".encode()
+
+
+def opendocument(kind: str) -> Callable[[], bytes]:
+    def write() -> bytes:
+        from odfdo import Document, DrawPage, Frame, Header, Paragraph, Table
+
+        document = Document(kind)
+        body = document.body
+        body.clear()
+        table = Table("Returns", width=2, height=2)
+        if kind == "spreadsheet":
+            table = Table("Returns", width=3, height=3)
+            table.set_values([["Item", "Days", "Note"], ["Boots", 30, SENTENCES[0]], ["Hats", 14, SENTENCES[1]]])
+            body.append(table)
+        elif kind == "presentation":
+            for number, sentence in enumerate((f"{SENTENCES[0]} {ROW}", SENTENCES[1]), start=1):
+                slide = DrawPage(f"slide{number}", name=f"slide{number}")
+                slide.append(Frame.text_frame([sentence], size=("10cm", "5cm"), position=("1cm", "1cm")))
+                body.append(slide)
+        else:
+            table.set_values([list(ROW), list(ROW.values())])
+            for block in (
+                Header(1, TITLE),
+                Paragraph(SENTENCES[0]),
+                Header(2, "Refunds"),
+                Paragraph(SENTENCES[1]),
+                table,
+            ):
+                body.append(block)
+        out = io.BytesIO()
+        document.save(out)
+        return out.getvalue()
+
+    return write
+
+
+def epub() -> bytes:
+    container = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="book/book.opf"/></rootfiles></container>'
+    item = '<item id="one" href="one.xhtml" media-type="application/xhtml+xml"/>'
+    package = f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{item}</manifest><spine><itemref idref="one"/></spine></package>'
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as book:
+        for name, content in (
+            ("mimetype", b"application/epub+zip"),
+            ("META-INF/container.xml", container.encode()),
+            ("book/book.opf", package.encode()),
+            ("book/one.xhtml", html()),
+        ):
+            book.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
+
+
+def msg() -> bytes:
+    from aspose.email_foss.msg import MapiMessage
+
+    message = MapiMessage.create(TITLE, "\n\n".join((*SENTENCES, "Item: Boots; Days: 30")))
+    return bytes(message.to_bytes())
+
+
+def xls() -> bytes:
+    from xlwt import Workbook
+
+    book = Workbook()
+    sheet = book.add_sheet("Returns")
+    for number, row in enumerate((["Item", "Days", "Note"], ["Boots", 30, SENTENCES[0]], ["Hats", 14, SENTENCES[1]])):
+        for column, value in enumerate(row):
+            sheet.write(number, column, value)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def by_libreoffice(made: Callable[[], bytes], suffix: str) -> Callable[[], bytes]:
+    return cache(lambda: convert(made(), suffix))
+
+
 def picture(kind: str) -> Callable[[], bytes]:
     def draw() -> bytes:
         from PIL import Image, ImageDraw, ImageFont
@@ -159,6 +248,15 @@ SAMPLES = {
     ".xlsm": xlsx,
     ".pptx": pptx,
     ".eml": eml,
+    ".rtf": rtf,
+    ".odt": opendocument("text"),
+    ".ods": opendocument("spreadsheet"),
+    ".odp": opendocument("presentation"),
+    ".epub": epub,
+    ".msg": msg,
+    ".xls": xls,
+    ".doc": by_libreoffice(lambda: docx("The end."), "doc"),  # without it LibreOffice loses the last table
+    ".ppt": by_libreoffice(pptx, "ppt"),
     ".png": picture("PNG"),
     ".jpg": picture("JPEG"),
     ".jpeg": picture("JPEG"),

@@ -1,0 +1,17 @@
+"""OpenDocument, RTF, EPUB, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document."""
+
+from foundation.extensions import Extension
+
+extension = Extension(
+    about="OpenDocument, RTF, EPUB, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document.",
+    requires=("office",),
+    extra="formats",
+    parts=(
+        ("retrieval.parsers/binary_office", "extensions.formats.binary_office"),
+        ("retrieval.parsers/epub", "extensions.formats.epub"),
+        ("retrieval.parsers/msg", "extensions.formats.msg"),
+        ("retrieval.parsers/opendocument", "extensions.formats.opendocument"),
+        ("retrieval.parsers/rtf", "extensions.formats.rtf"),
+        ("retrieval.parsers/xls", "extensions.formats.xls"),
+    ),
+)
