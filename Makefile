@@ -12,7 +12,7 @@ BIN := .venv/bin
 # uv installs, yours or the one of the lock, and pip where uv cannot, as where it is pip that was told of a mirror.
 pip := .venv/bin/python -m pip install --quiet
 install = f() { $(UV) pip install --quiet --python .venv/bin/python "$$@" || $(pip) "$$@"; }; f
-# Torch, which few parts need, is in no lock, since its build differs from machine to machine: uv knows the builds, and a pip that was told where to look is obeyed.
+# Torch is in no lock, since its build differs from machine to machine: uv knows the builds, and a pip that was told where to look is obeyed.
 install_torch = if .venv/bin/python -m pip config list 2>/dev/null | grep -qE "index-url|find-links|no-index"; then $(pip) "$(TORCHES)"; \
   else .venv/bin/uv pip install --quiet --python .venv/bin/python --torch-backend=$(TORCH) "$(TORCHES)" || $(pip) "$(TORCHES)"; fi
 TORCHES = torch>=2.9,<3
@@ -49,7 +49,7 @@ Judge
   make gate           fail if a score fell below the committed baseline   [RENEW=1]
 
 Code
-  make setup          install everything (other commands do it when needed)   [PYTHON=python3.12] [WITH=postgres,redis,torch] [TORCH=cpu or cu130: not the build for your GPU]
+  make setup          install everything (other commands do it when needed)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=cpu or cu130; by default the build for your GPU]
   make test           lint, types, import rules and all tests, as in CI   [CORE=1: only the tests of the six layers] [ARGS="tests/unit -x"]
                       one layer's tests, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, types and import rules only
@@ -96,7 +96,6 @@ _dev: .venv/requirements-dev.lock $(model)
 
 setup: _base
 	@$(BIN)/python -c "$(KNOWN)" "$(WITH)"
-	@$(if $(findstring torch,$(WITH)),$(install_torch))
 	@$(if $(WITH),$(with_extras) && echo "$(WITH)" >> .venv/extras)
 	@echo "Everything is installed. Next: make"
 
@@ -108,7 +107,7 @@ setup: _base
 	@$(UV) --version >/dev/null 2>&1 || { sed -n "/^uv==/,/[^\\\\]$$/p" $< >.venv/uv.txt; $(pip) --no-deps --require-hashes -r .venv/uv.txt; }
 	@echo "Installing $<"
 	@$(install) --no-deps --require-hashes -r $<
-	@! grep -q "^sentence-transformers==" $< || { $(install_torch); }
+	@$(install_torch)
 	@$(install) --no-deps --no-build-isolation -e .
 	@$(if $(and $(extras),$(filter-out %-dev.lock,$<)),$(with_extras))
 	@cp $< $@
@@ -142,9 +141,8 @@ docs: _dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html."
 
 lock: _dev
-	@echo sentence-transformers >.venv/excludes.txt # the package of the embedder's weights asks for it, and no file of it is read
-	@extras="$$($(BIN)/python -c "$(EXTRAS_ON)")"; $(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock \
-	  $$extras $$(echo "$$extras" | grep -q extra=torch || echo --excludes .venv/excludes.txt)
+	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --group setup -o requirements.lock \
+	  $$($(BIN)/python -c "$(EXTRAS_ON)")
 	@$(BIN)/uv pip compile --quiet $(ARGS) pyproject.toml --all-extras --group setup --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:

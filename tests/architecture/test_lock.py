@@ -64,10 +64,7 @@ def test_the_developers_lock_contains_the_base_lock_unchanged():
 
 
 def test_the_rules_of_set_up_and_the_project_agree():
-    assert (
-        re.findall(r"^TORCHES = (.+)$", MAKEFILE, re.MULTILINE)[0]
-        in PROJECT["project"]["optional-dependencies"]["torch"]
-    )
+    assert re.findall(r"^TORCHES = (.+)$", MAKEFILE, re.MULTILINE)[0] in PROJECT["project"]["dependencies"]
     lowest = re.findall(r"^FITTING = .*\((\d+), (\d+)\) <=", MAKEFILE, re.MULTILINE)[0]
     assert PROJECT["project"]["requires-python"] == f">={'.'.join(lowest)}"
     assert str(weights.SMOLLM2.path.relative_to(ROOT)) in MAKEFILE

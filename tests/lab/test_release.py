@@ -18,7 +18,7 @@ from lab.release import check
 from lab.release.check import Step
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = '[project]\ndependencies = ["acme>=1", "Some_Thing[extra]~=2.0"]\n'
+PROJECT = '[project]\ndependencies = ["acme>=1", "Some_Thing[extra]~=2.0", "torch>=2"]\n'
 HASHED = "acme==1.2 \\\n    --hash=sha256:00\n    # via sixply\nsome-thing==2.0.1 ; python_version > '3' \\\n    --hash=sha256:11\n"
 
 
