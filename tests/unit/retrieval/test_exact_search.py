@@ -71,6 +71,32 @@ def test_eight_bits_first_find_what_an_exact_search_finds(monkeypatch: pytest.Mo
         assert len(found & wanted) >= 49
 
 
+def test_who_reads_one_passage_in_a_hundred_finds_what_an_exact_search_of_those_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tenant, a group and a filter with one in a hundred each: what is left out is left out before the best are chosen."""
+    monkeypatch.setattr(rows, "CODED_FROM", 1)
+    chance = np.random.default_rng(7)
+    readers = [("acme", GROUPS)] * 97 + [("acme", frozenset({"few"})), ("north", GROUPS), ("*", GROUPS)]
+    items = [
+        VectorItem(n, f"{n:04}", *readers[n % 100], unit(chance), {"rare": str(n % 97 == 0)}) for n in range(12_000)
+    ]
+    index = ExactIndex()
+    index.upsert(items)
+    for scope in (ACME, Scope("north"), Scope("acme", frozenset({"few"})), Scope("nobody")):
+        for where in (None, equals("rare", "True")):
+            query = unit(chance)
+            permitted = [
+                item
+                for item in items
+                if scope.admits(item.tenant, item.groups) and (where is None or item.attributes["rare"] == "True")
+            ]
+            exact = sorted(permitted, key=lambda item: -float(item.vector @ query))[:50]
+            assert [name for name, _ in index.search(query, scope, limit=50, where=where)] == [
+                i.chunk_id for i in exact
+            ]
+
+
 def test_zeros_have_no_direction_and_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "CODED_FROM", 0)
     monkeypatch.setattr(rows, "BESIDE", 0)
