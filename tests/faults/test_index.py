@@ -466,9 +466,9 @@ def test_an_index_that_is_newer_than_a_restored_ledger_forgets_what_the_ledger_d
     child = opened(start(folder))
     child.ask("add", documents=[["later.txt", words(DOCUMENTS)]])
     child.close()
-    for path in folder.glob("ledger*"):
+    for path in folder.glob("ledger.sqlite*"):
         path.unlink()
-    for path in closed_index.glob("ledger*"):
+    for path in closed_index.glob("ledger.sqlite*"):
         shutil.copy(path, folder)
     finds_everything(opened(start(folder)))
 
