@@ -30,7 +30,6 @@ WEIGHTS: Mapping[str, float] = {
     "similarity": 0.24,  # cosine of the question and the sentence with its heading
     "own_terms": 0.06,  # share of the question's terms, by rarity, in the sentence
     "near_terms": 0.12,  # that share in the sentence, the one before it and the heading together
-    "kind": 0.05,  # the sentence has the kind of thing asked for: a figure, a date, a name
     "rank": 0.07,  # rank of its document: in full for the first, half for the second
     "behind": 0.03,  # deduction for each point that its document's score is behind the best one
     "other_version": 0.25,  # deduction where its passage is about another version than the question

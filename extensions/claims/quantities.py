@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from foundation.text.lexical import MONTHS, SHORT_MONTHS
 from foundation.text.tokens import latin_digits
 
 # Spellings of units, by dimension and factor to its smallest unit
@@ -82,8 +81,8 @@ for _list in (
     _WORDS |= {word: float(10 * value) for value, word in enumerate(_list.split(), 3)}
 _MONTHS: dict[str, int] = {}
 for _list in (
-    " ".join(MONTHS),
-    " ".join(SHORT_MONTHS),
+    "january february march april may june july august september october november december",
+    "jan feb mar apr may jun jul aug sep oct nov dec",
     "_ _ _ _ _ _ _ _ sept",
     "januar februar märz _ mai juni juli _ _ oktober _ dezember",
     "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",

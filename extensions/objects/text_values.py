@@ -10,13 +10,14 @@ from itertools import dropwhile, takewhile
 from typing import Any
 
 from foundation.machine.deadline import check
-from foundation.text.lexical import NUMERALS, SHORT_MONTHS, terms
+from foundation.text.lexical import terms
 from foundation.text.sentences import sentence_spans
 
 # Maximum length of a name; a longer run of capitalised words is not a name
 LONGEST_NAME = 200
 
-_MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905 - a word list reads as text
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
 _DATE = re.compile(
     rf"\b(?:\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? \d{{4}}|"
     rf"{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})\b",
@@ -28,7 +29,8 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _TIMES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-_SPELLED = {word: float(value) for value, word in enumerate(NUMERALS[1:13], 1)}
+_NUMERALS = "one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - a word list reads as text
+_SPELLED = {word: float(value) for value, word in enumerate(_NUMERALS, 1)}
 _QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
 _CODE = re.compile(
     r"\b[\w.+-]{1,64}@[\w-]+\.[\w.-]*\w|https?://[^\s<>\"]*[^\s<>\".,;]|\b[A-Z]{1,6}-?\d[\w-]*|\+\d[\d ()-]{6,}\d"
@@ -145,8 +147,8 @@ def _date_of(text: str) -> datetime | None:
         if re.match(r"\d{4}-", text):
             return datetime.fromisoformat(text)
         day, year = re.findall(r"\d+", text)
-        month = re.search("|".join(SHORT_MONTHS), text, re.IGNORECASE)
-        number = SHORT_MONTHS.index(month[0].lower()) + 1 if month else 0
+        month = re.search("|".join(_MONTHS), text, re.IGNORECASE)
+        number = _MONTHS.index(month[0].lower()) + 1 if month else 0
         return datetime(int(year), number, int(day))  # noqa: DTZ001 - a text names no time zone
     except ValueError:
         return None

@@ -4,18 +4,18 @@ import calendar
 import re
 from datetime import date
 
-from foundation.text.lexical import MONTHS, SHORT_MONTHS
-
+_MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905 - a word list reads as text
+_SHORT_MONTHS = [month[:3] for month in _MONTHS]
 _ASKED = re.compile(
     r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?",
     re.IGNORECASE,
 )
-_MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
+_MONTH = rf"(?:{'|'.join(_SHORT_MONTHS)})[a-z]*\.?"
 _DATE = re.compile(
     rf"\d{{4}}-\d\d-\d\d\b|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? \d{{4}}\b|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b",
     re.IGNORECASE,
 )
-_MONTH_OR_YEAR = re.compile(rf"(?:({'|'.join(MONTHS)})\s+)?([1-9]\d{{3}})\b(?!-)", re.IGNORECASE)
+_MONTH_OR_YEAR = re.compile(rf"(?:({'|'.join(_MONTHS)})\s+)?([1-9]\d{{3}})\b(?!-)", re.IGNORECASE)
 
 
 def parse_as_of(question: str) -> date | None:
@@ -33,7 +33,7 @@ def parse_as_of(question: str) -> date | None:
         if (written := _DATE.match(said)) and (day := _date_of(written[0])):
             return day
         if match := _MONTH_OR_YEAR.match(said):
-            month = MONTHS.index((match[1] or "december").lower()) + 1
+            month = _MONTHS.index((match[1] or "december").lower()) + 1
             return date(int(match[2]), month, calendar.monthrange(int(match[2]), month)[1])
     return None
 
@@ -43,7 +43,7 @@ def _date_of(text: str) -> date | None:
         if re.match(r"\d{4}-", text):
             return date.fromisoformat(text)
         day, year = re.findall(r"\d+", text)
-        month = re.search("|".join(SHORT_MONTHS), text, re.IGNORECASE)
-        return date(int(year), SHORT_MONTHS.index(month[0].lower()) + 1 if month else 0, int(day))
+        month = re.search("|".join(_SHORT_MONTHS), text, re.IGNORECASE)
+        return date(int(year), _SHORT_MONTHS.index(month[0].lower()) + 1 if month else 0, int(day))
     except ValueError:
         return None

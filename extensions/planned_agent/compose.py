@@ -8,10 +8,11 @@ from typing import Literal, cast
 
 from langchain_core.messages import AIMessageChunk
 
+from extensions.planned_agent.english import refers_back
 from extensions.planned_agent.orders import as_quotation, instructs_reader
 from foundation.errors import UpstreamMalformed
 from foundation.text.clauses import word_count
-from foundation.text.lexical import Rarity, refers_back, terms
+from foundation.text.lexical import Rarity, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.resilience.streams import empty_reply_of, is_cut_off
 from orchestration.events import StopReason

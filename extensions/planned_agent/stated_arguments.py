@@ -8,7 +8,6 @@ from typing import Any
 import regex
 from langchain_core.tools import BaseTool
 
-from foundation.text.lexical import NUMERALS
 from foundation.text.patterns import as_word, first_spelling, of_a_tool
 from orchestration.calls import schema_of
 
@@ -83,7 +82,9 @@ def _amount_in(question: str) -> float | None:
 
 
 _COUNT = re.compile(r"(?<![\w.,:/$€£-])\d{1,9}(?!\s?%|[\w:/-]|[.,]\d)")
-_WORD = "|".join(NUMERALS[2:])
+_NUMERALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty""".split()  # noqa: SIM905 - a word list reads as text
+_WORD = "|".join(_NUMERALS[2:])
 _COUNT_WORD = re.compile(rf"\b(?<!-)(?:{_WORD})\b(?!-)", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(?:half|quarter|a\s+third|two\s+thirds|a\s+part|part\s+of|partial(?:ly)?|portion|some\s+of"
@@ -97,7 +98,7 @@ def _count_in(question: str, name: str) -> int | None:
     the argument's own name: "one day" for `days`, not "the blue one".
     """
     numbers = {int(number) for number in _COUNT.findall(question)}
-    numbers |= {NUMERALS.index(word.lower()) for word in _COUNT_WORD.findall(question)}
+    numbers |= {_NUMERALS.index(word.lower()) for word in _COUNT_WORD.findall(question)}
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
     if re.search(rf"\bone\s+(?:more\s+)?{re.escape(noun)}\b", question, re.IGNORECASE):
         numbers.add(1)

@@ -1,24 +1,24 @@
-"""Lexical features of a text without a model: terms, figures, names, denials, the kind of answer asked for."""
+"""Lexical features of a text without a model: terms, figures, names."""
 
 from __future__ import annotations
 
+import calendar
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import log
-from typing import Literal
 
 from foundation.machine.deadline import check
 from foundation.text import tokens
 from foundation.text.tokens import arabic_stems, latin_digits, latin_spelling
 
-AnswerKind = Literal["figure", "date", "name", "any"]
-
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
 # A capitalised word inside a sentence; what is before it is matched possessively, so that the search stays linear
 _INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
+# In the language of this process: a day of a question may lie between two of the text
+_CALENDAR = frozenset(map(str.lower, (*calendar.month_name, *calendar.day_name)))
 # Share of capitalised words from which capitals name nothing; English prose has about a tenth
 _MANY_CAPITALS = 0.2
 # Vowel signs and the like, which belong to the letter before them; Python's `\w` leaves them out
@@ -26,8 +26,6 @@ _SIGNS = (
     "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
 )
 _LETTERS = rf"[^\W\d_]+(?:[{_SIGNS}]+[^\W\d_]*)*"
-_LETTERS_ONLY = re.compile(r"[^\W\d_]+")
-_NOT_LATIN = re.compile(r"[^\u0000-\u024f\u1e00-\u1eff]")
 _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
 _RAISED_OR_LOWERED = re.compile("[\u207a\u207b]?[\xb2\xb3\xb9\u2070\u2074-\u2079\u2080-\u2089]+")
@@ -44,68 +42,10 @@ _PREFIX = 5
 FUNCTION_WORDS = tokens.FUNCTION_WORDS | frozenset(
     "down else ever few get give let like make many may might much must please shall tell upon us without".split()  # noqa: SIM905 - a word list reads as text
 )
-# English function words that are not also words of German, Spanish or French
-ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
-_FEW_WORDS = 3
 _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
     excludes except hardly""".split()  # noqa: SIM905 - as above
 )
-NUMERALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty""".split()  # noqa: SIM905 - as above
-_SPELLED = {word: str(value) for value, word in enumerate(NUMERALS[:13])}
-_QUANTITY = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
-    r"thousands?|millions?|billions?|half|third|quarter|dozens?|once|twice|percent|unlimited|annually|daily|weekly|monthly)\b",
-    re.IGNORECASE,
-)
-MONTHS = tuple("january february march april may june july august september october november december".split())  # noqa: SIM905 - as above
-SHORT_MONTHS = tuple(month[:3] for month in MONTHS)
-_DATE = re.compile(
-    rf"\b(?:1\d{{3}}|20\d\d|\d{{1,2}}:\d\d|\d{{1,2}}\s?[ap]m|{'|'.join(MONTHS)}|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|"
-    r"centur(?:y|ies)|today|tomorrow|yesterday|hours?|days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
-    re.IGNORECASE,
-)
-# Opening pronouns that refer back; not "It is necessary to ..." and "This guide ...", which name their subject
-_REFERS_BACK = re.compile(
-    r"\W*(?:(?:it|they|he|she)\b(?!(?:['’]s| is| was) \w+ (?:to|that)\b)|(?:its|their)\b|(?:this|that|these|those) "
-    r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|means?|happens?|applies|apply)\b)",
-    re.IGNORECASE,
-)
-_ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
-    (
-        "figure",
-        re.compile(
-            r"\bhow (?:many|much|long|old|far|often|tall|big|large|high|fast|deep|wide|heavy|late|soon|early)\b|"
-            r"\b(?:what|which)(?: \w+)? (?:percent\w*|number|amount|age|price|cost|size|fee|limit|rate|share|sum|deadline)\b"
-        ),
-    ),
-    ("date", re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|month|day|decade|century|time)\b|\bsince when\b")),
-    (
-        "name",
-        re.compile(
-            r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:city|country|state|place|town|region|company|person|team|"
-            r"university|river|island|department|office)\b"
-        ),
-    ),
-)
-
-
-def is_foreign(question: str) -> bool:
-    """Whether a question is surely not English: a third of its letters are not Latin, or it has more than three words
-    and no function word of English alone. It recognises at least 0.97 of 674 questions each in German, Spanish, Russian
-    and Chinese, and takes 1 of 674 English ones for foreign (xquad).
-
-    >>> [is_foreign(text) for text in ("Wie lange gilt die Garantie?", "¿Cuánto cuesta el envío urgente?", "保修期多久")]
-    [True, True, True]
-    >>> [is_foreign(text) for text in ("How long is the warranty?", "Refund AB-10017", "What does 保修期 mean?")]
-    [False, False, False]
-    """
-    letter_runs = _LETTERS_ONLY.findall(question.casefold())
-    letters = "".join(letter_runs)
-    if 3 * len(_NOT_LATIN.findall(letters)) >= len(letters) > 0:
-        return True
-    return len(letter_runs) > _FEW_WORDS and not any(word in ENGLISH_ALONE for word in letter_runs)
 
 
 def words(text: str) -> list[str]:
@@ -178,27 +118,6 @@ class Rarity:
         return tuple(weight / total if term in present else 0.0 for term, weight in self.weights.items())
 
 
-def asks_for(question: str) -> AnswerKind:
-    """Return the kind of answer that the question's wording asks for."""
-    lowered = question.lower()
-    return next((kind for kind, pattern in _ASKS if pattern.search(lowered)), "any")
-
-
-def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
-    """Whether the sentence has something of that kind that is not in the question."""
-    match kind:
-        case "figure":
-            others = _FIGURE.sub(lambda figure: "" if figure[0] in question_words else figure[0], sentence)
-            offered: Iterable[str] = _QUANTITY.findall(others)
-        case "date":
-            offered = _DATE.findall(sentence)
-        case "name":
-            offered = names(sentence)
-        case _:
-            return False
-    return any(word.lower() not in question_words for word in offered)
-
-
 def versions(text: str) -> frozenset[str]:
     """Return the version numbers, which have two or more parts: "3.2", "1.10.2".
 
@@ -209,9 +128,9 @@ def versions(text: str) -> frozenset[str]:
 
 
 def figures(text: str) -> frozenset[str]:
-    """Return the numbers in one spelling: "1,000" equals "1000", and "two" equals "2"."""
-    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(latin_digits(text))}
-    return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
+    """Return the numbers in one spelling: "1,000" equals "1000"."""
+    found = _FIGURE.findall(latin_digits(text))
+    return frozenset(re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in found)
 
 
 def names(text: str) -> frozenset[str]:
@@ -223,40 +142,22 @@ def names(text: str) -> frozenset[str]:
     )
 
 
-def unmet_names(question: str, text: str) -> frozenset[str]:
+def unmet_names(question: str, text: str, *, by_capitals: bool = True) -> frozenset[str]:
     """Return the names, abbreviations and codes of the question that the text lacks, up to one letter more or less.
     Numbers alone are left out (an amount in a question is the person's own), and so are months, days, and capitalised
-    words of a question that is not English or of a text with many, as in German.
+    words where the text has many, as in German, or without `by_capitals`.
 
     >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
     ['RFID']
     """
     text_words = set(words(text)) | {word.lower() for word in _CODE.findall(text)}
-    capitals = names(text)
-    many = is_foreign(question) or len(capitals) > _MANY_CAPITALS * len(set(words(text)))
+    few = len(names(text)) <= _MANY_CAPITALS * len(set(words(text)))
     wanted = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
-    wanted |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
+    if few and by_capitals:
+        wanted |= {name for name in names(question) if name.lower().removesuffix("s") not in _CALENDAR}
     lacking = {word for word in wanted if word.lower() not in text_words and not text_words.issuperset(words(word))}
     long = {word for word in lacking if word.isalpha() and len(word) > _PREFIX}
     return frozenset(lacking - {word for word in long if get_close_matches(word.lower(), text_words, n=1, cutoff=0.8)})
-
-
-def refers_back(sentence: str) -> bool:
-    """Whether the sentence opens with an English pronoun for something named before.
-
-    >>> refers_back("They can be returned."), refers_back("This is free."), refers_back("It is enough to wait.")
-    (True, True, False)
-    """
-    return _REFERS_BACK.match(sentence) is not None
-
-
-def deny_alike(text: str, question: str) -> bool:
-    """Whether both deny, or none does; true where what seems to deny, or the question, is not English.
-
-    >>> deny_alike("It is not sold.", "Is it sold?"), deny_alike("No se vende en todo el país.", "Where is it sold?")
-    (False, True)
-    """
-    return (denied := denies(text)) == denies(question) or is_foreign(question) or (denied and is_foreign(text))
 
 
 def denies(text: str) -> bool:

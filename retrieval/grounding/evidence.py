@@ -13,7 +13,7 @@ from math import exp
 import numpy as np
 
 from foundation.text.clauses import parts_of, word_count
-from foundation.text.lexical import Rarity, asks_for, is_foreign, offers, terms, unmet_names, versions, words
+from foundation.text.lexical import Rarity, terms, unmet_names, versions
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from foundation.types import EVERY_TENANT
@@ -98,7 +98,7 @@ class Grounding:
         judged = []
         for candidate, compared in zip(candidates, self._compare(question, candidates, rarity), strict=True):
             stray = versions_match and not asked_versions <= candidate.versions
-            judged.append(_judge(question, candidate, rarity, compared, self.settings.weights, stray=stray))
+            judged.append(_judge(candidate, rarity, compared, self.settings.weights, stray=stray))
         return sorted(judged, key=lambda evidence: -evidence.score)[:limit]
 
     def _compare(self, question: str, candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Compared]:
@@ -131,16 +131,17 @@ class Grounding:
         question = self._fit(question, [item.hit for item in evidence])
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
-        if self._multilingual and is_foreign(question):  # it may share no word with what answers it
+        if self._multilingual:  # a question in another language may share no word with what answers it
             sure = max(sure, similarity)
         around = " ".join(f"{headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
-        return sure / 2 if unmet_names(question, around) else sure
+        return sure / 2 if unmet_names(question, around, by_capitals=not self._multilingual) else sure
 
     def signs(self, question: str, quoted: Sequence[Evidence], evidence: Sequence[Evidence]) -> Signs:
         """Return what speaks for and against quotes of the evidence as an answer."""
         question = self._fit(question, [item.hit for item in evidence])
-        return Signs(self.strength(question, evidence), says_all(question, quoted), contradicts(question, quoted))
+        against = contradicts(question, quoted, by_capitals=not self._multilingual)
+        return Signs(self.strength(question, evidence), says_all(question, quoted), against)
 
     def _fit(self, question: str, hits: Sequence[Hit]) -> str:
         """Return the question in the words of the hits, for the tenant of `on_behalf_of`."""
@@ -218,21 +219,16 @@ def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Ve
     return np.asarray(nearest * (weights / weights.sum()))
 
 
-def _judge(
-    question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: Weights, *, stray: bool
-) -> Evidence:
+def _judge(candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: Weights, *, stray: bool) -> Evidence:
     """Score a candidate. `stray`: its passage is about another version than the question, and another candidate's is not."""
     similarity, closeness, matched = compared
     own = rarity.coverage(candidate.terms)
     near = rarity.coverage(candidate.terms | candidate.before)
-    kind = asks_for(question)
-    fits = 1.0 if kind == "any" or offers(kind, candidate.text, frozenset(words(question))) else 0.0
     score = (
         weights["closeness"] * closeness
         + weights["similarity"] * similarity
         + weights["own_terms"] * own
         + weights["near_terms"] * near
-        + weights["kind"] * fits
         + weights["rank"] / candidate.rank
         - weights["behind"] * min(candidate.behind, FAR_BEHIND)
         - weights["other_version"] * stray
