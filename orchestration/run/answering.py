@@ -54,8 +54,9 @@ async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]])
         await task
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # nobody reads the error of an abandoned producer
-            await task
+        with suppress(asyncio.CancelledError):
+            # nobody reads the error of an abandoned producer, and one that is raised twice loses where it came from
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def error_event(error: SixplyError) -> Event:

@@ -35,13 +35,12 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DY
 class ParserPool:
     """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
-    def __init__(
-        self, settings: ParsingSettings, limits: ParseLimits = CORE, *, memory_mb: int = 0, writes_mb: int = 0
-    ) -> None:
+    def __init__(self, settings: ParsingSettings, limits: ParseLimits = CORE) -> None:
         """`limits` name the parsers; what they allow is as the settings say."""
         self._settings, pages = settings, settings.max_pages
-        limits = replace(limits, pages=pages, characters=PAGE_CHARACTERS * pages)
-        self._limits = replace(limits, memory_mb=memory_mb or MEMORY_MB, writes_mb=writes_mb)
+        self._limits = replace(
+            limits, pages=pages, characters=PAGE_CHARACTERS * pages, memory_mb=MEMORY_MB, writes_mb=0
+        )
         self._roomier: dict[tuple[int, float, int], ParserPool] = {}
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
@@ -69,11 +68,10 @@ class ParserPool:
         with self._lock:
             if needed not in self._roomier:
                 longer = self._settings.model_copy(update={"timeout_s": self._settings.timeout_s + seconds})
-                most = {
-                    "memory_mb": max(memory_mb, self._limits.memory_mb),
-                    "writes_mb": max(writes_mb, self._limits.writes_mb),  # a mail may hold files with both needs
-                }
-                self._roomier[needed] = ParserPool(longer, self._limits, **most)
+                # a mail may hold files with both needs
+                memory_mb, writes_mb = max(memory_mb, self._limits.memory_mb), max(writes_mb, self._limits.writes_mb)
+                self._roomier[needed] = roomier = ParserPool(longer)
+                roomier._limits = replace(self._limits, memory_mb=memory_mb, writes_mb=writes_mb)
             return self._roomier[needed]
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from foundation.components import available, find_modules
 from retrieval.contract import Parser
 from retrieval.documents import ParseLimits
-from retrieval.ingest.sandbox import ParserPool
+from retrieval.ingest.sandbox import MEMORY_MB, ParserPool
 from retrieval.settings import ParsingSettings
 from tests.contracts import under_test
 from tests.contracts.parser_checks import CHECKS, Build
@@ -43,7 +43,7 @@ def pools() -> Iterator[Pools]:
     def pool(limits: ParseLimits) -> ParserPool:
         if limits not in opened:
             opened[limits] = ParserPool(ParsingSettings())
-            opened[limits]._limits = replace(limits, parsers=MORE)
+            opened[limits]._limits = replace(limits, parsers=MORE, memory_mb=MEMORY_MB)
         return opened[limits]
 
     yield pool

@@ -29,8 +29,9 @@ async def test_a_failure_arrives_after_what_was_emitted_before_it() -> None:
 
     items = stream_from(produce)
     assert await anext(items) == 1
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as failed:
         await anext(items)
+    assert "produce" in [entry.name for entry in failed.traceback]
 
 
 async def test_closing_cancels_the_producer_and_waits_for_its_end() -> None:
