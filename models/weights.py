@@ -7,11 +7,12 @@ executes its content.
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import StoreUnavailable, WeightsInvalid
 from foundation.settings import Part
@@ -168,11 +169,19 @@ def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str
 
 
 def named_in(parts: Iterable[Part], stack_dir: Path) -> list[Path]:
-    """Return the existing weight files that the options of these parts name, directly or by their folder."""
-    values = [value for part in parts for value in part.options.values() if value and isinstance(value, str | Path)]
+    """Return the existing weight files that the options of these parts name, directly, by their folder, or in a part of theirs."""
+    values = [value for part in parts for value in _texts_in(part.options)]
     paths = [path for value in values if os.path.exists(path := stack_dir / value)]  # noqa: PTH110 - Path's raises at a long text
     files = [path for path in paths if path.suffix in SAFE_SUFFIXES]
     return [*files, *(file for path in paths if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
+
+
+def _texts_in(options: Any) -> Iterator[str | Path]:
+    if isinstance(options, Mapping | list | tuple):
+        for option in options.values() if isinstance(options, Mapping) else options:
+            yield from _texts_in(option)
+    elif options and isinstance(options, str | Path):
+        yield options
 
 
 def checks() -> list[tuple[str, bool, str, str]]:

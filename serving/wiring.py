@@ -240,7 +240,7 @@ def _hash_weights_while_importing(settings: Settings, context: Context) -> Mappi
     from models import weights
 
     with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as hashing:
-        named = weights.named_in(settings.models.parts, context.stack_dir)
+        named = weights.named_in([*settings.models.parts, settings.orchestration.agent], context.stack_dir)
         digests = hashing.submit(weights.digests, named, data_dir=context.data_dir)
         for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
             import_module(f"{layer}.build")

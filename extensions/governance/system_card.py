@@ -50,7 +50,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from serving.hooks import Place
 
     settings = loaded.settings
-    named = weights.named_in(settings.models.parts, context_of(settings).stack_dir)
+    named = weights.named_in([*settings.models.parts, settings.orchestration.agent], context_of(settings).stack_dir)
     digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
     last, baseline = evaluation_file(settings), settings.observability.golden_set / BASELINE

@@ -68,6 +68,8 @@ def test_an_option_that_is_a_long_text_or_empty_names_no_weights(
     part = Part.model_validate({"use": "langchain:x:Y", "instructions": "Be brief. " * 100, "base_url": ""})
     assert weights.named_in([part], Path()) == []
     assert weights.named_in([Part(use="openvino", path=".")], Path()) == [Path("model.safetensors")]
+    nested = Part(use="cascade", cheaper=[{"use": "llama_cpp", "path": "model.safetensors"}], agent={"use": "auto"})
+    assert weights.named_in([nested], Path()) == [Path("model.safetensors")]
     monkeypatch.chdir("/")
     found = weights.named_in([Part(use="openvino", path="."), Part(use="openvino", path=str(tmp_path))], tmp_path)
     assert found == [tmp_path / "model.safetensors"] * 2, "beside stack.toml, or in full"
