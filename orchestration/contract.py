@@ -17,6 +17,7 @@ from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # LangChain takes half a second to import; the others are plain classes, which import this module
+    from langchain.agents.middleware import AgentMiddleware
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from models.contract import BaseChatModel, Embeddings, PriceSource
@@ -134,6 +135,18 @@ class Spending(Protocol):
     async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
         """Replace what was set aside by what the call used. Raises StoreUnavailable: it is booked later."""
         ...
+
+
+class ClientMiddleware(ABC):
+    """Lets a client program bring tools of its own, and ask for JSON. An extension offers it among its services."""
+
+    @abstractmethod
+    def tools(self) -> AgentMiddleware[Any, Any]:
+        """Return what offers the client's tools, which stands outside of the policy, since no executor calls them."""
+
+    @abstractmethod
+    def checks(self) -> AgentMiddleware[Any, Any]:
+        """Return what checks answers, in the place of `CitationMiddleware`."""
 
 
 class PersonalMemory(ABC):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from extensions.openai_api.client import VendorClients
 from extensions.openai_api.errors import openai_problem
 from foundation.errors import SixplyError
 from serving.hooks import Hooks, Started
@@ -25,6 +26,7 @@ def plug(hooks: Hooks) -> None:
         )
     )
     hooks.greetings.append(_greet)
+    hooks.services.append(VendorClients())
 
 
 def _shape(error: SixplyError, status: int, param: str | None) -> tuple[int, dict[str, Any]]:

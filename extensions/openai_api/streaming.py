@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
+from extensions.openai_api.client import schema_in
 from extensions.openai_api.vendors import VendorRequest, footnotes, with_footnotes
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
@@ -19,7 +20,6 @@ from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
 from orchestration.language.guard import REMOVED
-from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
 from serving.http.streams import collect, stream_events, text_for_clients

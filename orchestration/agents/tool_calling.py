@@ -20,11 +20,11 @@ from foundation.errors import InvalidSetting
 from foundation.settings import NamedPart, Section
 from models.pricing import identity
 from models.resilience.bindings import UNKNOWN_PROFILE
-from orchestration.contract import AgentParts
+from orchestration.contract import AgentParts, ClientMiddleware
 from orchestration.flow.base_agent import Begin
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.base import ToolChoiceMiddleware
-from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddleware
+from orchestration.middleware.citations import CitationMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
@@ -68,15 +68,16 @@ class ToolCallingAgent(MessageAgent):
         window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
         listed = open_middleware(options.middleware, parts)
+        clients = next((service for service in parts.services if isinstance(service, ClientMiddleware)), None)
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
-            ClientToolsMiddleware(),
+            *([clients.tools()] if clients else []),
             PolicyMiddleware(parts.executor, calls_within=bool(listed)),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             *listed,
             ContextMiddleware(window=window),
-            FormatMiddleware(),
+            clients.checks() if clients else CitationMiddleware(),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

@@ -16,7 +16,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from orchestration.contract import AgentParts
 from orchestration.middleware.citations import CitationMiddleware
-from orchestration.middleware.client import ClientToolsMiddleware, FormatMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import InstructionsMiddleware
@@ -33,8 +32,6 @@ ALONE: dict[str, Callable[[AgentParts], AgentMiddleware[Any, Any]]] = {
     "policy": lambda parts: PolicyMiddleware(parts.executor),
     "evidence": lambda parts: DocumentToolsMiddleware(parts.ledger),  # type: ignore[arg-type]
     "citations": lambda parts: CitationMiddleware(),
-    "format": lambda parts: FormatMiddleware(),
-    "client": lambda _: ClientToolsMiddleware(),
     "context": lambda _: ContextMiddleware(window=8_000),
     "rounds": lambda _: RoundsMiddleware(rounds=3),
     "progress": lambda _: ProgressMiddleware(),

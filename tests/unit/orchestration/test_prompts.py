@@ -46,8 +46,9 @@ def test_two_questions_over_the_same_passages_differ_only_at_the_end() -> None:
     assert all(passage in one for passage in PASSAGES)
 
 
-def test_every_prompt_begins_with_words_that_never_change_and_ends_with_the_question() -> None:
-    answering, filling = (read_prompt(name) for name in ("answer", "json"))
+def test_every_prompt_begins_with_words_that_never_change_and_ends_with_the_question(tmp_path: Path) -> None:
+    answering = read_prompt("answer")
+    filling = read_prompt("filling", write(tmp_path, "filling", "Fill in what stands there. {shape}"))
     for one, other in (
         (answer_from(answering, "q?", ["a"]), answer_from(answering, "r?", ["b", "c"])),
         (object_from(filling, "q?", "text", {}), object_from(filling, "r?", "other", {})),
@@ -83,9 +84,9 @@ async def test_what_people_read_where_no_model_writes_is_a_file_as_well(world: W
 
 
 def test_other_braces_than_those_of_a_prompt_stay_as_they_are(tmp_path: Path) -> None:
-    folder = write(tmp_path / "prompts", "json", 'As {"json": 1}:\n{shape}')
-    prompt = open_prompts(PromptSettings(folder=folder)).of("north")["json"]
-    assert prompt.fill(shape="- {wrong}") == 'As {"json": 1}:\n- {wrong}'
+    folder = write(tmp_path / "prompts", "client", 'As {"json": 1}:\n{instructions}')
+    prompt = open_prompts(PromptSettings(folder=folder)).of("north")["client"]
+    assert prompt.fill(instructions="- {wrong}") == 'As {"json": 1}:\n- {wrong}'
 
 
 def test_an_extension_brings_prompts_of_its_own_and_none_of_ours(
@@ -121,7 +122,10 @@ def test_a_prompt_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
             lambda folder: write(folder, "personna", "x"),
             r'personna\.md replaces no prompt.*Did you mean "persona"',
         ),
-        (lambda folder: write(folder, "json", "Again."), r"json\.md lacks \{shape\}.*has \{shape\} names"),
+        (
+            lambda folder: write(folder, "client", "Again."),
+            r"client\.md lacks \{instructions\}.*has \{instructions\} names",
+        ),
         (
             lambda folder: write(folder, "persona", "I am {nobody}."),
             r"persona\.md has \{nobody\}.*has no names in braces",

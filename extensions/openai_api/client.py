@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import ModelRequest, hook_config
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, hook_config
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from langgraph.types import interrupt
@@ -18,6 +18,7 @@ from foundation.text.patterns import find_mistake
 from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
+from orchestration.contract import ClientMiddleware
 from orchestration.events import ToolCall
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, as_object, repaired_drafts
@@ -142,3 +143,13 @@ def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:
         return model
     native = wanted["type"] == "json_schema" and (model.profile or {}).get("structured_output")
     return model.model_copy(update={"told": False, "response_format": dict(wanted) if native else None})
+
+
+class VendorClients(ClientMiddleware):
+    """What clients of the vendors' APIs may set."""
+
+    def tools(self) -> AgentMiddleware[Any, Any]:
+        return ClientToolsMiddleware()
+
+    def checks(self) -> AgentMiddleware[Any, Any]:
+        return FormatMiddleware()
