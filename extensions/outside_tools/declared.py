@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
+from foundation.types import Principal
 from orchestration.calls import demand_described
 from orchestration.language.guard import visible
 
@@ -24,8 +25,8 @@ DESCRIPTION_CHARACTERS = 600
 T = TypeVar("T")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
-# (arguments, the idempotency key of an effect, whether it is one) -> (text for a person, the result as data)
-Call = Callable[[dict[str, Any], str | None, bool], Awaitable[tuple[str, Any]]]
+# (arguments, the idempotency key of an effect, whether it is one, who calls) -> (text for a person, the result as data)
+Call = Callable[[dict[str, Any], str | None, bool, Principal | None], Awaitable[tuple[str, Any]]]
 
 
 class Declared(Section):
@@ -101,8 +102,9 @@ class ForeignTool(BaseTool):
         return (tool_input,), {}
 
     async def _arun(self, arguments: dict[str, Any], config: RunnableConfig) -> tuple[str, Any]:
-        key = config.get("configurable", {}).get("idempotency_key")
-        return await self.send(arguments, key, (self.metadata or {})["effect"])
+        given = config.get("configurable", {})
+        effect = (self.metadata or {})["effect"]
+        return await self.send(arguments, given.get("idempotency_key"), effect, given.get("principal"))
 
     def _run(self, *_: Any, **__: Any) -> Any:  # LangChain demands it; these clients belong to an event loop
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")

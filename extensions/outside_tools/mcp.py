@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -27,6 +27,7 @@ from pydantic import Field
 from extensions.outside_tools.declared import ForeignOptions, UnclearOutcome, foreign_tool, secret, take_over
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
+from foundation.types import Principal
 from models.resilience.http_clients import clients
 from orchestration.actions import ToolSet
 
@@ -56,17 +57,28 @@ class Options(ForeignOptions):
     url: str = Field(default="", pattern=r"^(https?://.+)?$")
     """Or the address of a server (streamable HTTP)."""
     connect_timeout_s: float = Field(default=20, gt=0)
+    sign_in_at: str = Field(default="", pattern=r"^(https?://[^/]+)?$")
+    """The address at which people reach Sixply, such as https://desk.example, where each signs in to the server for themselves (OAuth).
+    Empty: it wants nobody's own sign-in.
+    """
+    tokens_key_from: str = ""
+    """Environment variable with a long secret text, with which people's tokens are encrypted."""
+    client_id: str = ""
+    """Of Sixply at the server that signs people in, where nobody can register by themselves."""
+    client_secret_from: str = ""
+    """Environment variable with the secret that belongs to it."""
 
 
 def build(options: Options, context: Context) -> ToolSet:
-    del context
     if bool(options.command) == bool(options.url):
         raise InvalidSetting(f'[[orchestration.tools]] "{options.name}" needs either command = [...] or url = "...".')
-    session = _Session(options)
+    if options.sign_in_at:
+        return _build_for_people(options, context)
+    session = Session(options)
 
     def make(theirs: Tool) -> BaseTool:
         described: dict[str, Any] = {"description": theirs.description or "", "schema": theirs.input_schema}
-        return foreign_tool(options, theirs.name, **described, call=partial(_call, session, theirs.name))
+        return foreign_tool(options, theirs.name, **described, call=partial(call_tool, session, theirs.name))
 
     source, tools = f'The MCP server "{options.name}"', list[BaseTool]()
     with ExitStack() as failed:
@@ -80,8 +92,34 @@ def build(options: Options, context: Context) -> ToolSet:
     return ToolSet(tools, session.close)
 
 
-async def _call(
-    session: _Session, name: str, arguments: dict[str, Any], key: str | None, effect: bool
+def _build_for_people(options: Options, context: Context) -> ToolSet:
+    from mcp_types import Tool
+
+    from extensions.outside_tools.sign_in import BEGIN, People, open_store
+
+    if not (options.url and options.tokens_key_from):
+        raise InvalidSetting(
+            f'[[orchestration.tools]] "{options.name}" has sign_in_at, and lacks url = "..." or tokens_key_from = "VARIABLE", the '
+            "variable with the secret that encrypts people's tokens. Set both."
+        )
+    people = People(options, open_store(options, context))
+
+    def make(theirs: Tool) -> BaseTool:
+        described: dict[str, Any] = {"description": theirs.description or "", "schema": theirs.input_schema}
+        return foreign_tool(options, theirs.name, **described, call=partial(people.call, theirs.name))
+
+    listed = [Tool.model_validate(tool) for tool in people.store.listing()]
+    source, tools = f'The MCP server "{options.name}"', list[BaseTool]()
+    if listed:
+        tools = take_over(options, source, {tool.name: tool for tool in listed}, make)
+    else:
+        link = f"{options.sign_in_at}{BEGIN}/{options.name}"
+        log.warning("%s: its tools are known once somebody has signed in. Open %s, and start again.", source, link)
+    return ToolSet(tools, people.close)
+
+
+async def call_tool(
+    session: Session, name: str, arguments: dict[str, Any], key: str | None, effect: bool, _: Principal | None
 ) -> tuple[str, Any]:
     result = await session.call(name, arguments, {IDEMPOTENCY_KEY: key} if key else None)
     text = "\n".join(item.text if item.type == "text" else f"[{item.type}]" for item in result.content)
@@ -92,14 +130,17 @@ async def _call(
     return text or "Done.", result.structured_content
 
 
-class _Session:
+class Session:
     """A connection, kept open in a thread with its own event loop, since callers run on several."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self, options: Options, auth: Callable[[], Any] | None = None, known: list[dict[str, Any]] | None = None
+    ) -> None:
+        """`auth` makes what signs the requests, and `known` are its tools, as they were listed before."""
         from anyio.from_thread import start_blocking_portal
 
-        self._options = options
-        self._known: list[Any] | None = None
+        self._options, self._auth = options, auth
+        self._known: list[Any] | None = known
         self._client: Client | None = None
         self._listed: list[Tool] = []
         # connects and disconnects, one at a time: the few threads of asyncio write the stores, and a dead server takes long
@@ -169,7 +210,7 @@ class _Session:
                 client = await stack.enter_async_context(Client(await self._server(stack), cache=None))
                 # with patterns of the server, in our process, without an end; nothing here reads the schema of a result
                 client.session.validate_tool_result = _leave_unchecked  # type: ignore[method-assign]
-                listed = await _list_tools(client)
+                listed = await list_tools(client)
             yield client, listed
         finally:
             # also if the server has died: the next call connects again
@@ -193,21 +234,25 @@ class _Session:
             program, *arguments = options.command
             env = {**options.env, **{name: secret(ours) for name, ours in options.env_from.items()}}
             return StdioServerParameters(command=program, args=arguments, env=env)
-        from mcp.client.streamable_http import streamable_http_client
+        return await http_server(options, stack, self._auth() if self._auth else None)
 
-        # the SDK's own client reads a reply whole, however long it is or becomes
-        _, client = clients(
-            connect_s=options.connect_timeout_s, read_s=SILENT_S, keep_alive=True, max_bytes=REPLY_BYTES
-        )
-        client.headers.update({header: secret(ours) for header, ours in options.headers_from.items()})
-        return streamable_http_client(options.url, http_client=await stack.enter_async_context(client))
+
+async def http_server(options: Options, stack: AsyncExitStack, auth: Any = None) -> Any:
+    """Return the way to a server over HTTP, for the SDK's client; `auth` signs the requests."""
+    from mcp.client.streamable_http import streamable_http_client
+
+    # the SDK's own client reads a reply whole, however long it is or becomes
+    _, client = clients(connect_s=options.connect_timeout_s, read_s=SILENT_S, keep_alive=True, max_bytes=REPLY_BYTES)
+    client.headers.update({header: secret(ours) for header, ours in options.headers_from.items()})
+    client.auth = auth
+    return streamable_http_client(options.url, http_client=await stack.enter_async_context(client))
 
 
 async def _leave_unchecked(name: str, result: CallToolResult) -> None:
     pass
 
 
-async def _list_tools(client: Client) -> list[Tool]:
+async def list_tools(client: Client) -> list[Tool]:
     tools: list[Tool] = []
     cursor: str | None = None
     left = LISTED_CHARACTERS

@@ -36,6 +36,7 @@ from extensions.outside_tools.declared import (
 from foundation.components import Context
 from foundation.errors import InvalidSetting, UpstreamMalformed
 from foundation.settings import BESIDE_STACK
+from foundation.types import Principal
 from models.resilience.http_clients import bounded_stream
 from orchestration.actions import ToolSet
 
@@ -204,6 +205,7 @@ def _send(  # noqa: PLR0917 - what a call consists of
     arguments: dict[str, Any],
     key: str | None,
     effect: bool,
+    _: Principal | None,
 ) -> tuple[str, Any]:
     request = _request(client, operation, arguments, key)
     try:

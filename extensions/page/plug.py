@@ -12,8 +12,8 @@ from serving.runtime import Runtime
 def plug(hooks: Hooks) -> None:
     hooks.routers.append("extensions.page.routes:router")
     hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.cache))
-    # no other path accepts a cookie
-    hooks.surfaces.append(Surface(paths=("/_nicegui/", "/_nicegui_ws/"), identify=_identify))
+    # no other path accepts a cookie; those of other extensions that a person opens in a browser begin with /own/
+    hooks.surfaces.append(Surface(paths=("/_nicegui/", "/_nicegui_ws/", "/own/"), identify=_identify))
     hooks.greetings.append(_greet)
 
 

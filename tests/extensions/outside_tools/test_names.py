@@ -28,7 +28,7 @@ def made(theirs: str, schema: dict[str, Any], **options: Any) -> Any:
 async def test_arguments_may_be_named_as_langchain_names_its_own() -> None:
     names = ("config", "self", "run_manager", "callbacks", "args", "kwargs", "cls", "tool_input", "class")
 
-    async def echo(arguments: dict[str, Any], key: str | None, effect: bool) -> tuple[str, Any]:
+    async def echo(arguments: dict[str, Any], key: str | None, effect: bool, person: Any) -> tuple[str, Any]:
         return "set", [arguments, key, effect]
 
     tool = foreign_tool(
