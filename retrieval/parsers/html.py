@@ -9,7 +9,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.declared import DECLARED_VERSION, decode_declared
-from retrieval.formats.tables import TABLES_VERSION, add_table
+from retrieval.formats.tables import TABLES_VERSION, add_table, begins_with_figure, names_periods
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, raise_number
 
 _DECLARED = re.compile(
@@ -36,6 +36,8 @@ _BLOCKS = frozenset(
 _MOST_COLUMNS = 100
 # Most characters of a cell that is repeated; a longer one is a paragraph beside its rows, not their name
 _REPEATED = 200
+# Most rows that name columns without being marked: a title, a group, the periods
+_MOST_HEADS = 3
 # Least share of the words outside of links that trafilatura must keep; it loses whole sections of short pages
 _ENOUGH = 0.7
 
@@ -228,6 +230,23 @@ def _is_head(row: Any) -> bool:
     return all(cell.tag == "th" for cell in row.iterchildren())
 
 
+def _heads(rows: list[Any]) -> list[Any]:
+    """Return the rows of column names. Statements of accounts mark none: theirs end with the one that names the periods, and are marked."""
+    if marked := list(takewhile(_is_head, rows)):
+        return marked
+    heads = []
+    for row in [row for row in rows if _text(row)][:_MOST_HEADS]:
+        heads.append(row)
+        words = [_text(cell) for cell in row.iterchildren("td", "th")]
+        if names_periods(["", *words]):
+            for cell in chain.from_iterable(heads):
+                cell.tag = "th"
+            return heads
+        if any(map(begins_with_figure, words)):
+            break
+    return []
+
+
 def _without_spans(document: Any, name: str, most: int) -> bool:
     """Fill the spans of tables and join their header rows; return whether there were any. Raises DocumentRefused."""
     any_spans, written = False, 0
@@ -238,7 +257,7 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
         if not 0 < widest <= _MOST_COLUMNS:
             continue
         any_spans = True
-        heads = list(takewhile(_is_head, rows))
+        heads = _heads(rows)
         groups = groupby(rows, key=lambda row: row.getparent())  # a cell reaches no further than its group
         for size in chain.from_iterable(_fill(list(group), frozenset(heads), widest) for _, group in groups):
             written += size

@@ -149,6 +149,46 @@ def test_a_cell_over_several_rows_stands_in_each_and_names_of_two_rows_are_one()
         ]
 
 
+def test_a_figure_of_a_statement_of_accounts_says_which_period_it_is_of() -> None:
+    head = "<tr><td rowspan=2></td><td colspan=4>Year ended June 30,</td></tr><tr><td colspan=2>2031</td><td colspan=2>2030</td></tr>"
+    rows = "<tr><td>Revenue</td><td>$</td><td>412</td><td>€</td><td>371</td></tr><tr><td>Margin</td><td>42</td><td>%</td><td>40</td><td>%</td></tr>"
+    last = "<tr><td>Loss</td><td></td><td>(3</td><td></td><td>(5</td></tr>"
+    title = "<tr><td colspan=5>In millions</td></tr>"
+
+    for above, first in (("", ""), (title, "In millions: ")):
+        page = f"<h1>Accounts</h1><table>{above}{head}{rows}{last}</table>"
+        assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "row"] == [
+            f"{first}Revenue; Year ended June 30, 2031: $412; Year ended June 30, 2030: €371",
+            f"{first}Margin; Year ended June 30, 2031: 42%; Year ended June 30, 2030: 40%",
+            f"{first}Loss; Year ended June 30, 2031: (3; Year ended June 30, 2030: (5",
+        ]
+
+
+def test_periods_below_two_groups_are_told_apart() -> None:
+    head = "<tr><td></td><td colspan=2>Three months</td><td colspan=2>Nine months</td></tr>"
+    years = "<tr><td></td>" + "<td>2031</td><td>2030</td>" * 2 + "</tr>"
+    page = (
+        f"<h1>Accounts</h1><table>{head}{years}<tr><td>Cash</td><td>1</td><td>2</td><td>3</td><td>4</td></tr></table>"
+    )
+    assert (
+        "Cash; Three months 2031: 1; Three months 2030: 2; Nine months 2031: 3; Nine months 2030: 4"
+        in parse(page, "a.html").text
+    )
+
+
+@pytest.mark.parametrize("above", ["", "In millions,,\n"])
+def test_years_name_the_columns_of_a_sheet(above: str) -> None:
+    text = parse(f"{above},2031,2030\nCash,84,61\nNet debt,95,95\n", "a.csv").text
+    assert text.endswith("Cash; 2031: 84; 2030: 61\nNet debt; 2031: 95; 2030: 95")
+
+
+def test_signs_in_cells_of_their_own_stand_at_their_figure_and_dashes_stay() -> None:
+    draft = Draft("a.html", ParseLimits())
+    rows = [["", "2031", "2031", "", "2030"], ["Loss", "$", "(3", ")", "-"], ["Gain", "", "4", "", "€"]]
+    add_table(draft, rows, header=True)
+    assert draft.finish().text == "Loss; 2031: $(3); 2030: -\nGain; 2031: 4; 2030: €"
+
+
 def test_cells_that_would_be_repeated_without_end_refuse_the_page() -> None:
     rows = "<tr>" + "<td rowspan=65534>x" * 90 + "</tr>" + "<tr><td>y" * 100
 
@@ -475,6 +515,14 @@ def test_the_line_that_tells_excel_the_separator_is_no_row() -> None:
         ([["1", "2"], ["3", "4"]], False),
         ([["Plan", "Plan"], ["a", "b"]], False),
         ([["Plan", "Price"]], False),
+        ([["In millions", "2031", "2030"], ["Cash", "84", "61"]], True),
+        ([["", "30 June 2031", "31 December 2030"], ["Cash", "84", "61"]], True),
+        ([["", "1990", "2000", "2010"], ["Cash", "84", "61", "9"]], True),
+        ([["Cash", "2031", "1987"], ["Debt", "95", "90"]], False),
+        ([["Cash", "2031", "61"], ["Debt", "95", "90"]], False),
+        ([["Founded", "1987"], ["Staff", "412"]], False),
+        ([["Cash", "2,031", "2,030"], ["Debt", "95", "90"]], False),
+        ([["1", "2031", "2030"], ["2", "95", "90"]], False),
     ],
 )
 def test_column_names_are_told_from_values(rows: list[list[str]], header: bool) -> None:
