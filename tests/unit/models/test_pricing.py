@@ -90,3 +90,20 @@ def test_no_price_is_ever_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(updates.UpdatePrices, "start", lambda *_: pytest.fail("a price update was started"))
     prices: PriceSource = load("models.prices", Part(use="genai"), Context(data_dir=tmp_path))
     prices.price(Call("openai", "gpt-4o", Usage(1, 1), 1, local=False, at=AT))
+
+
+@pytest.mark.parametrize(
+    ("stated", "usd"),
+    [
+        ({"input": 10, "output": 100}, "10.1"),
+        ({"input": 10, "output": 100, "cached_input": 1}, "4.7"),
+        ({"input": 10, "output": 100, "cached_input": 1, "cache_write": 20}, "6.7"),
+    ],
+)
+def test_each_token_that_was_read_is_charged_once_at_the_price_of_its_kind(
+    stated: dict[str, float], usd: str, tmp_path: Path
+) -> None:
+    options: Any = {"use": "genai", "stated": {"m": stated}}
+    prices: PriceSource = load("models.prices", Part.model_validate(options), Context(data_dir=tmp_path))
+    usage = Usage(1_000_000, 1_000, cached_input_tokens=600_000, cache_write_tokens=200_000)
+    assert prices.price(Call("acme", "m", usage, 1, local=False, at=AT)).usd == Decimal(usd)

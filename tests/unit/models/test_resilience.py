@@ -259,6 +259,32 @@ async def test_what_a_model_thinks_first_counts_as_a_sign_of_life() -> None:
     assert len(first) == 1
 
 
+async def test_a_stream_is_closed_below_when_its_first_words_are_no_longer_waited_for() -> None:
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    class Silent(AsyncGenerator[ChatGenerationChunk, None]):
+        """Unlike a function with `yield` it does not end by itself when whoever reads it is cancelled."""
+
+        async def asend(self, value: None) -> ChatGenerationChunk:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        async def athrow(self, *error: Any) -> ChatGenerationChunk:
+            raise error[0]
+
+        async def aclose(self) -> None:
+            closed.set()
+
+    reading = asyncio.create_task(read_first_words(Silent()))
+    async with asyncio.timeout(60):
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert closed.is_set()
+
+
 @pytest.mark.parametrize("count", [-1, 10**30])
 def test_counts_that_are_no_counts_are_not_kept_in_a_message(count: int) -> None:
     usage = UsageMetadata(input_tokens=count, output_tokens=1, total_tokens=2)

@@ -24,4 +24,8 @@ def test_of_a_stream_that_was_cut_off_all_counts_are_added_and_a_part_is_estimat
     part = message_until_cut([chunk("", 10, 1), chunk("word " * 400)], [HumanMessage("a question")])
     assert part.usage_metadata is not None
     assert part.usage_metadata["output_tokens"] > 300
+    assert (
+        part.usage_metadata["total_tokens"]
+        == part.usage_metadata["input_tokens"] + part.usage_metadata["output_tokens"]
+    )
     assert usage_of(message_until_cut([chunk("word", -5, 1)], [HumanMessage("a question")])).output_tokens

@@ -200,3 +200,15 @@ def test_what_may_not_be_shown_takes_no_place(ledger: Any) -> None:
     ledger.put([entry(f"new {n}.md", f"Another refund, {n}.", series=f"s{n}", effective_from=day) for n in range(40)])
     assert len(words(ledger, "refund", as_of=day, limit=20)) == 20
     assert "Refund refund." not in words(ledger, "refund", as_of=day)
+
+
+def test_who_interrupts_a_search_of_words_ends_it_and_the_index_stays(
+    ledger: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("retrieval.index.words._search", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.keyword_search("refund", ACME, limit=3, as_of=None)
+    assert (folder / "position.json").exists()
