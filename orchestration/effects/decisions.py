@@ -1,13 +1,13 @@
 """Decisions on approvals, as the policy allows them, and their records."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
-from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound, SixplyError
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, Requirement
@@ -17,6 +17,8 @@ from orchestration.effects.approvals import GrantedMeanwhile, SqliteApprovals
 from orchestration.effects.policy import Policy, is_same_person
 from orchestration.effects.records import Recorders
 from orchestration.effects.requirements import propose, rule_on
+
+T = TypeVar("T")
 
 
 class Decisions:
@@ -165,7 +167,17 @@ class Decisions:
         try:
             fitting = await check_in_time(tool, decision.arguments)
             if preview := metadata_of(tool, "preview", None):
-                await asyncio.to_thread(preview, fitting, Principal(approval.requested_by, approval.tenant))
+                await ask_tool(preview, fitting, Principal(approval.requested_by, approval.tenant))
         except (UnfitArguments, ToolException) as error:
             raise InvalidRequest(f"It cannot be approved with these arguments: {error}") from error
         return None if fitting == approval.arguments else fitting
+
+
+async def ask_tool(tells: Callable[..., T], arguments: Mapping[str, Any], principal: Principal) -> T:
+    """Return what a tool's own `preview` or `complete_arguments` says. Raises ToolException, also where its code fails."""
+    try:
+        return await asyncio.to_thread(tells, arguments, principal)
+    except (ToolException, SixplyError):
+        raise
+    except Exception as error:  # foreign code, like the tool: what nobody can be shown, nobody is asked
+        raise ToolException(f"What would be done could not be told: it failed with {type(error).__name__}.") from error

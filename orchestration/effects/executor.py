@@ -50,7 +50,7 @@ from orchestration.calls import (
 )
 from orchestration.contract import Approver, Demand
 from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
-from orchestration.effects.decisions import Decisions
+from orchestration.effects.decisions import Decisions, ask_tool
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
@@ -225,10 +225,10 @@ class Executor(Decisions):
         preview: Preview = metadata_of(call.tool, "preview", None) or (lambda *_: describe_call(call))
         try:
             if completed:
-                call = fill_open_arguments(call, await asyncio.to_thread(completed, call.arguments, call.principal))
+                call = fill_open_arguments(call, await ask_tool(completed, call.arguments, call.principal))
             if refusal := await self._forbidden(call):
                 return refusal
-            described = await asyncio.to_thread(preview, call.arguments, call.principal)
+            described = await ask_tool(preview, call.arguments, call.principal)
         except ToolException as error:
             return fail(call, "tool", str(error))
         needs = await self._needs(call)

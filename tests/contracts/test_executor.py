@@ -377,10 +377,26 @@ async def a_rule_that_cannot_be_looked_at_lets_nothing_through(world: World, exe
     assert world.depot.sent == []
 
 
+async def of_what_a_tool_fails_to_show_nobody_is_asked(world: World, executor: Executor) -> None:
+    waiting = await call(executor, "send_parcel", SEND)
+    assert waiting.approval is not None
+    tool = next(one for one in executor.tools if one.name == "send_parcel")
+    for told in ("complete_arguments", "preview"):
+        tool.metadata = {**(tool.metadata or {}), "complete_arguments": None, told: lambda *_: {}["no such table"]}
+        outcome = await call(executor, "send_parcel", {**SEND, "reason": told})
+        assert (outcome.status, outcome.reason, outcome.approval) == ("failed", "tool", None)
+        assert "KeyError" in outcome.content
+    edited = Decision(approval_id=waiting.approval.approval_id, approve=True, arguments={**SEND, "reason": "other"})
+    with pytest.raises(InvalidRequest, match="KeyError"):
+        await executor.decide(edited, LEAD)
+    assert world.depot.sent == []
+
+
 CHECKS: list[Check] = [
     what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked,
     what_became_forbidden_after_the_approval_is_not_done,
     a_rule_that_cannot_be_looked_at_lets_nothing_through,
+    of_what_a_tool_fails_to_show_nobody_is_asked,
     what_the_person_said_is_done_unasked_where_the_operator_allows_it,
     a_value_that_the_person_did_not_say_needs_an_approval,
     a_run_makes_a_limited_number_of_calls,
