@@ -87,7 +87,8 @@ def _obey(messages: list[BaseMessage]) -> AIMessage:
     if "JSON" in last.text:
         return AIMessage(json.dumps(LONG))
     name, _, said = last.text.partition(" ")
-    arguments = {"fact": said} if name == "remember" else {}
+    takes = {"remember": "fact", "find_tables": "about"}
+    arguments = {takes[name]: said} if name in takes else {}
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": "call-1", "type": "tool_call"}])
 
 
