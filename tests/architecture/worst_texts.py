@@ -32,7 +32,7 @@ COMMON = (
     "```",
 )
 ENDS = ("", "!", "\0\n")
-SIZES = (16, 24, 48, 96, 400, 1600, 6400)
+SIZES = (16, 20, 24, 48, 96, 400, 1600, 6400)
 # Seconds from which on a time says something, and how much more four times the text may take
 NOTICEABLE_S, GROWTH = 0.01, 8.0
 _REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT)
