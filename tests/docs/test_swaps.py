@@ -18,6 +18,7 @@ import pytest
 
 from extensions.library import commands
 from foundation.errors import FingerprintMismatch, PolicyDenied
+from foundation.extensions import read_names
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
 from retrieval.ingest.folders import read_folder
@@ -50,10 +51,14 @@ class Swap:
     profile: str | None
     modules: Mapping[str, str]
     data: str
+    added: tuple[str, ...] = ()
+    """The extensions that the section has its reader turn on."""
 
     @property
     def changes(self) -> dict[str, Any]:
         changes = tomllib.loads(self.toml)
+        if self.added:
+            changes["extensions"] = [*dict.fromkeys((*read_names(ROOT / "stack.toml"), *self.added))]
         if self.policy:
             changes["orchestration"] = {**changes.get("orchestration", {}), "policy": tomllib.loads(self.policy)}
         return changes["profiles"][self.profile] if self.profile else changes  # type: ignore[no-any-return]
@@ -74,6 +79,7 @@ def swaps() -> Iterator[Swap]:
                     profile=head.removeprefix("SIXPLY_PROFILE=") or None,
                     modules={name: code for language, name, code in blocks if language == "python"},
                     data=data[1] if data else "",
+                    added=tuple(re.findall(r"make add NAME=(\w+)", section)),
                 )
 
 
