@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import struct
@@ -38,6 +39,8 @@ _LONGEST, _HEAP, _GATHER_S = 64, 50_000_000, 0.5
 _WORD = r"[\p{L}\p{N}\p{Co}\p{M}]+"
 # End of each file of tantivy's: the length of a JSON object with the checksum of what precedes it, and a number that says so
 _FOOTER, _MAGIC = struct.Struct("<II"), 1337
+# Weight of a word that says nothing, as in FTS5
+_LEAST = 1e-6
 # Bytes of a file that are read at once
 _AT_ONCE = 1 << 20
 
@@ -239,17 +242,23 @@ def _search(snapshot: _Snapshot, words: Sequence[str], scope: Scope, limit: int)
     schema, searcher = snapshot.index.schema, snapshot.searcher
 
     def any_of(field: str, terms: Iterable[str]) -> Query:
-        queries = [Query.term_query(schema, field, term, "freq" if field == "words" else "basic") for term in terms]
-        return Query.boolean_query([(Occur.Should, query) for query in queries])
+        return Query.boolean_query([(Occur.Should, Query.term_query(schema, field, term, "basic")) for term in terms])
+
+    def weighed(term: str) -> Query:
+        """As SQLite weighs it, which gives words of more than half of all passages next to nothing."""
+        has = searcher.doc_freq("words", term)
+        odds = (max(searcher.num_docs - has, 0) + 0.5) / (has + 0.5)
+        weight = max(math.log(odds), _LEAST) / math.log1p(odds)
+        return Query.boost_query(Query.term_query(schema, "words", term, "freq"), weight)
 
     readers = (_reader(who, group) for who in (scope.tenant, EVERY_TENANT) for group in ("", *sorted(scope.groups)))
     required = [any_of("reader", readers)]
     if scope.listed_classes is not None:
         required.append(any_of("class", scope.listed_classes))
-    terms = [term for word in words for term in _analyzer().analyze(word)]
+    terms = [(Occur.Should, weighed(term)) for word in words for term in _analyzer().analyze(word)]
     filters = [(Occur.Must, Query.const_score_query(query, 0.0)) for query in required]
     found = searcher.search(
-        Query.boolean_query([(Occur.Must, any_of("words", terms)), *filters]), limit, count=False
+        Query.boolean_query([(Occur.Must, Query.boolean_query(terms)), *filters]), limit, count=False
     ).hits
     numbers: Any = searcher.fast_field_values("sequence", [address for _, address in found])
     return [(number, score) for number, (score, _) in zip(numbers, found, strict=True)]
