@@ -81,7 +81,8 @@ def bound_arguments(
 
 def _no_calls(model: BaseChatModel) -> dict[str, Any]:
     """Return the argument that forbids calls. LangChain's classes make of "none" a tool of that name, or refuse it."""
-    vendor = "openai" if "openai_api_base" in type(model).model_fields else identity(model)[0]
+    primary = getattr(model, "primary", model)  # a wrapper has the fields of none
+    vendor = "openai" if "openai_api_base" in type(primary).model_fields else identity(primary)[0]
     return {"tool_choice": NO_CALLS[vendor]} if vendor in NO_CALLS else {}
 
 

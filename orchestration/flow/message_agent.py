@@ -47,6 +47,8 @@ _CALL_ID = re.compile(r"call_([0-9a-f]{32})\d{1,8}")
 GREETED = "[The assistant spoke first.]"
 # Passages that are shown where a budget ended before there was an answer
 PASSAGES_SHOWN = 5
+# The longest result of a tool that is shown then, in characters
+RESULT_SHOWN = 600
 UNCHECKED = "the statements of this answer were not checked"
 
 
@@ -232,11 +234,13 @@ class MessageAgent(DurableAgent):
         failed = await super()._answer_within_budget(run, error)
         snapshot = await self._graph.aget_state(config_of(run.state["thread_id"]))
         messages: list[AnyMessage] = snapshot.values.get("messages", [])
-        acted = (artifact_of(message) for message in this_turn(messages))
+        acted = [artifact for message in this_turn(messages) if "outcome" in (artifact := artifact_of(message))]
         done = [artifact["outcome"]["content"] for artifact in acted if artifact.get("effect")]
+        given = [artifact["outcome"]["content"] for artifact in acted if not artifact.get("effect")]
+        given = [text[:RESULT_SHOWN] for text in dict.fromkeys(given[-PASSAGES_SHOWN:])]
         numbered = sorted((number, run.passages.get(chunk_id)) for chunk_id, number in run.numbers.items())
         read = [(number, hit) for number, hit in numbered if hit][-PASSAGES_SHOWN:]
-        found = [*done, *(f"{hit.chunk.text} [{number}]" for number, hit in read)]
+        found = [*done, *given, *(f"{hit.chunk.text} [{number}]" for number, hit in read)]
         if not found:
             return failed
         text = "\n\n".join([f"{error} No answer was written before that. This was done and read:", *found])

@@ -6,6 +6,7 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 
+from foundation.errors import BudgetExceeded
 from orchestration.middleware.base import ModelHandler
 from orchestration.middleware.policy import this_turn
 from orchestration.run.metered_chat import MeteredChatModel
@@ -39,7 +40,12 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         messages: list[AnyMessage] = [*request.messages, HumanMessage(run.prompt("last_round").text)]
         request = request.override(messages=messages, tool_choice="none")
         response = await handler(request.override(model_settings=_settings_that_fit(request, run, model)))
+        called = any(getattr(message, "tool_calls", ()) for message in response.result)
         response.result = [_without_calls(message) for message in response.result]
+        if called and not any(message.text for message in response.result):  # asked again it would only call again
+            raise BudgetExceeded(
+                "The model went on calling tools in its last round, in which it was asked to answer.", limit="rounds"
+            )
         return response
 
 

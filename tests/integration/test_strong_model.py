@@ -252,3 +252,18 @@ def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(ser
     assert decided.status_code == 200, decided.text
     assert decided.json()["text"] == done
     assert "has been refunded" in json.dumps(provider.requests[1][2])
+
+
+def test_a_model_that_calls_on_in_its_last_round_is_forbidden_to_and_what_was_found_is_shown(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = '[orchestration.agent]\nuse = "tool_calling"\nrounds = 3\n'
+    monkeypatch.setattr(f"{__name__}.STACK", f"{STACK}{agent}")
+    with serve(calls("find_order", order_id="QM-10017")) as (client, provider):
+        answer = client.post("/v1/answers", json={"question": "Where is order QM-10017?"}).json()
+        choices = [body.get("tool_choice") for _, _, body in provider.requests]
+    assert len(choices) == 3, "it is not paid for once more"
+    assert choices[-1] in ("none", {"type": "none"})
+    assert answer["status"] == "failed"
+    assert "went on calling tools" in answer["text"]
+    assert "QM-10017 (" in answer["text"], "what the tool gave"
