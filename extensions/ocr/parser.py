@@ -1,14 +1,15 @@
-"""The parser of pictures, which also completes PDFs: the words of a page without text are recognised in its picture."""
+"""The parser of pictures, which also completes other documents: words are recognised in pages without text and in pictures inside."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 from pathlib import Path
 
-from extensions.ocr.pictures import frames_of, pages_of
-from extensions.ocr.words import add_page, find_boxes, scaled
+from extensions.ocr.embedded import WHOLE, Found, pictures_in
+from extensions.ocr.pictures import Page, frames_of, pages_of
+from extensions.ocr.words import add_page, find_boxes, place_words
 from foundation.components import Context, load
 from foundation.errors import DocumentRefused
 from foundation.settings import Part
@@ -17,18 +18,18 @@ from retrieval.documents import Parsed, ParseLimits, Word
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft
 from retrieval.ingest.parsing import NeedsRoom
 
-VERSION = 1 + TEXT_VERSION
+VERSION = 2 + TEXT_VERSION
 # Most pages of a document whose words are recognised, and what its process may take for it: four to ten seconds a page
 PAGES, SECONDS, MEMORY_MB = 30, 400, 3_000
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """`Completer` of PDFs."""
+    """`Completer` of PDFs, Word documents and presentations."""
 
     limits: ParseLimits
     suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
-    completes: tuple[str, ...] = (".pdf",)
+    completes: tuple[str, ...] = (".pdf", ".docx", ".pptx")
 
     @cached_property
     def _recogniser(self) -> Recogniser:
@@ -44,33 +45,55 @@ class Pictures:
         self._demand_room()
         pictures, count = frames_of(content, name)
         _demand_few(count, name)
-        return self._read(pictures, Parsed("", (), pages=count), name)
+        return self._read(_whole(pictures, Parsed("", ())), Parsed("", (), pages=count), name)
 
     def complete(self, parsed: Parsed, content: bytes, name: str) -> Parsed:
+        if not name.lower().endswith(".pdf"):
+            return self._complete_office(parsed, content, name)
         with_text = {block.page for block in parsed.blocks}
         if parsed.pages and with_text.issuperset(range(1, parsed.pages + 1)):
             return parsed
         self._demand_room()
         pictures, unread, count = pages_of(content, name, with_text)
         _demand_few(unread, name)
-        return self._read(pictures, replace(parsed, pages=count), name) if unread else _demand_text(parsed, name)
+        whole = replace(parsed, pages=count)
+        return self._read(_whole(pictures, parsed), whole, name) if unread else _demand_text(parsed, name)
+
+    def _complete_office(self, parsed: Parsed, content: bytes, name: str) -> Parsed:
+        pictures, pages = pictures_in(content, name, parsed)
+        if not pictures:
+            return _demand_text(parsed, name)
+        self._demand_room()
+        return self._read(pictures[:PAGES], replace(parsed, pages=pages), name)
 
     def _demand_room(self) -> None:
         if 0 < self.limits.memory_mb < MEMORY_MB:
             raise NeedsRoom(MEMORY_MB, SECONDS)
 
-    def _read(self, pictures: Iterable[tuple[int, bytes, tuple[int, int]]], parsed: Parsed, name: str) -> Parsed:
-        """Return the document with the words of these pages, each page at its place."""
+    def _read(self, pictures: Iterable[Found], parsed: Parsed, name: str) -> Parsed:
+        """Return the document with the words of these pictures, each at its place."""
         draft = Draft(name, self.limits)
-        pages: list[tuple[int, list[Word]]] = []
-        after = 0
-        for page, picture, size in pictures:
-            after = _include_text(draft, parsed, after, page)
-            lines = scaled(self._recogniser.read(picture), size)
-            pages.append((page, add_page(draft, lines, self._recogniser.unsure_below, page)))
-        _include_text(draft, parsed, after, inf)
+        added: list[tuple[int, Parsed, list[Word], int | None]] = []
+        before = after = 0
+        for after, page, frame, picture, size in pictures:
+            _include_text(draft, parsed, before, after)
+            lines = place_words(self._recogniser.read(picture), size, frame)
+            own = Draft(name, self.limits)
+            words = add_page(own, lines, self._recogniser.unsure_below, page)
+            if words:
+                count = sum(len(each.blocks) for _, each, _, _ in added)
+                added.append((after + count, own.finish(), words, page))
+                draft.include(added[-1][1], below=0)
+            before = after
+        _include_text(draft, parsed, before, len(parsed.blocks))
         whole = draft.finish(title=parsed.title, pages=parsed.pages)
-        return replace(whole, parsers=parsed.parsers, boxes=find_boxes(whole, pages))
+        boxes = [
+            box
+            for first, own, words, page in added
+            if page is not None
+            for box in find_boxes(own.text, words, page, whole.blocks[first].start)
+        ]
+        return replace(whole, parsers=parsed.parsers, boxes=tuple(boxes))
 
 
 def build(limits: ParseLimits) -> Pictures:
@@ -92,11 +115,14 @@ def _demand_text(parsed: Parsed, name: str) -> Parsed:
     return parsed
 
 
-def _include_text(draft: Draft, parsed: Parsed, after: int, until: float) -> int:
-    """Append the text of the pages behind `after` up to `until`; return that."""
-    places = [place for place, block in enumerate(parsed.blocks) if after < (block.page or inf) <= until]
-    if places:
-        first, last = places[0], places[-1] + 1
-        tables = [replace(it, first=it.first - first) for it in parsed.tables if first <= it.first < last]
-        draft.include(replace(parsed, blocks=parsed.blocks[first:last], tables=tuple(tables)), below=0)
-    return int(until) if until < inf else after
+def _whole(pages: Iterable[Page], parsed: Parsed) -> Iterator[Found]:
+    """Yield pages that are pictures as a whole, each behind the text of those before it."""
+    numbers = [block.page or inf for block in parsed.blocks]
+    for page, picture, size in pages:
+        yield Found(sum(number < page for number in numbers), page, WHOLE, picture, size)
+
+
+def _include_text(draft: Draft, parsed: Parsed, first: int, last: int) -> None:
+    """Append the blocks from `first` up to `last`."""
+    tables = [replace(it, first=it.first - first) for it in parsed.tables if first <= it.first < last]
+    draft.include(replace(parsed, blocks=parsed.blocks[first:last], tables=tuple(tables)), below=0)

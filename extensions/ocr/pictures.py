@@ -55,6 +55,14 @@ def pages_of(content: bytes, name: str, with_text: Collection[int | None]) -> tu
     return read(), len(numbers), len(document)
 
 
+def ready_picture(content: bytes, name: str) -> tuple[bytes, tuple[int, int]]:
+    """Return the first page of a picture, as it is read, with its size. Raises DocumentRefused: "malformed" or "too_large"."""
+    with _refusing(name):
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        demand_size(picture.size, name)
+        return _ready(picture)
+
+
 def demand_size(size: tuple[int, int], name: str) -> None:
     """Raises DocumentRefused: the picture has more pixels than one may have; they were not unpacked."""
     if size[0] * size[1] > PIXELS:

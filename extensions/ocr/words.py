@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from retrieval.documents import Box, Parsed, Word
+from retrieval.documents import Box, Word
 from retrieval.formats.text_blocks import Draft, clean
 
 # Stands for a digit that was not read surely: no figure, so that nobody takes it for one or is believed to have read it
@@ -15,13 +15,19 @@ _FREE, _BESIDE, _LONG = 0.9, 4, 20
 _DIGIT = re.compile(r"\d")
 
 
-def scaled(lines: Sequence[Sequence[Word]], size: tuple[int, int]) -> list[list[Word]]:
-    """Return the lines with their places in thousandths of a picture of this size."""
-    wide, high = 1000 / size[0], 1000 / size[1]
+def place_words(
+    lines: Sequence[Sequence[Word]], size: tuple[int, int], frame: tuple[float, float, float, float]
+) -> list[list[Word]]:
+    """Return the lines of a picture of this size with their places on a page, on which it stands in this frame."""
+    left, top, width, height = frame
+    wide, high = width / size[0], height / size[1]
     return [
         [
             word._replace(
-                left=word.left * wide, top=word.top * high, right=word.right * wide, bottom=word.bottom * high
+                left=left + word.left * wide,
+                top=top + word.top * high,
+                right=left + word.right * wide,
+                bottom=top + word.bottom * high,
             )
             for word in line
         ]
@@ -29,7 +35,7 @@ def scaled(lines: Sequence[Sequence[Word]], size: tuple[int, int]) -> list[list[
     ]
 
 
-def add_page(draft: Draft, lines: Sequence[Sequence[Word]], bound: float, page: int) -> list[Word]:
+def add_page(draft: Draft, lines: Sequence[Sequence[Word]], bound: float, page: int | None) -> list[Word]:
     """Append a page to a draft, and return its words in the order and the form in which they stand there."""
     written: list[Word] = []
     for group in _groups(lines):
@@ -43,19 +49,14 @@ def add_page(draft: Draft, lines: Sequence[Sequence[Word]], bound: float, page: 
     return written
 
 
-def find_boxes(parsed: Parsed, pages: Sequence[tuple[int, Sequence[Word]]]) -> tuple[Box, ...]:
-    """Return the place of each word, page after page, by its characters in the document."""
-    boxes, at = list[Box](), 0
-    for page, words in pages:
-        at = next((block.start for block in parsed.blocks if block.page == page and block.start >= at), at)
-        for word in words:
-            if (start := parsed.text.find(word.text, at)) < 0:
-                continue
+def find_boxes(text: str, words: Sequence[Word], page: int, shift: int) -> Iterator[Box]:
+    """Yield the place of each word of a page, by its characters in a document in which the page's text begins at `shift`."""
+    at = 0
+    for word in words:
+        if (start := text.find(word.text, at)) >= 0:
             at = start + len(word.text)
-            boxes.append(
-                Box(start, at, page, *(round(edge) for edge in (word.left, word.top, word.right, word.bottom)))
-            )
-    return tuple(boxes)
+            edges = (round(edge) for edge in (word.left, word.top, word.right, word.bottom))
+            yield Box(shift + start, shift + at, page, *edges)
 
 
 def _marked(word: Word, bound: float) -> Word:

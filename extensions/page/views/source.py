@@ -9,11 +9,13 @@ from nicegui import html, ui
 
 from extensions.page.session import Visitor, act, refill, show_errors
 from foundation.types import Principal
-from retrieval.documents import Block, Citation
+from retrieval.documents import Block, Box, Citation, Parsed
 from serving.api import documents
 from serving.api.documents import DocumentText
 
 AROUND = 3000
+# Height of a page by its width, as of A4; a box says its place in thousandths of both
+HEIGHT = 1.414
 # elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level
 ELEMENTS = {"heading": html.h3, "paragraph": html.p, "item": html.li, "row": html.div, "code": html.pre}
 KINDS = dict.fromkeys(ELEMENTS, html.div) | {"item": html.ul}
@@ -36,6 +38,7 @@ class SourcePanel:
                     self._place = ui.label().classes("dim")
                 ui.button(icon="close", on_click=self._dialog.close).props('flat round dense aria-label="Close"')
             self._warning = ui.label().classes("warning").props("role=alert")
+            self._map = html.div()
             self._text = html.div().classes("text").props('tabindex=0 aria-label="Text of the document"')
 
     async def cite(self, citation: Citation) -> None:
@@ -52,7 +55,7 @@ class SourcePanel:
             self._document_id, self._marked = document_id, marked
             self._window = (max(0, marked[0] - AROUND), marked[1] + AROUND)
             caller = await self._visitor.caller()
-            shown, blocks = await self._part(caller)
+            shown, blocks, boxes = await self._part(caller)
             quoted = shown.text[marked[0] - shown.start : marked[1] - shown.start]
             self._title.text = shown.document.title or shown.document.uri
             self._place.text = place or shown.document.uri
@@ -60,6 +63,10 @@ class SourcePanel:
             self._warning.text = "The document has changed since; this is its text now." if changed else ""
             self._warning.set_visibility(changed)
             self._fill(shown, blocks)
+            with refill(self._map):
+                words, cited = find_cited_page(boxes, *marked)
+                if cited:
+                    show_page_map(words, cited)
             self._dialog.open()
             ui.run_javascript(
                 f"setTimeout(() => document.getElementById('{self._text.html_id}')?.querySelector('mark')"
@@ -69,12 +76,13 @@ class SourcePanel:
     async def _more(self, before: int, after: int) -> None:
         with show_errors():
             self._window = (max(0, self._window[0] - before), self._window[1] + after)
-            self._fill(*await self._part(await self._visitor.caller()))
+            shown, blocks, _ = await self._part(await self._visitor.caller())
+            self._fill(shown, blocks)
 
-    async def _part(self, caller: Principal) -> tuple[DocumentText, list[Block]]:
+    async def _part(self, caller: Principal) -> tuple[DocumentText, list[Block], Sequence[Box]]:
         return await asyncio.to_thread(self._read, caller)
 
-    def _read(self, caller: Principal) -> tuple[DocumentText, list[Block]]:
+    def _read(self, caller: Principal) -> tuple[DocumentText, list[Block], Sequence[Box]]:
         start, end = self._window
         shown = documents.read(
             self._document_id, caller, self._visitor.runtime, start=start, end=end
@@ -82,8 +90,9 @@ class SourcePanel:
         entry = self._visitor.system.ledger.entry(self._document_id)
         # it may have been replaced in between
         same = entry is not None and entry.parsed.text[shown.start : shown.end] == shown.text
-        blocks = entry.parsed.blocks if entry is not None and same else ()
-        return shown, [block for block in blocks if block.end > shown.start and block.start < shown.end]
+        parsed = entry.parsed if entry is not None and same else Parsed("", ())
+        blocks = [block for block in parsed.blocks if block.end > shown.start and block.start < shown.end]
+        return shown, blocks, parsed.boxes
 
     def _fill(self, shown: DocumentText, blocks: Sequence[Block]) -> None:
         with refill(self._text):
@@ -124,3 +133,26 @@ def fill_gaps(shown: DocumentText, blocks: Sequence[Block]) -> Iterator[Block]:
         if end > start:
             yield replace(block, start=start, end=end)
         at = end
+
+
+def find_cited_page(boxes: Sequence[Box], start: int, end: int) -> tuple[list[Box], list[Box]]:
+    """Return the words of the page on which the characters from `start` to `end` begin, and of these the ones among them."""
+    page = next((box.page for box in boxes if box.end > start and box.start < end), 0)
+    words = [box for box in boxes if box.page == page]
+    return words, [box for box in words if box.end > start and box.start < end]
+
+
+def show_page_map(words: Sequence[Box], cited: Sequence[Box]) -> None:
+    """Show a bar for each word that was recognised on a page, the cited ones marked."""
+    with html.figure().classes("page-map"):
+        html.figcaption(
+            f"These words were recognised in the picture of page {cited[0].page}, where they stand as marked. "
+            "One or two figures of a hundred may be misread: compare them with the original."
+        )
+        with ui.element("svg").props(f'viewBox="0 0 1000 {1000 * HEIGHT:g}" aria-hidden=true'):
+            for name, boxes in (("words", words), ("cited", cited)):
+                ui.element("path").classes(name).props["d"] = "".join(map(_bar, boxes))
+
+
+def _bar(box: Box) -> str:
+    return f"M{box.left} {box.top * HEIGHT:.0f}H{box.right}V{box.bottom * HEIGHT:.0f}H{box.left}z"

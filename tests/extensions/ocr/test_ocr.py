@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from foundation.settings import Section
 from foundation.types import Principal
 from retrieval.contract import Recogniser
 from retrieval.documents import Parsed, ParseLimits, Source, Word
+from retrieval.grounding.checks import check_answer
 from retrieval.ingest.parsing import CORE, NeedsRoom, find_newer_parser, parse_here
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool
@@ -35,7 +37,18 @@ from tests.contracts.parser_samples import SAMPLES
 from tests.doubles.stacks import stack
 
 LINES = ("Invoice 2026-10442 of 14 March", "The total is 1,204.50 EUR in 30 days.")
-PARSERS = find_modules("retrieval.parsers", ["ocr"])
+PARSERS = find_modules("retrieval.parsers", ["ocr", "office"])
+
+
+OFFICE = find_modules("retrieval.parsers", ["office"])
+
+
+def altered(package: bytes, name: str, content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(out, "w") as new:
+        for member in old.namelist():
+            new.writestr(member, content if member == name else old.read(member))
+    return out.getvalue()
 
 
 def draw(*lines: str, size: tuple[int, int] = (1000, 400)) -> Image.Image:
@@ -107,6 +120,14 @@ def test_an_unclear_digit_is_marked_and_is_no_figure() -> None:
     assert not UNCLEAR.isnumeric()
 
 
+def test_an_answer_that_asserts_a_figure_that_was_not_read_surely_is_found_out() -> None:
+    read = parse(saved(draw()), "a.png", ("Total", 0.9), ("1,204", 0.6), ("EUR", 0.9)).text
+    (finding,) = check_answer("The total is 1,204 EUR. [1]", {1: read}, ()).findings
+    assert finding.detail.startswith("says 1,204, which was not read")
+    surely = parse(saved(draw()), "a.png", ("Total", 0.9), ("1,204", 0.9), ("EUR", 0.9)).text
+    assert not check_answer("The total is 1,204 EUR. [1]", {1: surely}, ()).findings
+
+
 def test_pages_with_text_are_read_as_ever_and_those_between_are_recognised() -> None:
     pdf = FPDF()
     pdf.set_font("helvetica", size=12)
@@ -141,6 +162,57 @@ def test_a_pdf_is_read_anew_once_and_stays_when_the_extension_goes() -> None:
     assert "pictures" in str(find_newer_parser("a.png", parse(saved(draw()), "a.png", ("word", 0.9)).parsers, other))
 
 
+def test_pictures_in_a_word_document_are_read_at_their_place_and_what_is_no_picture_is_left_out() -> None:
+    from docx import Document
+
+    document = Document()
+    document.add_paragraph("Before it.")
+    for picture in (draw(*LINES), draw(*LINES), draw(size=(20, 20))):
+        document.add_picture(io.BytesIO(saved(picture)))
+    document.add_paragraph("Behind it.")
+    file = io.BytesIO()
+    document.save(file)
+    parsed = parse(file.getvalue(), "a.docx", ("scanned", 0.9), ("1,204", 0.3))
+    assert parsed.text.split("\n\n") == ["Before it.", f"scanned {UNCLEAR},{UNCLEAR * 3}", "Behind it."]
+    assert parsed.boxes == ()
+    assert {version.split()[0] for version in parsed.parsers} == {"docx", "pictures"}
+    damaged = altered(file.getvalue(), "word/media/image1.png", b"no picture")
+    assert parse(damaged, "a.docx", ("scanned", 0.9)).text == "Before it.\n\nBehind it."
+
+
+def test_pictures_on_a_slide_are_read_with_the_place_of_each_word_on_the_slide() -> None:
+    from pptx import Presentation
+
+    show = Presentation()
+    for words in ("Total of March", "The end"):
+        show.slides.add_slide(show.slide_layouts[5]).shapes.title.text = words
+    slide, file = show.slides[0], io.BytesIO(saved(draw(*LINES)))
+    half, third = show.slide_width // 2, show.slide_height // 3
+    shape = slide.shapes.add_picture(file, half, third, half, third)
+    shape._element.nvPicPr.cNvPr.set("descr", "")
+    file = io.BytesIO()
+    show.save(file)
+    parsed = parse(file.getvalue(), "a.pptx", ("Total", 0.9), ("1,204", 0.95))
+    assert [(block.page, parsed.text[block.start : block.end]) for block in parsed.blocks] == [
+        (1, "Total of March"),
+        (1, "Total 1,204"),
+        (2, "The end"),
+    ]
+    assert [parsed.text[box.start : box.end] for box in parsed.boxes] == ["Total", "1,204"]
+    first = parsed.boxes[0]
+    assert first.start == parsed.text.index("Total 1,204")
+    assert (first.page, first.left, first.top, first.right, first.bottom) == (1, 500, 350, 545, 357)
+
+
+def test_a_document_without_pictures_costs_no_second_process() -> None:
+    limits = with_ocr({"use": f"{__name__}:build", "words": [["never read", 0.9]]}, memory_mb=512)
+    for suffix in (".docx", ".pptx"):
+        on, off = (
+            parse_here(SAMPLES[suffix](), f"a{suffix}", each) for each in (limits, replace(limits, parsers=OFFICE))
+        )
+        assert replace(on, parsers=off.parsers) == off
+
+
 def test_pixels_are_bounded_before_they_are_unpacked_in_a_pdf_too() -> None:
     pdf = FPDF()
     pdf.add_page()
@@ -168,7 +240,7 @@ def test_a_long_scan_a_picture_bomb_and_a_broken_picture_are_refused_in_a_senten
 
 
 def test_a_citation_finds_its_place_on_the_page_for_whoever_may_read_it(tmp_path: Path) -> None:
-    with open_system(load(stack(tmp_path, extensions=["ocr"]))) as system:
+    with open_system(load(stack(tmp_path, extensions=["ocr", "office"]))) as system:
         parsed = parse(saved(draw()), "a.png", ("Total", 0.9), ("1,204", 0.9))
         system.ingestor.preparation._parse = lambda *_: parsed
         source = Source("a.png", "north")

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 
 from extensions.page.views.arguments import Arguments
 from extensions.page.views.plots import Plot
+from extensions.page.views.source import find_cited_page, show_page_map
+from retrieval.documents import Box
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,14 @@ def test_an_emptied_field_is_left_out(client: Client) -> None:
 def test_the_highest_figure_of_a_plot_is_written_out(client: Client, highest: float, says: str) -> None:
     Plot("Answers").show(["Monday", "Tuesday"], {"": ("red", [0.0, highest])}, says="some")
     assert says in [getattr(one, "_text", "") for one in client.elements.values()]
+
+
+def test_cited_words_that_were_recognised_are_marked_at_their_place_on_the_page(client: Client) -> None:
+    boxes = [Box(0, 5, 1, 0, 0, 90, 20), Box(6, 11, 2, 100, 500, 190, 520), Box(12, 17, 2, 200, 500, 290, 520)]
+    assert find_cited_page(boxes, 0, 5) == ([boxes[0]], [boxes[0]])
+    words, cited = find_cited_page(boxes, 12, 30)
+    assert (words, cited) == (boxes[1:], boxes[2:])
+    assert find_cited_page(boxes, 20, 30) == ([], [])
+    show_page_map(words, cited)
+    outlines = [one.props["d"] for one in client.elements.values() if one.tag == "path"]
+    assert outlines == ["M100 707H190V735H100zM200 707H290V735H200z", "M200 707H290V735H200z"]
