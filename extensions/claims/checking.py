@@ -15,8 +15,8 @@ from extensions.claims.figures import alternatives, wrong_figures
 from extensions.claims.names import unknown_names
 from extensions.claims.settings import ClaimsSettings
 from extensions.claims.statements import Statement, split_statements
-from extensions.claims.texts import ENGLISH_ALONE, Text
-from foundation.text.lexical import UNSPACED
+from extensions.claims.texts import Text
+from foundation.text.lexical import ENGLISH_ALONE, UNSPACED
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from orchestration.contract import WrittenAnswer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from extensions.claims.quantities import Quantity, read_quantities
-from foundation.text.lexical import FUNCTION_WORDS, as_typed, terms, words
+from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, as_typed, terms, words
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
 # Words and figures as written; Chinese and Japanese characters one by one
@@ -16,8 +16,6 @@ _ENDING_IN_S = re.compile("['’]?s$")
 # A run of capitalised words
 CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
 
-# English function words that are not also words of German, Spanish or French
-ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905 - a word list reads as text
 # Share of English function words from which a text counts as English
 _ENGLISH = 0.12
 

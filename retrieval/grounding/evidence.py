@@ -13,7 +13,7 @@ from math import exp
 import numpy as np
 
 from foundation.text.clauses import parts_of, word_count
-from foundation.text.lexical import Rarity, terms, unmet_names, versions
+from foundation.text.lexical import Rarity, is_foreign, terms, unmet_names, versions
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from foundation.types import EVERY_TENANT
@@ -131,17 +131,16 @@ class Grounding:
         question = self._fit(question, [item.hit for item in evidence])
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
-        if self._multilingual:  # a question in another language may share no word with what answers it
+        if self._multilingual and is_foreign(question):  # it may share no word with what answers it
             sure = max(sure, similarity)
         around = " ".join(f"{headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
-        return sure / 2 if unmet_names(question, around, by_capitals=not self._multilingual) else sure
+        return sure / 2 if unmet_names(question, around) else sure
 
     def signs(self, question: str, quoted: Sequence[Evidence], evidence: Sequence[Evidence]) -> Signs:
         """Return what speaks for and against quotes of the evidence as an answer."""
         question = self._fit(question, [item.hit for item in evidence])
-        against = contradicts(question, quoted, by_capitals=not self._multilingual)
-        return Signs(self.strength(question, evidence), says_all(question, quoted), against)
+        return Signs(self.strength(question, evidence), says_all(question, quoted), contradicts(question, quoted))
 
     def _fit(self, question: str, hits: Sequence[Hit]) -> str:
         """Return the question in the words of the hits, for the tenant of `on_behalf_of`."""

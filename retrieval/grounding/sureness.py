@@ -30,8 +30,8 @@ def says_all(question: str, quoted: Sequence[Evidence]) -> bool:
     return False
 
 
-def contradicts(question: str, quoted: Sequence[Evidence], *, by_capitals: bool = True) -> bool:
+def contradicts(question: str, quoted: Sequence[Evidence]) -> bool:
     """Whether the quotes with their headings lack a figure, name or identifier of the question."""
     quotes = " ".join(item.text for item in quoted)
     whole = f"{' '.join(dict.fromkeys(headings_of(item.hit) for item in quoted))} {quotes}"
-    return bool(figures(question) - figures(whole) or unmet_names(question, whole, by_capitals=by_capitals))
+    return bool(figures(question) - figures(whole) or unmet_names(question, whole))

@@ -18,7 +18,6 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool
 from pydantic import Field
 
-from extensions.planned_agent.english import is_foreign
 from extensions.planned_agent.intent import Clause, classify_clauses, reverses, verbs
 from extensions.planned_agent.plans import POINTS, STEPS, is_effect, route_of, tool_step
 from extensions.planned_agent.stated_arguments import (
@@ -31,7 +30,7 @@ from extensions.planned_agent.stated_arguments import (
 )
 from foundation.machine.deadline import in_thread
 from foundation.settings import Section
-from foundation.text.lexical import terms
+from foundation.text.lexical import is_foreign, terms
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed

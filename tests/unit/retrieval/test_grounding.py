@@ -453,15 +453,11 @@ def test_a_quote_that_says_all_is_surer(grounding: Grounding) -> None:
 GERMAN = "Wie viele Punkte gab die Verteidigung der Hafenstadt im letzten Spiel ab?"
 
 
-def test_nouns_of_a_german_question_are_no_names_that_a_document_lacks_where_the_embedder_reads_german() -> None:
+def test_nouns_of_a_german_question_are_no_names_that_a_document_lacks() -> None:
     text = "The harbour side allowed 308 points in its last game."
-    assert unmet_names(GERMAN, text, by_capitals=False) == frozenset()
-    assert unmet_names(f"{GERMAN} Code QX-7", text, by_capitals=False) == {"QX-7"}
+    assert unmet_names(GERMAN, text) == frozenset()
+    assert unmet_names(f"{GERMAN} Code QX-7", text) == {"QX-7"}
     assert unmet_names("How many points did the Hafenstadt allow?", text) == {"Hafenstadt"}
-    item = Evidence(hit(text), 0, len(text), text, 0.5, similarity=0.6, coverage=0.0)
-    embedder = HashingEmbedder(256)
-    reads_all = Grounding(embedder, signs_over(embedder), GroundingSettings(), multilingual=True)
-    assert not reads_all.signs(GERMAN, [item], [item]).contradicted
 
 
 def test_a_question_in_another_language_may_share_no_word_with_what_answers_it_where_the_embedder_reads_it() -> None:
@@ -472,5 +468,6 @@ def test_a_question_in_another_language_may_share_no_word_with_what_answers_it_w
         Grounding(embedder, signs_over(embedder), GroundingSettings(), multilingual=it) for it in (False, True)
     )
     assert reads_all.strength(GERMAN, [item]) == pytest.approx(0.6)
-    assert english.strength(GERMAN, [item]) == pytest.approx(0.24), "its nouns are taken for names"
-    assert english.strength("wie viele punkte gab sie ab", [item]) == pytest.approx(0.48)
+    assert english.strength(GERMAN, [item]) == pytest.approx(0.48)
+    asked = "how many points did it allow"
+    assert reads_all.strength(asked, [item]) == english.strength(asked, [item])
