@@ -212,3 +212,16 @@ def test_who_interrupts_a_search_of_words_ends_it_and_the_index_stays(
     with pytest.raises(KeyboardInterrupt):
         ledger.keyword_search("refund", ACME, limit=3, as_of=None)
     assert (folder / "position.json").exists()
+
+
+def test_the_index_weighs_words_as_the_ledgers_own_search_does(ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of both are fused with those of vectors, and a word that most passages have says next to nothing."""
+    common = [f"the {'return ' if n % 3 == 0 else ''}{'parcel ' if n == 7 else ''}of {n}" for n in range(20)]
+    ledger.put([entry(f"common {n}.md", text) for n, text in enumerate(common)])
+    asked = ["the return of the parcel", "the return", "the of", "parcel 3"]
+    day = date(2026, 1, 1)
+    by_index = [{name: score for name, score, _ in ledger.keyword_search(q, ACME, limit=50, as_of=day)} for q in asked]
+    monkeypatch.setattr(WordIndex, "position", lambda *_: None)
+    by_ledger = [{name: score for name, score, _ in ledger.keyword_search(q, ACME, limit=50, as_of=day)} for q in asked]
+    assert all(by_index)
+    assert by_index == [pytest.approx(scores, abs=1e-3) for scores in by_ledger]
