@@ -302,8 +302,8 @@ def _formats_behind(parser: str) -> set[str]:
 
 
 OUTPUTS = {
-    "csv 4": "e7b833059575372e",
-    "html 13": "3d3a78d48822553a",
+    "csv 5": "e7b833059575372e",
+    "html 14": "3d3a78d48822553a",
     "json 5": "225c60891bfec0fc",
     "markdown 7": "14cd791484a3b2ee",
     "pdf 5": "8e25c8cfeecd0835",
