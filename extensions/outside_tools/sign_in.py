@@ -6,11 +6,13 @@ The MCP SDK does the protocol: it finds the server that signs in, registers, and
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
     from mcp_types import Tool
 
+log = logging.getLogger(__name__)
 # Paths in a browser: where a sign-in begins, where the server sends people back to, and where it ends
 BEGIN, BACK, END = "/own/sign-ins", "/sign-ins/back", "/own/signed-in"
 # Seconds in which a person has to sign in, and the sign-ins under way of one process
@@ -121,6 +124,7 @@ class People:
     def __init__(self, options: Options, store: SignInStore) -> None:
         self._options, self.store = options, store
         self._sessions = OrderedDict[tuple[str, str], Session]()
+        self._at_work = Counter[tuple[str, str]]()
 
     async def call(
         self, name: str, arguments: dict[str, Any], key: str | None, effect: bool, person: Principal | None
@@ -132,7 +136,8 @@ class People:
         session = self._sessions.get(whose) or self._open(person)
         self._sessions[whose] = session
         self._sessions.move_to_end(whose)
-        over = [] if len(self._sessions) <= OPEN else [next(iter(self._sessions))]
+        self._at_work[whose] += 1
+        over: list[tuple[str, str]] = []
         try:
             return await call_tool(session, name, arguments, key, effect, person)
         except Exception as error:
@@ -141,6 +146,9 @@ class People:
             over.append(whose)
             raise ToolException(self._wanted(name)) from error
         finally:
+            self._at_work[whose] -= 1
+            if len(self._sessions) > OPEN:  # one in which another call is under way stays
+                over += [it for it in self._sessions if not self._at_work[it]][:1]
             for closed in filter(None, (self._sessions.pop(each, None) for each in over)):
                 await asyncio.to_thread(closed.close)
 
@@ -217,7 +225,7 @@ class SignIns:
         address = under_way.address.result()
         state = parse_qs(urlsplit(address).query)["state"][0]
         self._under_way[state] = under_way
-        under_way.task.add_done_callback(lambda _: self._under_way.pop(state, None))
+        under_way.task.add_done_callback(partial(self._forget, state))
         return address
 
     async def end(self, state: str, code: str, issuer: str | None, person: Principal) -> str:
@@ -241,6 +249,11 @@ class SignIns:
         for under_way in self._under_way.values():
             if under_way.task:
                 under_way.task.cancel()
+
+    def _forget(self, state: str, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(state, None)
+        if not task.cancelled() and (error := task.exception()):  # most of them: nobody came back in time
+            log.info("A sign-in was not finished: %s", str(error) or type(error).__name__)
 
     async def _result_of(self, under_way: _UnderWay) -> None:
         try:
