@@ -25,7 +25,7 @@ from fastapi.routing import iter_route_contexts
 
 from foundation.clock import SystemClock
 from foundation.errors import Overloaded
-from foundation.extensions import installed
+from foundation.extensions import find, installed
 from foundation.types import Principal
 from serving import runtime
 from serving.access.admission import Admission
@@ -43,7 +43,7 @@ BROUGHT = {
     if (ROOT / "tests" / "extensions" / name / "rules.py").is_file()
 }
 """What the extensions say of their routes."""
-EXTENSIONS = tuple(BROUGHT)
+EXTENSIONS = tuple(dict.fromkeys(each for name in BROUGHT for each in (*find(name).requires, name)))
 
 RULES = {
     "POST /v1/answers": Rule(json=ASK, answers=True),
@@ -152,6 +152,13 @@ async def caller(given: World) -> AsyncIterator[Caller]:
 
 
 # -- every route -------------------------------------------------------------------------------------------------------
+
+
+def test_every_extension_with_routes_brings_their_rules() -> None:
+    plugs = {path.parent.name: path.read_text(encoding="utf-8") for path in (ROOT / "extensions").glob("*/plug.py")}
+    having = {name for name in installed() if "hooks.routers" in plugs.get(name, "")}
+    in_browsers = {"page", "outside_tools"}  # whose own tests have the rules of where people sign in
+    assert having - BROUGHT.keys() <= in_browsers, "write tests/extensions/NAME/rules.py"
 
 
 def test_every_route_of_the_app_has_its_rule_here_and_declares_one_there(given: World) -> None:
