@@ -143,7 +143,8 @@ def _edit_reference(folder: Path, left_out: Iterable[Declared]) -> None:
     for extension in left_out:
         name = re.escape(extension.name)
         heading = rf"^## (?:With the extension {name}|\[+{name}(?:\.[\w.]+)?\]+)\n(?:(?!## ).*\n)*"
-        section = rf"^(?:# .*\n)*\[{name}(?:\.[\w.]+)?\]\n(?:#.*\n)*\n?"
+        tables = rf"(?:\n#   \[\[{name}\..*\n(?:#.*\n)*)*"
+        section = rf"^(?:# .*\n)*\[{name}(?:\.[\w.]+)?\]\n(?:#.*\n)*{tables}\n?"
         for page in ("commands.md", "routes.md", "settings.md"):
             _edit(reference / page, partial(_without, heading))
         _edit(reference / "stack.full.toml", partial(_without, section))
