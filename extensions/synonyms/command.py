@@ -30,7 +30,7 @@ def synonyms(
     from extensions.synonyms.words import add_group
 
     settings = load_stack(stack).settings
-    file = context_of(settings).stack_dir / settings.section(SynonymsSettings).file
+    file = settings.section(SynonymsSettings).place(context_of(settings).stack_dir)
     out = terminal.console()
     if accept:
         add_group(file, accept.split("="), tenant)

@@ -7,4 +7,4 @@ from serving.hooks import Hooks
 
 def plug(hooks: Hooks) -> None:
     settings = hooks.section(SynonymsSettings)
-    hooks.services.append(HouseWords(read_groups(hooks.context.stack_dir / settings.file), periods=settings.periods))
+    hooks.services.append(HouseWords(read_groups(settings.place(hooks.context.stack_dir)), periods=settings.periods))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extensions.synonyms.settings import SynonymsSettings
 from extensions.synonyms.words import Group, HouseWords, add_group, read_groups
 from foundation.errors import InvalidRequest, InvalidSetting
 from foundation.types import Principal, Scope
@@ -18,7 +19,7 @@ from orchestration.run import answering
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.cli.main import main
-from serving.settings import load
+from serving.settings import context_of, load
 from serving.wiring import System, open_system
 from tests.doubles import command_line
 from tests.doubles.stacks import stack
@@ -144,3 +145,17 @@ def test_the_command_proposes_words_of_failed_questions_and_takes_what_is_accept
     run("synonyms", "--accept", "guarantee=warranty", "--tenant", "alder", json_too=False)
     assert read_groups(tmp_path / "synonyms.toml") == (Group(same=("guarantee", "warranty"), tenants=("alder",)),)
     assert "guarantee" not in {row["word"] for row in run("synonyms")}
+
+
+def test_a_file_that_is_named_lies_beside_its_stack_wherever_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = Path("sub") / "stack.toml"
+    path.write_text('extensions = ["synonyms"]\n[synonyms]\nfile = "house.toml"\n')
+    loaded = load(path)
+    named = loaded.settings.section(SynonymsSettings)
+    assert named.place(context_of(loaded.settings).stack_dir) == Path("sub/house.toml")
+    path.write_text('extensions = ["synonyms"]\n')
+    assert load(path).settings.section(SynonymsSettings).place(Path("sub")) == Path("sub/synonyms.toml")
