@@ -36,8 +36,8 @@ def boxes(
     document_id: DocumentId,
     caller: Asker,
     runtime: Running,
-    start: Annotated[int, Query(ge=0, description="As in a citation.")],
-    end: Annotated[int, Query(ge=0)],
+    start: Annotated[int, Query(ge=0, description="As in a citation.", examples=[0])],
+    end: Annotated[int, Query(ge=0, examples=[40])],
 ) -> WordBoxes:
     """Tell where the characters from `start` to `end` of a document stand on its pages, if they were recognised in a picture."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)

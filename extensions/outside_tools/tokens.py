@@ -22,7 +22,10 @@ CREATE TABLE IF NOT EXISTS sign_ins (
     body    BLOB NOT NULL,
     PRIMARY KEY (tenant, subject, server)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS listings (server TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS listings (
+    server TEXT PRIMARY KEY,
+    body   TEXT NOT NULL
+) STRICT;
 """
 
 
@@ -56,7 +59,7 @@ class SignInStore:
         from cryptography.fernet import InvalidToken
 
         sql = "SELECT body FROM sign_ins WHERE tenant = ? AND subject = ? AND server = ?"
-        rows = self._run(sql, person.tenant, person.subject, self._server)
+        rows = self._read(sql, person.tenant, person.subject, self._server)
         try:
             return dict(json.loads(self._cipher.decrypt(rows[0]["body"]))) if rows else {}
         except InvalidToken:
@@ -64,23 +67,32 @@ class SignInStore:
 
     def put(self, person: Principal, body: dict[str, Any]) -> None:
         sealed = self._cipher.encrypt(json.dumps(body).encode())
-        self._run(
-            "INSERT OR REPLACE INTO sign_ins VALUES (?, ?, ?, ?)", person.tenant, person.subject, self._server, sealed
+        sql = (
+            "INSERT INTO sign_ins VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (tenant, subject, server) DO UPDATE SET body = excluded.body"
         )
+        self._write(sql, person.tenant, person.subject, self._server, sealed)
 
     def forget(self, person: Principal) -> None:
         sql = "DELETE FROM sign_ins WHERE tenant = ? AND subject = ? AND server = ?"
-        self._run(sql, person.tenant, person.subject, self._server)
+        self._write(sql, person.tenant, person.subject, self._server)
 
     def listing(self) -> list[dict[str, Any]]:
         """Return the tools as the server listed them to whoever signed in first."""
-        rows = self._run("SELECT body FROM listings WHERE server = ?", self._server)
+        rows = self._read("SELECT body FROM listings WHERE server = ?", self._server)
         return list(json.loads(rows[0]["body"])) if rows else []
 
     def keep_listing(self, tools: list[dict[str, Any]]) -> None:
-        self._run("INSERT OR IGNORE INTO listings VALUES (?, ?)", self._server, json.dumps(tools))
+        self._write("INSERT OR IGNORE INTO listings VALUES (?, ?)", self._server, json.dumps(tools))
 
-    def _run(self, sql: str, *values: Any) -> list[Any]:
-        # opened for each, since sign-ins are few and both the server and its tools come here
-        with closing(self._records(self._data_dir / FILE, STORE)) as file, file.transaction() as connection:
-            return connection.execute(sql, values).fetchall()
+    def _read(self, sql: str, *values: Any) -> list[Any]:
+        with self._open() as file:
+            return file.read_now(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _write(self, sql: str, *values: Any) -> None:
+        with self._open() as file:
+            file.run_now(lambda connection: connection.execute(sql, values))
+
+    def _open(self) -> closing[SqliteFile]:
+        # for each, since sign-ins are few and both the server and its tools come here
+        return closing(self._records(self._data_dir / FILE, STORE))

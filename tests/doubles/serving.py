@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
@@ -34,7 +35,7 @@ from orchestration.effects.records import Record, Recorders
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
 from orchestration.run.spending import SqliteSpending
-from retrieval.documents import Chunk, Citation, Document, Hit, Refusal
+from retrieval.documents import Chunk, Citation, Document, Entry, Hit, Parsed, Refusal
 from retrieval.filters import matches
 from retrieval.ingest.pipeline import IngestReport
 from serving.access.identity import KeyStore
@@ -194,6 +195,12 @@ class MemoryLedger:
 
     def find(self, document_id: str) -> Document | None:
         return next((known for known, _ in self.stored.values() if known.document_id == document_id), None)
+
+    def entry(self, document_id: str) -> Entry | None:
+        for known, text in self.stored.values():
+            if known.document_id == document_id:
+                return Entry(known.source, known.content_hash, Parsed(text, ()), [], np.zeros((0, 0), np.float32))
+        return None
 
     def refusals(self, scope: Scope) -> list[Refusal]:
         return [refusal for refusal in self.refused if refusal.source.is_readable(scope)]

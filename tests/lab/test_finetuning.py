@@ -11,6 +11,7 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, MissingDependency
+from foundation.extensions import read_names
 from foundation.settings import Part
 from lab import cli
 from lab.finetune import command
@@ -190,7 +191,10 @@ def test_a_model_in_use_is_not_replaced(configure: Any, data: Path, tmp_path: Pa
     named = {
         "models.chat": {"models": {"chat": {"adapter": str(to / "tuned.gguf")}}},
         "models.embedder": {"models": {"embedder": {"path": str(to)}}},
-        "models.reranker": {"models": {"reranker": {"use": "cross_encoder", "path": f"{to}/../tuned"}}},
+        "models.reranker": {
+            "extensions": [*read_names(Path("stack.toml")), "torch_models"],
+            "models": {"reranker": {"use": "cross_encoder", "path": f"{to}/../tuned"}},
+        },
     }[section]
     with pytest.raises(InvalidRequest, match=rf"in use by \[{section}\]; name another folder with TO="):
         finetune(lambda _: configure(named), "reranker", order(data, to), None)

@@ -30,6 +30,7 @@ class Folder(World):
 
     def put(self, name: str, text: str) -> None:
         (self._path / name).write_text(text)
+        (self._path / name).chmod(0o644)
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink()
