@@ -100,10 +100,6 @@ def gate(
     """
     from observability.evaluation import baseline as baselines
     from observability.evaluation import trials
-    from observability.evaluation.bands import bands_of
-    from observability.evaluation.floors import floors_of, measure_floors, read_agreement
-    from observability.evaluation.golden_set import NOBODY
-    from observability.evaluation.sight import read_first, sight_of
 
     settings = load_stack(stack).settings
     data = settings.observability.golden_set
@@ -127,22 +123,36 @@ def gate(
         return
     comparison = baselines.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
-    agreed = read_agreement(contract) if contract.is_file() else None
-    floors = floors_of(agreed, measure_floors(side.rows)) if agreed else ()
-    today = SystemClock().now().date()
-    broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
-    bands = bands_of(side.rows)
-    fell = comparison.fallen + (("told_as_answer",) if bands.too_often_wrong else ())
-    unread = {trial.case.id for trial in material.trials if trial.case.reviewed_by == NOBODY}
-    first = read_first(comparison.changed, unread)
-    demonstration = bool(agreed and agreed.demonstration)
-    verdict = Verdict(comparison, fell, floors, broken, demonstration, bands, sight_of(comparison), first)
+    verdict = _judge(comparison, material, contract)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
         _show(verdict, baseline, contract)
     if verdict.exit_code:
         raise typer.Exit(verdict.exit_code)
+
+
+def _judge(comparison: Comparison, material: Material, contract: Path) -> Verdict:
+    from observability.evaluation.bands import bands_of
+    from observability.evaluation.floors import floors_of, measure_floors, read_agreement
+    from observability.evaluation.golden_set import NOBODY
+    from observability.evaluation.sight import read_first, sight_of
+
+    agreed = read_agreement(contract) if contract.is_file() else None
+    floors = floors_of(agreed, measure_floors(comparison.b.rows)) if agreed else ()
+    today = SystemClock().now().date()
+    bands = bands_of(comparison.b.rows)
+    unread = {trial.case.id for trial in material.trials if trial.case.reviewed_by == NOBODY}
+    return Verdict(
+        comparison,
+        blocked_by=comparison.fallen + (("told_as_answer",) if bands.too_often_wrong else ()),
+        floors=floors,
+        broken=tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
+        demonstration=bool(agreed and agreed.demonstration),
+        bands=bands,
+        sight=sight_of(comparison),
+        read_first=read_first(comparison.changed, unread),
+    )
 
 
 def answer_again(stack: Path, material: Material) -> Side:
