@@ -113,7 +113,7 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     out.print(plain(answer.text))
     for cited in answer.citations:
         place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
-        place += f", rights as of {cited.rights_at:.19}" if cited.rights_at else ""
+        place += f", rights as of {cited.rights_at:.16} UTC" if cited.rights_at else ""
         title = "" if cited.title in ("", cited.uri) else f"{line(cited.title)} · "
         out.print(f"[dim]\\[{cited.marker}][/] {title}[dim]{line(cited.uri)}, {place}[/]")
     if answer.nearest:

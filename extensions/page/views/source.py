@@ -43,7 +43,7 @@ class SourcePanel:
 
     async def cite(self, citation: Citation) -> None:
         page = f", page {citation.page}" if citation.page else ""
-        rights = f", rights as of {citation.rights_at:.16}" if citation.rights_at else ""
+        rights = f", rights as of {citation.rights_at:.16} UTC" if citation.rights_at else ""
         place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}{rights}"
         await self._open(citation.document_id, (citation.start, citation.end), place, quote=citation.quote)
 
