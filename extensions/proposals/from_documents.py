@@ -93,7 +93,7 @@ def case_id(asked: str) -> str:
     return f"g-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
 
 
-def searched(draft: Draft) -> str:
+def join_questions(draft: Draft) -> str:
     """Return the question with those before it, as `GoldenCase.searched`."""
     return "\n".join([*(question for question, _ in draft.history), draft.question.strip()])
 
@@ -111,14 +111,14 @@ class Checks:
     def proposal(self, draft: Draft) -> Proposal | None:
         """Return an acceptable draft as a case with the place of its evidence, else `None`."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
-        asked = searched(draft).casefold()
+        asked = join_questions(draft).casefold()
         wrong = "is a case already" if asked in self.known else self._find_fault(draft, start)
         if wrong:
             self.left_out[wrong] += 1
             return None
         self.known.add(asked)
         case = GoldenCase(
-            id=case_id(searched(draft)),
+            id=case_id(join_questions(draft)),
             question=draft.question,
             kind=draft.kind if draft.answer else "unanswerable",
             tenant=draft.about.tenant,
@@ -144,7 +144,7 @@ class Checks:
             return "the question says the answer"
         if draft.subject is None and draft.kind == "answerable" and len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
-        hits = self.search(searched(draft), draft.about.scope, limit=DEPTH)
+        hits = self.search(join_questions(draft), draft.about.scope, limit=DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
         if not any(chunk.start < start + len(draft.evidence) and start < chunk.end for chunk in found):
             return "search does not find the place"

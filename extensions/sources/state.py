@@ -91,7 +91,7 @@ class SourceState:
                 "SELECT * FROM objects WHERE document_id <> '' AND document_id IN (SELECT value FROM json_each(?))",
                 (json.dumps([*document_ids]),),
             ).fetchall()
-        return {row["document_id"]: (row["source"], _known(row)) for row in rows}
+        return {row["document_id"]: (row["source"], _read_row(row)) for row in rows}
 
     def not_seen(self, source: str, number: int) -> list[Known]:
         """Return the objects that the pass of this number did not list."""
@@ -144,14 +144,14 @@ class SourceState:
     def _read(self, where: str, *values: Any) -> Iterator[Known]:
         with self._file.reading() as connection:
             rows = connection.execute(f"SELECT * FROM objects WHERE {where}", values).fetchall()  # noqa: S608 - own text
-        return map(_known, rows)
+        return map(_read_row, rows)
 
 
 def _note(connection: Any, source: str, number: int, cursor: str, ended_at: str) -> None:
     connection.execute("INSERT OR REPLACE INTO passes VALUES (?, ?, ?, ?)", (source, number, cursor, ended_at))
 
 
-def _known(row: Row) -> Known:
+def _read_row(row: Row) -> Known:
     readers = json.loads(row["readers"])
     return Known(
         row["key"],

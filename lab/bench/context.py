@@ -178,14 +178,14 @@ class _Listener:
         asked = next(it.text for it in reversed(sent.messages) if isinstance(it, HumanMessage))
         read = "\n".join(message.text for message in sent.messages if message.type != "system")
         if not sent.tools:  # a summary is asked for without any
-            kept = self._known(asked) if self.summaries == FAITHFUL else {}
+            kept = self._find_facts(asked) if self.summaries == FAITHFUL else {}
             return AIMessage("\n".join([self.texts["summary"].format(number=1), *map(self._sentence, kept)]))
         name = next((name for name in self.codes if asked == self.texts["ask"].format(name=name)), "")
         if not name:
             noted = next((name for name in self.codes if name in asked), "")
             number = next(iter(re.findall(r"\d+", asked)), "")
             return AIMessage(self.texts["noted" if noted else "answer"].format(name=noted, number=number))
-        if name in self._known(read):
+        if name in self._find_facts(read):
             return AIMessage(self._sentence(name))
         if SEARCH in sent.tools and not isinstance(sent.messages[-1], ToolMessage):
             return AIMessage(
@@ -193,7 +193,7 @@ class _Listener:
             )
         return AIMessage(self.texts["unknown"].format(name=name))
 
-    def _known(self, text: str) -> dict[str, str]:
+    def _find_facts(self, text: str) -> dict[str, str]:
         return {name: code for name, code in self.codes.items() if name in text and code in text}
 
     def _sentence(self, name: str) -> str:

@@ -57,19 +57,19 @@ class ServerDouble:
     def _answer(self, messages: Sequence[BaseMessage]) -> AIMessage:
         bound = self.chat.bound[-1]
         tools = bound.get("tools") or ()
-        text = "\n".join([json.dumps(tools), *map(_written, messages)])
+        text = "\n".join([json.dumps(tools), *map(_text_of, messages)])
         tokens, reply = tokens_of(text), bound.get("max_tokens") or REPLY
         if tokens + reply > self.window:
             self.refused += 1
             raise ContextTooLong(f"This model's maximum context length is {self.window} tokens.")
-        known = max((tokens_of(text[: _shared(text, before)]) for before in self._texts), default=0)
+        known = max((tokens_of(text[: _count_shared(text, before)]) for before in self._texts), default=0)
         request = Sent(
             messages, frozenset(tool["function"]["name"] for tool in tools), tokens, known if known >= CACHED else 0
         )
         self.sent.append(request)
         self._texts = [*self._texts, text][-REMEMBERED:]
         said = self.says(request)
-        wrote = tokens_of(_written(said))
+        wrote = tokens_of(_text_of(said))
         usage: Any = {
             "input_tokens": tokens,
             "output_tokens": wrote,
@@ -84,7 +84,7 @@ def tokens_of(text: str) -> int:
     return int(plain / 3.6 + len(text) - plain) + 1
 
 
-def _shared(text: str, before: str) -> int:
+def _count_shared(text: str, before: str) -> int:
     """Return how many characters both begin with."""
     low, high = 0, min(len(text), len(before))
     while low < high:
@@ -93,7 +93,7 @@ def _shared(text: str, before: str) -> int:
     return low
 
 
-def _written(message: BaseMessage) -> str:
+def _text_of(message: BaseMessage) -> str:
     calls = [[call["id"], call["name"], call["args"]] for call in getattr(message, "tool_calls", ())]
     whose = getattr(message, "tool_call_id", "")
     return f"{message.type} {whose} {message.text} {json.dumps(calls, ensure_ascii=False) if calls else ''}"

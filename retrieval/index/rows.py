@@ -42,7 +42,7 @@ class Plain(NamedTuple):
     def vectors(self) -> Vectors:
         return self.rows
 
-    def coded(self) -> Coded:
+    def to_int8(self) -> Coded:
         return Coded.of(self.rows)
 
 
@@ -75,7 +75,7 @@ class Coded(NamedTuple):
     def vectors(self) -> Vectors:
         return np.asarray((self.steps + self.parts / np.float32(_STEPS)) * self.scales[:, None], dtype=np.float32)
 
-    def coded(self) -> Coded:
+    def to_int8(self) -> Coded:
         return self
 
 
@@ -123,7 +123,7 @@ class Block:
     @classmethod
     def merge(cls, blocks: Sequence[Block], *, coded: bool) -> Self:
         kept = [block.see().kept for block in blocks]
-        matrices = [block.matrix.coded() if coded else block.matrix for block in blocks]
+        matrices = [block.matrix.to_int8() if coded else block.matrix for block in blocks]
         attributes, numbers = Attributes.merge(
             [(block.attributes, block.names.attributes[places]) for block, places in zip(blocks, kept, strict=True)]
         )

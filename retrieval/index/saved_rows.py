@@ -129,7 +129,7 @@ def _write_columns(folder: Path, partitions: Mapping[Access, Partition]) -> dict
     with ExitStack() as opened:
         files = {name: opened.enter_context((folder / name).open("wb")) for name in (*Names._fields, *Coded._fields)}
         for each, own in zip(seen, np.split(numbers, np.cumsum([len(each.kept) for each in seen])), strict=False):
-            names, matrix = (take(table, each.kept) for table in (each.block.names, each.block.matrix.coded()))
+            names, matrix = (take(table, each.kept) for table in (each.block.names, each.block.matrix.to_int8()))
             names = names._replace(ids=names.ids.astype(ids), attributes=own)
             for name, column in (names._asdict() | matrix._asdict()).items():
                 column.tofile(files[name])

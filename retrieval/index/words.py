@@ -244,7 +244,7 @@ def _search(snapshot: _Snapshot, words: Sequence[str], scope: Scope, limit: int)
     def any_of(field: str, terms: Iterable[str]) -> Query:
         return Query.boolean_query([(Occur.Should, Query.term_query(schema, field, term, "basic")) for term in terms])
 
-    def weighed(term: str) -> Query:
+    def weigh(term: str) -> Query:
         """As SQLite weighs it, which gives words of more than half of all passages next to nothing."""
         has = searcher.doc_freq("words", term)
         odds = (max(searcher.num_docs - has, 0) + 0.5) / (has + 0.5)
@@ -255,7 +255,7 @@ def _search(snapshot: _Snapshot, words: Sequence[str], scope: Scope, limit: int)
     required = [any_of("reader", readers)]
     if scope.listed_classes is not None:
         required.append(any_of("class", scope.listed_classes))
-    terms = [(Occur.Should, weighed(term)) for word in words for term in _analyzer().analyze(word)]
+    terms = [(Occur.Should, weigh(term)) for word in words for term in _analyzer().analyze(word)]
     filters = [(Occur.Must, Query.const_score_query(query, 0.0)) for query in required]
     found = searcher.search(
         Query.boolean_query([(Occur.Must, Query.boolean_query(terms)), *filters]), limit, count=False

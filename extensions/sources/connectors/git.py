@@ -49,13 +49,13 @@ class GitConnector:
         return Page(entries[start:end], f"{commit}:{end}" if end < len(entries) else "")
 
     def read(self, key: str) -> bytes | None:
-        if key not in self._known([key]):
+        if key not in self._find_blobs([key]):
             return None
         return self._git("cat-file", "blob", f"refs/sixply/head:{key}")
 
     def readers(self, keys: Collection[str]) -> Mapping[str, Readers]:
         self._fetch()
-        return dict.fromkeys(self._known(keys), self._readers)
+        return dict.fromkeys(self._find_blobs(keys), self._readers)
 
     def close(self) -> None: ...
 
@@ -63,7 +63,7 @@ class GitConnector:
     def _folder(self) -> str:
         return self._options.folder.strip("/")
 
-    def _known(self, keys: Collection[str]) -> set[str]:
+    def _find_blobs(self, keys: Collection[str]) -> set[str]:
         listing = self._git("--literal-pathspecs", "ls-tree", "-r", "-z", "refs/sixply/head", "--", *keys)
         return {it.key for line in listing.split(b"\0") if line and (it := self._listed(line))} & set(keys)
 

@@ -40,6 +40,8 @@ class ImapConnector:
     """One connection, opened when it is needed and again after an outage. A mail's key is UIDVALIDITY and UID, which it keeps for life."""
 
     def __init__(self, options: Options, password: str) -> None:
+        import imapclient  # noqa: F401 - a package that is missing is told when the system opens
+
         self._options, self._password = options, password
         self._lock = threading.Lock()
         self._client: Any = None

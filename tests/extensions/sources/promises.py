@@ -55,7 +55,7 @@ class ConnectorPromises:
 
     @pytest.fixture
     def world(self) -> World:
-        raise NotImplementedError
+        raise NotImplementedError("A suite of promises gives its own world: a fixture of this name that returns one.")
 
     @pytest.fixture
     def small_pages(self) -> None:
