@@ -53,6 +53,8 @@ class Extension:
     commands: tuple[Command, ...] = ()
     serve: str = ""
     """`serve(loaded, announce) -> bool`: serves in the place of `make serve`'s one process, or says that it does not."""
+    bring: str = ""
+    """`bring(name)`: fetches an extension that is not here, for `make add`; it returns where it cannot."""
     plug: str = ""
     """`plug(hooks)`, which is called whenever a system is opened."""
 

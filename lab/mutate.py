@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from extensions.development.ports import CONTRACTS, Port
 from foundation.types import LAYERS
 from lab.project.git import unpack
 from observability.evaluation.metrics import share_interval
 from serving.cli import terminal
-from serving.parts.ports import CONTRACTS, Port
 
 ROOT = Path(__file__).resolve().parents[1]
 LENT = (".venv", "weights")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development.ports import CONTRACTS, Port
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import LAYERS
-from serving.parts.ports import CONTRACTS, Port
 from serving.settings import load
 
 SLOW = ["test_deletion.py", "test_network.py"]

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+ALWAYS = "development"
+"""What every project has: by it extensions are brought later, and the template's changes merged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
@@ -52,8 +55,8 @@ def _read(file: Path) -> Declared:
 
 
 def with_required(names: Iterable[str], declared: dict[str, Declared]) -> list[str]:
-    """Those of the names that there are, with all that they require, sorted."""
-    found, waiting = set[str](), [name for name in names if name in declared]
+    """Those of the names that there are, with all that they require and what every project has, sorted."""
+    found, waiting = set[str](), [name for name in (ALWAYS, *names) if name in declared]
     while waiting:
         if (name := waiting.pop()) not in found:
             found.add(name)

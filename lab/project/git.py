@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from serving.cli.project.update import git
+from extensions.development.update import git
 
 AUTHOR = ("-c", "user.name=sixply", "-c", "user.email=sixply@localhost")
 """Who commits where git knows nobody."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from extensions.development.update import git
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
 from lab.project.choices import Choices, read_extensions, with_required
 from lab.project.first_hour import try_first_hour
@@ -19,7 +20,6 @@ from lab.project.git import commit_all, succeeds, unpack
 from lab.project.prove import prove
 from lab.project.render import PROJECT, render
 from serving.cli import terminal
-from serving.cli.project.update import git
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,11 +43,8 @@ def make_project(target: Path, choices: Choices, check: str) -> bool:
     commit, target = _base(), _target(target)
     choices = replace(choices, name=check_name(choices.name), extensions=check_extensions(ROOT, choices.extensions))
     out = terminal.console()
-    with_those = (
-        f" and the extensions {', '.join(choices.extensions)}" if choices.extensions else ", without extensions"
-    )
     out.print(
-        f"{terminal.line(choices.title)}: the six layers{with_those}, as committed at {commit[:12]}. {SAID[check]}"
+        f"{terminal.line(choices.title)}: the six layers with {', '.join(choices.extensions)}, as committed at {commit[:12]}. {SAID[check]}"
     )
     write(target, choices, commit)
     out.print(f"It stands in {terminal.line(target)}, with {count_lines(target):,} lines of code beside its tests.")

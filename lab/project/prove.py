@@ -14,9 +14,9 @@ from pathlib import Path
 
 import typer
 
+from extensions.development.paid_calls import PROMISE as PAID
 from foundation import extensions
 from serving.cli import terminal
-from serving.parts.paid_calls import PROMISE as PAID
 
 ANSWERS_ARE_COMPARED = "its answers before and after are compared"
 NO_SCORE_FELL = "no score fell"

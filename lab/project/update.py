@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from extensions.development.update import TAKING, git
 from foundation.errors import Conflict, InvalidRequest, StorageFull, did_you_mean
 from foundation.machine.process import catch_stop_signals
 from lab.project.choices import Choices
@@ -27,7 +28,6 @@ from lab.project.prove import prove
 from lab.project.render import places_of
 from serving.cli import terminal
 from serving.cli.main import run
-from serving.cli.project.update import TAKING, git
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDERER = "lab.project.render"

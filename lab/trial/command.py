@@ -23,12 +23,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from extensions.development.update import git
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.settings import read_toml
 from lab.project.git import commit_all, unpack
 from lab.trial import guards
 from serving.cli import terminal
-from serving.cli.project.update import git
 
 ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")

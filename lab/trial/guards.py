@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from serving.cli.project.update import git
+from extensions.development.update import git
 
 PROTECTED = (
     "*/contract.py", "tests/contracts/*", "tests/architecture/*", "tests/doubles/*", "*conftest.py", "pyproject.toml", "lab/*",
-    "tests/lab/*", "serving/parts/*", "examples/support_desk/*.json*", "Makefile", ".github/*",
+    "tests/lab/*", "extensions/development/*", "examples/support_desk/*.json*", "Makefile", ".github/*",
 )  # fmt: skip
 """Files that decide about others' work. A task may name some of them as its own."""
 GIVING_UP = ("skip", "skipif", "xfail", "importorskip")

@@ -51,14 +51,9 @@ COMMANDS = {
         "gate": ("serving.cli.judge.gate:gate", "Fail if a score fell below the committed baseline."),
     },
     "Change it": {
-        "update": ("serving.cli.project.update:update", "Merge the newest template into this project"),
-        "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter"),
-        "contracts": ("serving.parts.contract_tests:contracts", "Run a port's contract tests on a part."),
-        "parts": ("serving.parts.list_parts:parts", "List ports and adapters"),
-        "extensions": ("serving.parts.extensions:extensions", "List extensions"),
-        "add": ("serving.parts.extensions:add", "Turn an extension on, with those it requires."),
-        "remove": ("serving.parts.extensions:remove", "Turn an extension off."),
-        "extension": ("serving.parts.extensions:extension", "Write a new extension with its test and page"),
+        "extensions": ("serving.cli.extensions:extensions", "List extensions"),
+        "add": ("serving.cli.extensions:add", "Turn an extension on, with those it requires."),
+        "remove": ("serving.cli.extensions:remove", "Turn an extension off."),
     },
 }
 

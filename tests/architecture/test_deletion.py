@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development.ports import CONTRACTS
 from foundation.components import PORTS
-from serving.parts.ports import CONTRACTS
 from tests.tree import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[2]

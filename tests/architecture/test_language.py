@@ -65,7 +65,7 @@ OF_A_FORMAT = {
     "observability/evaluation/baseline.py SHOWN": "our own names of figures",
     "observability/telemetry/logs.py OURS": "our own packages",
     "serving/http/errors.py in a call": "a media type",
-    "serving/parts/extensions.py LIST": "our own stack.toml",
+    "serving/cli/extensions.py LIST": "our own stack.toml",
 }
 
 _SYNTAX = re.compile(

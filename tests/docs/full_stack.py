@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from extensions.development.list_parts import Adapter, adapters
+from extensions.development.ports import CONTRACTS
 from foundation import extensions
 from foundation.components import find_modules
 from foundation.settings import Part
 from foundation.types import LAYERS
-from serving.parts.list_parts import Adapter, adapters
-from serving.parts.ports import CONTRACTS
 from serving.settings import Settings
 from tests.docs.pages import attribute_docs, first_sentence
 

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from extensions.development.list_parts import Adapter, adapters
+from extensions.development.ports import CONTRACTS, Port
 from foundation import errors, extensions, names
 from foundation.errors import SixplyError
 from foundation.settings import Part
@@ -25,8 +27,6 @@ from observability.telemetry import metrics
 from serving.app import create_app
 from serving.cli import make
 from serving.cli.main import list_commands
-from serving.parts.list_parts import Adapter, adapters
-from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 from tests.docs.full_stack import full_stack
 from tests.docs.pages import attribute_docs, first_sentence

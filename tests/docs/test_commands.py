@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PLAYED = {
     "docs/learn.md": "tests/examples/test_learn.py",
     "docs/your-own.md": "tests/examples/test_your_own.py",
-    "docs/extensions/index.md": "tests/unit/serving/test_extension_commands.py",
+    "docs/extensions/index.md": "tests/extensions/development/test_new_extension.py",
     "docs/observability/slow-layer.md": "tests/examples/test_stories.py",
     "docs/observability/cost-surprise.md": "tests/examples/test_stories.py",
     "docs/observability/governance-question.md": "tests/examples/test_stories.py",
@@ -42,7 +42,7 @@ RUN_BY = {
     "make serve": "tests/unit/serving/test_machine_key.py",
     "make test": "tests/unit/serving/test_make.py",
     "make check": "tests/lab/test_new_project.py",
-    "make contracts": "tests/integration/test_contracts_as_shipped.py",
+    "make contracts": "tests/extensions/development/test_contracts_as_shipped.py",
     "make doctor": "tests/unit/foundation/test_doctor.py",
     "make new": "tests/lab/test_new_project.py",
     "make update": "tests/lab/test_new_project.py",

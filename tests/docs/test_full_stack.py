@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from extensions.development.list_parts import adapters
 from foundation import extensions
 from foundation.settings import Part
-from serving.parts.list_parts import adapters
 from serving.settings import Settings
 from tests.docs.reference import FOLDER
 

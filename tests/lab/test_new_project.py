@@ -17,21 +17,21 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from extensions.development import update
+from extensions.development.paid_calls import PROMISE
+from extensions.development.update import git
 from extensions.governance.risk_register import load_register
 from foundation import extensions
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
 from lab.project import first_hour, new, prove
-from lab.project.choices import Choices, read_extensions, with_required
+from lab.project.choices import ALWAYS, Choices, read_extensions, with_required
 from lab.project.git import commit_all
 from lab.project.locks import keep_pins, packages_of, with_pins
 from lab.project.new import check_extensions, check_name
 from lab.project.prove import STARTS
 from lab.project.render import OF_THE_TEMPLATE, find_tests_of, places_of, render, unlink_dead
 from lab.project.update import read_project
-from serving.cli.project import update
-from serving.cli.project.update import git
-from serving.parts.paid_calls import PROMISE
 from tests.forks import fork, preload
 from tests.tree import copy_of_tree
 
@@ -90,7 +90,7 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
     assert project["project"]["name"] == "acme-desk"
     assert project["project"]["scripts"].keys() == {"acme-desk", "sixply"}
     made = project["tool"]["sixply"]
-    assert (made["base"], made["extensions"]) == (git(upstream, "rev-parse", "HEAD"), [])
+    assert (made["base"], made["extensions"]) == (git(upstream, "rev-parse", "HEAD"), [ALWAYS])
     assert (core / "README.md").read_text().startswith("# Acme Desk\n")
     assert {Path(name).parts[1] for name in git(core, "ls-files", "acme_desk").splitlines()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
@@ -105,12 +105,12 @@ def read(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
 
 
-def test_the_core_has_no_extension_no_lab_no_example_and_nothing_that_names_them(core: Path) -> None:
-    gone = [*OF_THE_TEMPLATE, *places_of(DECLARED)]
+def test_the_core_has_no_extension_but_one_no_lab_no_example_and_nothing_that_names_them(core: Path) -> None:
+    gone = [*OF_THE_TEMPLATE, *places_of(DECLARED.keys() - {ALWAYS})]
     assert [place for place in gone if (core / place).exists() and place != ".github/workflows"] == []
-    assert tomllib.loads((core / "stack.toml").read_text())["extensions"] == []
+    assert tomllib.loads((core / "stack.toml").read_text())["extensions"] == [ALWAYS]
     groups = tomllib.loads((core / "pyproject.toml").read_text())
-    assert {one.extra for one in DECLARED.values()}.isdisjoint(groups["project"]["optional-dependencies"])
+    assert {one.extra for one in DECLARED.values() if one.extra}.isdisjoint(groups["project"]["optional-dependencies"])
     register = load_register(core / "risks.toml")
     places = [place for risk in register.risks for control in risk.controls for place in (control.test, control.code)]
     assert [place for place in places if not (core / place.partition(":")[0]).exists()] == []
@@ -500,7 +500,7 @@ def test_a_project_made_before_there_were_extensions_is_refused_before_anything_
 ) -> None:
     edit(
         project / "pyproject.toml",
-        "extensions = []\n",
+        f'extensions = ["{ALWAYS}"]\n',
         'without = ["example", "lab", "page"]\nonly = "small"\nkeep = []\n',
     )
     before = commit_all(project, "As it was")

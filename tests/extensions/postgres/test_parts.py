@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development.list_parts import Adapter, adapters
 from foundation import components
 from foundation.components import Context
 from foundation.errors import MissingDependency, UnknownPart
@@ -15,7 +16,6 @@ from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from serving.cli import doctor
 from serving.cli.doctor import check_part
-from serving.parts.list_parts import Adapter, adapters
 from serving.settings import Loaded, Settings, context_of, load
 from tests.doubles.stacks import stack
 

@@ -13,7 +13,6 @@ import extensions as package
 from foundation import components, extensions
 from foundation.errors import InvalidSetting, SixplyError, UnknownPart, UnknownSetting
 from foundation.settings import Part
-from serving.parts import list_parts
 from serving.settings import load
 
 Write = Callable[..., None]
@@ -184,8 +183,6 @@ def test_an_adapter_of_an_extension_stands_beside_those_of_the_folder(write: Wri
     part = Part.model_validate({"use": "counter_one", "size": 3})
     assert components.load("retrieval.chunker", part, components.Context(data_dir=tmp_path)) == 3
     assert components.options_of("retrieval.chunker", "counter_one").model_fields.keys() == {"size"}  # type: ignore[union-attr]
-    told = [adapter for adapter in list_parts.adapters() if adapter.name == "counter_one"]
-    assert [(adapter.port, adapter.options) for adapter in told] == [("retrieval.chunker", {"size": "2"})]
     with pytest.raises(UnknownPart, match=r'No adapter "counter_two".*Did you mean "counter_one"'):
         components.options_of("retrieval.chunker", "counter_two")
 

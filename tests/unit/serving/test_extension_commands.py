@@ -1,8 +1,7 @@
-"""`make extensions`, `add`, `remove` and `extension`: the list in stack.toml is edited and nothing else."""
+"""`make extensions`, `add` and `remove`: the list in stack.toml is edited and nothing else."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 import extensions as package
 from foundation.errors import InvalidRequest, InvalidSetting, UnknownPart
-from serving.parts import extensions
+from serving.cli import extensions
 
 DECLARED = "from foundation.extensions import Extension\nextension = Extension(about='It waits.', requires={})\n"
 STORED = DECLARED.replace("requires", "stores='extensions.keeps.stores:STORES', requires")
@@ -85,29 +84,28 @@ def test_a_list_over_several_lines_becomes_one_and_a_strange_file_is_left_alone(
     assert stack.read_text() == strange
 
 
-def test_mistakes_are_told(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extensions, "read_record", lambda: None)  # nor has this tree a template to bring one from
+def test_mistakes_are_told(stack: Path) -> None:
     with pytest.raises(UnknownPart, match=r'no extension "kept".*Did you mean "keeps"'):
         extensions.add("kept", stack)
     with pytest.raises(InvalidRequest, match='"keeps" is not on'):
         extensions.remove("keeps", stack=stack)
 
 
-def test_a_new_one_is_written_whole_and_its_test_holds(tmp_path: Path) -> None:
-    for folder in ("extensions", "docs/extensions"):
-        (tmp_path / folder).mkdir(parents=True)
-    written = [str(path.relative_to(tmp_path)) for path in extensions.write("acme", tmp_path)]
-    assert written[0] == "extensions/acme/__init__.py"
-    assert {"tests/extensions/acme/test_plug.py", "docs/extensions/acme.md"} <= {*written}
-    assert "$" not in "".join((tmp_path / path).read_text() for path in written)
-    with pytest.raises(InvalidRequest, match="is there already"):
-        extensions.write("acme", tmp_path)
-    for name in ("Acme", "class", "a-b", ""):
-        with pytest.raises(InvalidRequest, match="cannot name an extension"):
-            extensions.write(name, tmp_path)
-    root = Path(__file__).parents[3]
-    program = f"import extensions, sys; extensions.__path__.append({str(tmp_path / 'extensions')!r}); import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-c', 'pyproject.toml', '--rootdir', '.', {str(tmp_path / 'tests')!r}]))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=300, check=False
+def test_one_that_is_not_here_is_brought_by_an_extension_that_is_on_and_can(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := stack.parent / "more" / "fetches").mkdir()
+    (folder / "__init__.py").write_text(
+        DECLARED.replace("requires", "bring='extensions.fetches.fetch:fetch', requires").format(())
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    (folder / "fetch.py").write_text(
+        "import shutil\nfrom pathlib import Path\n\n\n"
+        "def fetch(name):\n    here = Path(__file__).parents[1]\n    shutil.copytree(here / 'keeps', here / name)\n"
+    )
+    for module in ("extensions.fetches", "extensions.fetches.fetch", "extensions.fetched"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(UnknownPart, match='no extension "fetched"'):
+        extensions.add("fetched", stack)
+    extensions.add("fetches", stack)
+    extensions.add("fetched", stack)
+    assert lists(stack, 'extensions = ["fetches", "fetched"]')

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development import new_adapter, ports
+from extensions.development.ports import Port
 from foundation.errors import InvalidRequest
 from retrieval.contract import VectorIndex
-from serving.parts import ports, scaffold
-from serving.parts.ports import Port
 from tests.one_mypy import check_types
 
 PORTS = list(ports.CONTRACTS)
@@ -25,7 +25,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(tmp_path_factory.mktemp("written"))
     for name in PORTS:
         module = f"acme_{name.replace('.', '_')}"
-        (folder / f"{module}.py").write_text(scaffold.source(Port(name), "acme"), encoding="utf-8")
+        (folder / f"{module}.py").write_text(new_adapter.source(Port(name), "acme"), encoding="utf-8")
     return folder
 
 
@@ -57,10 +57,10 @@ def test_a_new_adapter_can_be_listed_and_keeps_no_promise_yet(written: Path) -> 
     """
     script = f"""
 import json
-from serving.parts import contract_tests
+from extensions.development import contract_tests
 parts = {{name: [{{"use": f"acme_{{name.replace('.', '_')}}:build"}}] for name in {PORTS}}}
 told = contract_tests.Telling(parts, quiet=True)
-from serving.parts.ports import Port
+from extensions.development.ports import Port
 contract_tests._pytest([str(Port(name).suite) for name in parts], parts, told)
 print(json.dumps([(one.port, one.outcome, one.reason) for one in told.promises]))
 """
@@ -74,7 +74,7 @@ print(json.dumps([(one.port, one.outcome, one.reason) for one in told.promises])
 
 
 def test_every_method_of_a_protocol_is_there_with_its_promise() -> None:
-    text = scaffold.source(Port("retrieval.vectors"), "acme")
+    text = new_adapter.source(Port("retrieval.vectors"), "acme")
     for method in ("upsert", "delete", "search", "sequence", "set_sequence", "count", "clear", "close"):
         assert f"    def {method}(" in text
     assert f'"""{VectorIndex.sequence.__doc__}"""' in text
@@ -84,29 +84,29 @@ def test_every_method_of_a_protocol_is_there_with_its_promise() -> None:
 def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "retrieval" / "vectors").mkdir(parents=True)
     port = ports.port("retrieval/vectors")
-    path = scaffold.write(port, "acme", root=tmp_path)
+    path = new_adapter.write(port, "acme", root=tmp_path)
     path.write_text("mine")
     with pytest.raises(InvalidRequest, match="left alone"):
-        scaffold.write(port, "acme", root=tmp_path)
+        new_adapter.write(port, "acme", root=tmp_path)
     assert path.read_text() == "mine"
     with pytest.raises(InvalidRequest, match="left alone"):
-        scaffold.write(port, "chroma", root=tmp_path)
+        new_adapter.write(port, "chroma", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Acme", "my-vectors", "1st", "../acme", "class", "a.b", ""])
 def test_a_name_that_no_module_can_have_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot name an adapter"):
-        scaffold.write(ports.port("retrieval.vectors"), name, root=tmp_path)
+        new_adapter.write(ports.port("retrieval.vectors"), name, root=tmp_path)
 
 
 def test_elsewhere_than_in_the_repository_it_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="repository's root"):
-        scaffold.write(ports.port("retrieval.vectors"), "acme", root=tmp_path)
+        new_adapter.write(ports.port("retrieval.vectors"), "acme", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", PORTS)
 def test_it_says_what_to_do_next(name: str) -> None:
     port = Port(name)
-    said = scaffold.next_steps(port, "acme", port.folder / "acme.py")
+    said = new_adapter.next_steps(port, "acme", port.folder / "acme.py")
     assert f"make contracts PORT={port.folder} NAME=acme" in said
     assert 'use = "acme"' in said or name == "retrieval.parsers"

@@ -1,7 +1,6 @@
-"""`sixply extensions`, `add`, `remove` and `extension`: list extensions, turn them on and off in stack.toml, begin one of your own."""
+"""`sixply extensions`, `add` and `remove`: list extensions, and turn them on and off in stack.toml."""
 
 import json as jsons
-import keyword
 import re
 import tomllib
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from string import Template
 from typing import Annotated
 
 import typer
@@ -18,11 +16,9 @@ from foundation import extensions as declared
 from foundation.errors import InvalidRequest, InvalidSetting
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack
-from serving.cli.project.update import bring_extension, read_record
 
 Name = Annotated[str, typer.Argument(help="The folder in extensions/.")]
 LIST = re.compile(r"^extensions\s*=\s*\[[^\]]*\]", re.MULTILINE)
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -61,9 +57,9 @@ def extensions(json: Json = None, stack: Stack = STACK) -> None:
 
 def add(name: Name, stack: Stack = STACK) -> None:
     """Turn an extension on, with those it requires. One that is not in this project is fetched from the template."""
-    if name not in declared.installed() and (record := read_record()):
-        bring_extension(name, record)
     on = declared.read_names(stack)
+    if name not in declared.installed():
+        _bring(name, on)
     wanted = [each for each in _with_required(name) if each not in on]
     if not wanted:
         terminal.show(f'"{name}" is on already.')
@@ -97,6 +93,14 @@ def remove(
     terminal.show(f"{name} is off.")
 
 
+def _bring(name: str, on: Sequence[str]) -> None:
+    """Let the extension that can fetch others fetch this one, where one is on."""
+    there = {*declared.installed()}
+    for reference in (declared.find(each).bring for each in on if each in there):
+        if reference:
+            declared.resolve(reference)(name)
+
+
 def _data_dir(stack: Path) -> Path:
     return load_stack(stack).settings.foundation.data_dir
 
@@ -127,93 +131,3 @@ def _count_lines(name: str) -> int:
     folders = [Path(path) / name for path in import_module("extensions").__path__]
     files = [file for folder in folders for file in folder.rglob("*.py")]
     return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
-
-
-def extension(name: Name) -> None:
-    """Write a new extension with its test and page, ready to fill in."""
-    for path in write(name):
-        terminal.show(f"wrote {path}")
-    terminal.show(
-        f"Now: make add NAME={name}, then make test ARGS=tests/extensions/{name}. docs/extensions/index.md lists the hooks."
-    )
-
-
-def write(name: str, root: Path = Path()) -> list[Path]:
-    """Write the files and return them. Raises InvalidRequest: the name cannot be one or is taken, or this is no project's root."""
-    if not NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise InvalidRequest(f'"{name}" cannot name an extension. Use small letters, digits and _, such as NAME=acme.')
-    if not (root / "extensions").is_dir():
-        raise InvalidRequest("There is no folder extensions/ here. Run from the repository's root.")
-    if (root / "extensions" / name).exists():
-        raise InvalidRequest(f"extensions/{name} is there already and was left alone. Choose another name.")
-    words, paths = {"name": name, "title": name.replace("_", " ").capitalize()}, []
-    for place, text in FILES.items():
-        path = root / Template(place).substitute(words)
-        if path.suffix == ".md" and not path.parent.is_dir():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(Template(text).substitute(words), encoding="utf-8")
-        paths.append(path)
-    return paths
-
-
-FILES = {
-    "extensions/$name/__init__.py": '''"""$title: one sentence on what a system has with it."""
-
-from foundation.extensions import Extension
-
-extension = Extension(
-    about="One sentence on what a system has with it.",
-    plug="extensions.$name.plug:plug",
-)
-''',
-    "extensions/$name/plug.py": '''"""Where $name plugs in."""
-
-from serving.hooks import Hooks
-
-
-def plug(hooks: Hooks) -> None:
-    hooks.routers.append("extensions.$name.routes:router")
-''',
-    "extensions/$name/routes.py": '''"""Its route, as an example: who is asking?"""
-
-from fastapi import APIRouter
-
-from serving.access.identity import Asker
-
-router = APIRouter(prefix="/v1/$name", tags=["$name"])
-
-
-@router.get("")
-async def greet(caller: Asker) -> dict[str, str]:
-    """Tell the caller who they are."""
-    return {"subject": caller.subject, "tenant": caller.tenant}
-''',
-    "tests/extensions/$name/test_plug.py": '''"""$name as an extension: on it is there, off nothing of it is."""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-import httpx2
-import pytest
-
-from serving.app import create_app
-from tests.doubles.serving import world
-
-
-@pytest.mark.parametrize(("on", "status"), [(("$name",), 200), ((), 404)])
-async def test_its_route_is_there_while_it_is_on(tmp_path: Path, on: tuple[str, ...], status: int) -> None:
-    given = world(tmp_path, extensions=on)
-    transport = httpx2.ASGITransport(create_app(given.system))
-    headers = {"Authorization": f"Bearer {given.reader}"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
-        assert (await client.get("/v1/$name")).status_code == status
-''',
-    "docs/extensions/$name.md": """# $title
-
-    make add NAME=$name
-
-One sentence on what a system has with it, what it costs, and what stays when it is turned off.
-""",
-}

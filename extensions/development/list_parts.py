@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from extensions.development.ports import CONTRACTS, Port
 from foundation.components import extra_of, find_modules
 from serving.cli import terminal
 from serving.cli.options import Json
-from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 
 OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving", "extensions")

@@ -14,13 +14,13 @@ from unittest.mock import patch
 import typer
 from pydantic import SecretStr
 
+from extensions.development import paid_calls, ports
+from extensions.development.ports import Port
 from foundation import components
 from foundation.errors import InvalidRequest, MissingDependency
 from foundation.settings import Part
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Paid, Stack, exit_unless, load_stack
-from serving.parts import paid_calls, ports
-from serving.parts.ports import Port
 from serving.settings import Settings
 
 # their tests write and clear: these never get the address of the store in stack.toml

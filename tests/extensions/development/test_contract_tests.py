@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from extensions.development import contract_tests, ports
 from foundation.errors import InvalidRequest, UnknownPart
 from foundation.settings import Part
 from models.settings import ModelsSettings
 from retrieval.settings import RetrievalSettings
-from serving.parts import contract_tests, ports
 from serving.settings import Settings
 
 pytestmark = pytest.mark.early
@@ -142,7 +142,7 @@ def test_of_the_suite_itself(): pass
 
 TELL = """
 import json, pytest
-from serving.parts import contract_tests as promises
+from extensions.development import contract_tests as promises
 told = promises.Telling({"models.reranker": [{"use": "acme"}]}, quiet=True)
 told._ports = {"test_suite.py": "models.reranker"}
 pytest.main(["-p", "no:randomly", "-p", "no:cacheprovider", "test_suite.py"], plugins=[told])

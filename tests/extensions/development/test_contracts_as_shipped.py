@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from extensions.development.ports import CONTRACTS, Port
 from foundation.components import available
-from serving.parts.ports import CONTRACTS, Port
 from serving.settings import load
 from tests.contracts import under_test
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 SETTINGS = load(ROOT / "stack.toml").settings
 PORTS = [port for port in CONTRACTS if available(port)]  # a project can be without all adapters of a port

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from serving.parts import contract_tests
-from serving.parts.paid_calls import CALLS, PROMISE, describe_cost
+from extensions.development import contract_tests
+from extensions.development.paid_calls import CALLS, PROMISE, describe_cost
 from serving.settings import Settings
 from tests.doubles.provider import FaultyProvider, ok
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ABLE = {"tool_calling": True, "structured_output": True}
 PAID: dict[str, Any] = {"use": "openai_compatible", "model": "gpt-4o-mini", "provider": "openai", "api_key": "sk-test"}
 

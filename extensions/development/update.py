@@ -17,7 +17,7 @@ from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
 from serving.cli.options import Paid
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 # Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before
 UPDATER = "lab.project.update"
 # Names the commit of an update while it is taken, which stays behind where that is killed
@@ -67,8 +67,12 @@ def read_record() -> dict[str, Any] | None:
     return record
 
 
-def bring_extension(name: str, record: dict[str, Any]) -> None:
-    """Merge an extension of the template, as it was at this project's base, into this project: folder, tests, page, packages."""
+def bring_extension(name: str) -> None:
+    """Merge an extension of the template, as it was at this project's base, into this project: folder, tests, page, packages. In the
+    template itself do nothing.
+    """
+    if (record := read_record()) is None:
+        return
     with _cloned_template(record, None) as upstream:
         _merge(upstream, [f"--add={name}", "--check=start"])
 

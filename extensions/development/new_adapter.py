@@ -16,11 +16,11 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
+from extensions.development import ports
+from extensions.development.ports import CONTRACTS, Port
 from foundation.components import available
 from foundation.errors import InvalidRequest
 from serving.cli import terminal
-from serving.parts import ports
-from serving.parts.ports import CONTRACTS, Port
 
 # Second argument of `build`, where it is not the plain `Context`
 CONTEXTS = {

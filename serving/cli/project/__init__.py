@@ -1,1 +1,0 @@
-"""Updates of a project from its template."""

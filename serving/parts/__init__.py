@@ -1,1 +1,0 @@
-"""Ports and adapters: list them, test them, write new ones."""
