@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from lab.options import FOLLOW_UPS, HASHED, OBJECTS, TABLE_QUESTIONS, Data, Hashed, TunedPart, hashed_stack
+from lab.options import FOLLOW_UPS, HASHED, OBJECTS, Data, Hashed, TunedPart, hashed_stack
 from serving.cli.main import run
 from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack
 
@@ -462,8 +462,11 @@ def bench_context(
 @app.command("bench-tables")
 def bench_tables(
     questions: Annotated[
-        Path, typer.Option(help="Questions with typed queries and results.", exists=True, dir_okay=False)
-    ] = TABLE_QUESTIONS,
+        Path | None,
+        typer.Option(
+            help="Questions with typed queries and results; without it all of the lab's.", exists=True, dir_okay=False
+        ),
+    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

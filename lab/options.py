@@ -21,7 +21,6 @@ HASHED: dict[str, object] = {"models": {"embedder": {"use": "hashing"}}}
 
 
 OBJECTS = Path("examples/support_desk/objects.json")
-TABLE_QUESTIONS = Path(__file__).parent / "bench" / "tables" / "questions.jsonl"
 
 
 FOLLOW_UPS = Path("examples/support_desk/follow_ups.jsonl")

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation import names
 from foundation.errors import InvalidRequest
@@ -23,6 +23,9 @@ from serving.cli import terminal
 from serving.judge.trial import Configure, ask, empty_system, own_folder
 from serving.settings import Loaded
 from serving.wiring import System
+
+if TYPE_CHECKING:
+    from lab.bench.table_questions import TableQuestion
 
 WORLD = Path("examples/support_desk/corpus")
 
@@ -585,23 +588,37 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
     return ok
 
 
-def bench_tables(configure: Configure, questions: Path, json: Path | None) -> None:
+def bench_tables(configure: Configure, questions: Path | None, json: Path | None) -> None:
+    """Without `questions`, each set of the lab."""
     from lab.bench import table_questions as tables
 
-    asked = tables.read_questions(questions)
-    with empty_system(configure) as (system, stack), terminal.progress() as progress:
+    files = {questions.stem: questions} if questions else tables.SETS
+    sets = {name: tables.read_questions(file) for name, file in files.items()}
+    with_tables = {"extensions": sorted({*configure({}).settings.extensions, "tables"})}
+    with empty_system(configure, with_tables) as (system, stack), terminal.progress() as progress:
         if refused := system.ingestor.ingest(tables.documents()).refused:
             raise InvalidRequest(f"{len(refused)} of the tables were refused: {refused[0]}.")
-        with tables.open_tool(system) as query:
-            by_tool = [tables.row_of(one, *tables.ask_tool(query, one)) for one in asked]
-        by_system = asyncio.run(
-            tables.ask_all(
-                asked,
-                lambda question: ask(system, question, tables.PERSON),
-                lambda done: progress("ask", done, len(asked)),
-            )
+        figures = {name: _ask_tables(system, name, asked, progress) for name, asked in sets.items()}
+    if not terminal.write_json(json, {"sets": figures, "stack": stack, "double": tables.DOUBLE}):
+        for name, of_ways in figures.items():
+            print(f"{name}: {len(sets[name])} questions")
+            terminal.show_table(["", *of_ways], tables.as_table(of_ways))
+        print(tables.DOUBLE)
+
+
+def _ask_tables(
+    system: System, name: str, asked: Sequence[TableQuestion], progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    from lab.bench import table_questions as tables
+
+    with tables.open_tool(system) as query:
+        by_tool = [tables.row_of(one, *tables.ask_tool(query, one)) for one in asked]
+        asking = tables.ask_all(
+            asked,
+            lambda question: ask(system, question, tables.PERSON),
+            query,
+            lambda done: progress(name, done, len(asked)),
         )
+        by_system = asyncio.run(asking)
     ways = {"typed query": by_tool, "the system, asked in words": by_system}
-    figures = {way: tables.summarise(rows) | {"rows": rows} for way, rows in ways.items()}
-    if not terminal.write_json(json, figures | {"stack": stack, "questions": len(asked)}):
-        terminal.show_table(["", *figures], tables.as_table(figures))
+    return {way: tables.summarise(rows) | {"rows": rows} for way, rows in ways.items()}

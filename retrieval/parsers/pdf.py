@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ _LARGER = 1.12
 # Collections of East Asian glyphs, by which some programs number glyphs without saying their characters
 _COLLECTIONS = ("Japan1", "GB1", "CNS1", "Korea1")
 _UNREADABLE = "\ufffd"
+# Greatest height of a table's head, by the size of its rows' type: four lines of double spacing
+_HEAD_HEIGHT = 8
 # Most characters of a heading; longer ones are large text
 _HEADING_CHARACTERS = 150
 
@@ -39,10 +42,12 @@ class Line:
     y: float
     last: str
     cells: list[str] = field(default_factory=list)
+    lefts: list[float] = field(default_factory=list)
+    """Where each cell begins."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".pdf",), f"pdf {4 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".pdf",), f"pdf {5 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -58,7 +63,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         )
     headings = _Headings(lines, _outline(reader))
     for number, page in enumerate(lines, start=1):
-        _add_page(draft, page, headings, number)
+        _add_page(draft, join_wrapped_heads(page), headings, number)
     for label, value in _filled_in(reader):
         draft.add("row", f"{label}: {value}")
     return draft.finish(title=_title(reader), pages=len(reader.pages))
@@ -131,19 +136,59 @@ def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
     last = lines[-1] if lines else None
     beside = last is not None and abs(last.y - new.y) < 0.3 * max(new.size, 1) and new.x > last.x
     if last is None or not (goes_on or beside):
-        lines.append(replace(new, cells=[new.text]))
-        return
-    # Rather too wide than too narrow, since true font widths are often missing
-    width = last.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in last.last)
-    if beside and new.x - last.x - width > 1.2 * new.size:
-        lines[-1] = _with(last, new, [*last.cells, new.text])
+        lines.append(replace(new, cells=[new.text], lefts=[new.x]))
+    elif beside and new.x - last.x - _width(last.last, last.size) > 1.2 * new.size:
+        lines[-1] = _with(last, new, [*last.cells, new.text], [*last.lefts, new.x])
     else:
-        lines[-1] = _with(last, new, [*last.cells[:-1], f"{last.cells[-1]} {new.text}"])
+        lines[-1] = _with(last, new, [*last.cells[:-1], f"{last.cells[-1]} {new.text}"], last.lefts)
 
 
-def _with(line: Line, new: Line, cells: list[str]) -> Line:
-    x = max(new.x, line.x)
-    return replace(line, text=" ".join(cells), bold=line.bold and new.bold, x=x, last=new.text, cells=cells)
+def _width(text: str, size: float) -> float:
+    # Rather too wide than too narrow, since true font widths are often missing
+    return size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in text)
+
+
+def _with(line: Line, new: Line, cells: list[str], lefts: list[float]) -> Line:
+    x, bold = max(new.x, line.x), line.bold and new.bold
+    return replace(line, text=" ".join(cells), bold=bold, x=x, last=new.text, cells=cells, lefts=lefts)
+
+
+def join_wrapped_heads(lines: Sequence[Line]) -> list[Line]:
+    """Join the bold lines above a row of a table to one head, where names of columns are wrapped."""
+    joined: list[Line] = []
+    for line in lines:
+        parts = _lines_above(joined, line)
+        if len(parts) > 1 and (head := _join_head(parts, line)):
+            joined[-len(parts) :] = [head]
+        joined.append(line)
+    return joined
+
+
+def _lines_above(lines: Sequence[Line], row: Line) -> list[Line]:
+    """Return the bold lines right above a row, from the last one that has a name for each of its cells."""
+    parts: list[Line] = []
+    for line in reversed(lines):
+        near = 0 < line.y - row.y < _HEAD_HEIGHT * row.size
+        if not near or not line.bold or row.bold or len(row.cells) < 2:
+            break
+        parts.insert(0, line)
+        if len(line.cells) == len(row.cells):
+            break
+    return parts
+
+
+def _join_head(parts: Sequence[Line], row: Line) -> Line | None:
+    """Return one line with a name above each cell of `row`; `None`: a cell has none, or a part is wider than its column."""
+    names: list[list[str]] = [[] for _ in row.cells]
+    ends = [*row.lefts[1:], math.inf]
+    for part in sorted(parts, key=lambda part: -part.y):
+        for text, left in zip(part.cells, part.lefts, strict=True):
+            at = min(range(len(names)), key=lambda at: abs(row.lefts[at] - left))
+            if left + _width(text, part.size) > ends[at]:
+                return None
+            names[at].append(text)
+    cells = [" ".join(name) for name in names]
+    return replace(parts[0], text=" ".join(cells), cells=cells, lefts=row.lefts) if all(cells) else None
 
 
 def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:

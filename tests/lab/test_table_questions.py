@@ -1,4 +1,4 @@
-"""120 questions to tables: all that is asserted is right, and what cannot be answered is refused."""
+"""240 questions to tables: all that is asserted is right, and what cannot be answered is refused."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from langchain_core.tools import StructuredTool
 
 from foundation.errors import InvalidRequest
 from lab.bench import table_questions as tables
+from lab.bench.made_tables import write_tables
 from orchestration.events import Answer
 from serving.settings import load
 from serving.wiring import open_system
@@ -20,15 +21,29 @@ from tests.doubles.stacks import stack
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    with open_system(load(stack(tmp_path_factory.mktemp("tables")))) as system:
+    with open_system(load(stack(tmp_path_factory.mktemp("tables"), extensions=["office"]))) as system:
         assert not system.ingestor.ingest(tables.documents()).refused
         with tables.open_tool(system) as tool:
-            yield [tables.row_of(one, *tables.ask_tool(tool, one)) for one in tables.read_questions()]
+            yield [tables.row_of(one, *tables.ask_tool(tool, one)) for one in all_questions()]
 
 
-def test_there_are_120_of_every_kind_and_a_fifth_cannot_be_answered() -> None:
+def all_questions() -> list[tables.TableQuestion]:
+    return [question for file in tables.SETS.values() for question in tables.read_questions(file)]
+
+
+def test_the_halves_have_60_questions_each_over_tables_of_five_formats() -> None:
+    halves = [tables.read_questions(tables.SETS[name]) for name in ("first", "second")]
+    assert [len(half) for half in halves] == [60, 60]
+    assert {"two tables", "group"} < {question.kind for half in halves for question in half}
+    suffixes = {Path(name).suffix for name, _ in write_tables()}
+    assert suffixes == {".csv", ".xlsx", ".html", ".docx", ".pdf"}
+    assert (
+        len({each.question_id for each in all_questions()}) == len({each.question for each in all_questions()}) == 240
+    )
+
+
+def test_the_earlier_120_are_of_every_kind_and_a_fifth_cannot_be_answered() -> None:
     questions = tables.read_questions()
-    assert len({each.question_id for each in questions}) == len({each.question for each in questions}) == 120
     assert {each.kind for each in questions} == {
         "look-up", "superlative", "count", "list", "sum", "difference", "unanswerable",
     }  # fmt: skip
@@ -87,6 +102,12 @@ def test_shares_come_with_their_intervals() -> None:
     assert 0 < figures["asserted_wrong"]["low"] < 0.5 < figures["asserted_wrong"]["high"] < 1
     assert figures["refused_unanswerable"] == {"share": None, "low": None, "high": None, "count": 0, "of": 0}
     assert tables.as_table({"way": figures})[3][1] == "of none"
+
+
+def test_a_list_with_a_row_too_many_is_wrong() -> None:
+    answer = _answer("Rivers: Aldwater, Esker", band="answered")
+    assert tables.judge_answer(answer, ["Aldwater"], ["Brant"]) == "right"
+    assert tables.judge_answer(answer, ["Aldwater"], ["Esker"]) == "wrong"
 
 
 @pytest.mark.parametrize("line", ["{", json.dumps({"id": "1"}), "[]"])

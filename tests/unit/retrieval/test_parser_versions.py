@@ -306,7 +306,7 @@ OUTPUTS = {
     "html 14": "3d3a78d48822553a",
     "json 5": "225c60891bfec0fc",
     "markdown 7": "14cd791484a3b2ee",
-    "pdf 5": "8e25c8cfeecd0835",
+    "pdf 6": "8e25c8cfeecd0835",
     "rst 2": "94e4f2224ef263f1",
     "text 7": "6856cc826c71e301",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from fpdf import FPDF
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
@@ -464,6 +465,43 @@ def test_a_font_that_does_not_say_its_characters_is_no_text() -> None:
 
 def test_cells_on_one_line_of_a_pdf_are_a_row() -> None:
     assert ("row", "Item: Boots; Days: 30") in blocks(parse(parser_samples.pdf(), "a.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("heads", "row"),
+    [
+        (
+            ["Month", "Mean temperature of the air", "Hours of sun"],
+            "Month: May; Mean temperature of the air: 9; Hours of sun: 7",
+        ),
+        (
+            ["Month\nof 2025", "Mean temperature\n(C)", "Sun\n(h)"],
+            "Month of 2025: May; Mean temperature (C): 9; Sun (h): 7",
+        ),
+    ],
+)
+def test_names_of_columns_that_are_wrapped_in_a_pdf_are_the_head_of_its_table(heads: list[str], row: str) -> None:
+    page = FPDF()
+    page.add_page()
+    page.set_font("helvetica", size=12)
+    with page.table(width=90) as table:
+        for cells in (heads, ["April", "8", "6"], ["May", "9", "7"]):
+            table.row(cells)
+    found = blocks(parse(bytes(page.output()), "a.pdf"))
+    assert ("row", row) in found
+    assert len(found) == 2
+
+
+def test_a_bold_line_above_a_table_of_a_pdf_is_no_name_of_a_column() -> None:
+    page = FPDF()
+    page.add_page()
+    page.set_font("helvetica", size=12, style="B")
+    page.cell(text="What was measured at the station by the lake", new_x="LMARGIN", new_y="NEXT")
+    page.set_font(style="")
+    with page.table(width=90, first_row_as_headings=False) as table:
+        for cells in (["April", "8", "6"], ["May", "9", "7"]):
+            table.row(cells)
+    assert ("row", "April | 8 | 6") in blocks(parse(bytes(page.output()), "a.pdf"))
 
 
 def test_an_encrypted_pdf_is_refused_as_encrypted() -> None:
