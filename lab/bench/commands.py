@@ -476,6 +476,7 @@ def bench_context(
             "left_out",
             "outcome_shown",
             "cached_share",
+            "cached_of_repeated",
             "cached_share_least",
             "tokens",
             "requests",

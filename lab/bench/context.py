@@ -251,10 +251,12 @@ def read_texts() -> dict[str, Texts]:
 
 def _costs(server: ServerDouble) -> dict[str, Any]:
     later = server.sent[1:]
-    tokens = sum(it.tokens for it in later)
+    tokens, cached = sum(it.tokens for it in later), sum(it.cached for it in later)
+    repeated = tokens - sum(it.fresh for it in later)
     return {
         "requests": len(server.sent), "tokens": sum(it.tokens for it in server.sent), "refused": server.refused,
-        "cached_share": sum(it.cached for it in later) / tokens, "cached_share_least": min(it.cached / it.tokens for it in later),
+        "cached_share": cached / tokens, "cached_of_repeated": cached / repeated,
+        "cached_share_least": min(it.cached / it.tokens for it in later),
     }  # fmt: skip
 
 

@@ -38,6 +38,8 @@ class Sent:
     tools: frozenset[str]
     tokens: int
     cached: int
+    fresh: int
+    """Tokens of the messages that it never had before, which no cache can know."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class ServerDouble:
     sent: list[Sent] = field(default_factory=list)
     refused: int = 0
     _texts: list[str] = field(default_factory=list)
+    _read: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         profile = {"tool_calling": True, "max_input_tokens": self.window}
@@ -63,8 +66,14 @@ class ServerDouble:
             self.refused += 1
             raise ContextTooLong(f"This model's maximum context length is {self.window} tokens.")
         known = max((tokens_of(text[: _count_shared(text, before)]) for before in self._texts), default=0)
+        unread = {text for text in map(_text_of, messages) if text not in self._read}
+        self._read |= unread
         request = Sent(
-            messages, frozenset(tool["function"]["name"] for tool in tools), tokens, known if known >= CACHED else 0
+            messages,
+            frozenset(tool["function"]["name"] for tool in tools),
+            tokens,
+            cached=known if known >= CACHED else 0,
+            fresh=sum(map(tokens_of, unread)),
         )
         self.sent.append(request)
         self._texts = [*self._texts, text][-REMEMBERED:]

@@ -44,6 +44,8 @@ RESULT_SHARE, PASSAGES_SHARE = 0.1, 0.15
 WINDOW = 32_000
 # Share of the window that is used: the count is an estimate
 SHARE = 0.9
+# Share of the window that a reply has at least
+REPLY_SHARE = 0.25
 # Share of the room that is kept where results are left out, and that turns take where earlier ones are summarised
 KEPT, TURNS = 0.4, 0.5
 # How far the provider's count of tokens may be from the estimate: some servers count only what they had not cached
@@ -106,39 +108,43 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         state = cast("ContextState", dict(request.state))
-        request, reply = self._limit_reply(request)
+        stated, reserved = self._limits_of_reply(request)
         scale = state.get("token_scale", 1.0)
         fixed = count_tokens([request.system_message] if request.system_message else [], request.tools)
-        room = int((SHARE * self._window - reply) / scale) - fixed
-        whole = [self._shorten(message) for message in request.messages]
+        room = int((SHARE * self._window - reserved) / scale) - fixed
+        whole, longest = [self._shorten(message) for message in request.messages], self._window
         for tries_left in range(TRIES, -1, -1):
-            messages = await self._fit(whole, max(room, 0), state, reply)
+            messages = await self._fit(whole, max(room, 0), state, reserved)
+            sent = count_tokens(messages) + fixed
+            left = max(reserved, min(longest, self._window - int(sent * scale / SHARE)))
+            settings = {"max_tokens": left} if stated and left < stated else {}
             try:
                 response = await handler(
-                    request.override(messages=messages, tools=_leave_out_search(request.tools, state))
+                    request.override(
+                        messages=messages,
+                        tools=_leave_out_search(request.tools, state),
+                        model_settings={**request.model_settings, **settings},
+                    )
                 )
                 break
             except ContextTooLong:
                 if not tries_left:
                     raise
-                room = count_tokens(messages) // 2
+                # the estimate was too low, and what it left for the reply too much
+                room, longest = count_tokens(messages) // 2, reserved
         counts = [usage_of(message).input_tokens for message in response.result if isinstance(message, AIMessage)]
-        if (sent := count_tokens(messages) + fixed) >= COUNTED and counts and counts[0]:
+        if sent >= COUNTED and counts and counts[0]:
             state["token_scale"] = min(max(counts[0] / sent, SCALES[0]), SCALES[1])
         kept = ("summary_before", "left_out_before", "token_scale")
         update = {name: state[name] for name in kept if name in state}  # type: ignore[literal-required]
         return ExtendedModelResponse(model_response=response, command=Command(update=update))
 
-    def _limit_reply(self, request: ModelRequest[Any]) -> tuple[ModelRequest[Any], int]:
-        """Return the request with a reply of at most half of the window, and the tokens that a reply takes of the window."""
-        model = request.model
+    def _limits_of_reply(self, request: ModelRequest[Any]) -> tuple[int | None, int]:
+        """Return the limit of a reply that is sent to the provider, and the tokens of the window that are kept for the reply."""
+        model, least = request.model, int(REPLY_SHARE * self._window)
         stated = model.stated_reply(request.model_settings) if isinstance(model, MeteredChatModel) else None
-        if stated is None:  # a server then gives it what is left
-            return request, min(REPLY_TOKENS, self._window // 4)
-        if stated <= self._window // 2:
-            return request, stated
-        most = self._window // 2
-        return request.override(model_settings={**request.model_settings, "max_tokens": most}), most
+        # where none is stated, a server gives the reply what is left
+        return stated, min(stated or REPLY_TOKENS, least)
 
     async def _fit(
         self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int

@@ -4,7 +4,8 @@ A result that the model has not read yet is never left out, and neither is the o
 read again, by `read_result` or `open_document`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
@@ -148,12 +149,20 @@ def _note_of(message: AnyMessage) -> AnyMessage:
     again = f"read_result, call_id {message.tool_call_id}, start"
     if artifact.get("effect"):
         note = f"{text[:OUTCOME]}\n[The rest is left out to save room: {again} {OUTCOME}. This was done; do not do it again.]"
-    elif numbers := artifact.get("shown"):
-        passages = ", ".join(map(str, numbers))
-        note = f"[You have read passages {passages}; they are left out to save room. open_document shows one again.]"
+    elif artifact.get("shown"):
+        # each passage in one note alone: those of many searches would fill a small window
+        numbers = artifact.get("frames") or artifact["shown"]
+        note = f"[You have read passages {_list_numbers(numbers)}, left out to save room. open_document shows them.]"
     else:
         note = f"[You have read this result; it is left out to save room. {again} 0 shows it again.]"
     return _with(message, note) if len(note) < len(text) else message
+
+
+def _list_numbers(numbers: Iterable[int]) -> str:
+    """Return the numbers in order, and three or more that follow on each other as a range: "1-4, 7"."""
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(sorted(numbers)), lambda at: at[1] - at[0])]
+    told = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(told)
 
 
 def _with(message: AnyMessage, content: str) -> AnyMessage:

@@ -136,6 +136,7 @@ def test_a_benchmark_of_long_conversations_writes_what_is_kept_and_says_that_its
             assert rows[language, f"conversation, {summaries} summaries"]["retention"] == 1.0
         assert rows[language, "searches at once"]["left_out"] == 0
         assert rows[language, "an effect, then searches"]["outcome_shown"] == 1.0
+        assert rows[language, "searches in rounds"]["cached_of_repeated"] > 0.9
     assert all(row["refused"] == 0 for row in figures["rows"])
 
 

@@ -140,7 +140,7 @@ class Server:
     def answer(self, messages: Sequence[BaseMessage]) -> AIMessage:
         tools = json.dumps(self.chat.bound[-1].get("tools") or ())
         read = sum(tokens_of(message.text) for message in messages) + tokens_of(tools)
-        if read + self.reply > self.window:
+        if read + min(self.reply, self.chat.bound[-1].get("max_tokens") or self.reply) > self.window:
             self.refused += 1
             raise ContextTooLong("This model's maximum context length is 8192 tokens.")
         reply = self.says(messages) if callable(self.says) else AIMessage(self.says)
@@ -184,6 +184,21 @@ async def test_a_window_that_is_smaller_than_stated_makes_room_and_goes_on(world
     answers = await converse(world, [f"{number} {'My colour is blue. ' * 60}" for number in range(30)])
     assert {answer.text for answer in answers} == {"Noted."}
     assert 1 <= server.refused <= 6, "not in each turn"
+
+
+async def test_a_small_window_has_room_for_several_results_and_the_reply_gets_what_is_left(world: World) -> None:
+    with_long_results(world, 4_000)
+    replies = [calls(FIND, first=number) for number in range(1, 9)]
+    server = Server(8_192, 4_096, says=lambda messages: replies.pop(0) if replies else AIMessage("Found."))
+    world.chat = server.chat
+    (answer,) = await converse(world, ["Where is P-123?"])
+    assert answer.text == "Found."
+    assert server.refused == 0
+    limits = [bound.get("max_tokens") or 4_096 for bound in world.chat.bound]
+    assert limits[0] == 4_096, "no less than is stated, while there is room"
+    assert 2_048 <= min(limits) < 4_096
+    whole = [sum(message.text.startswith("start word") for message in seen) for seen in world.chat.seen]
+    assert max(whole) >= 3
 
 
 FIND = ("find_parcel", {"parcel_id": "P-123"})
@@ -286,7 +301,7 @@ async def test_a_passage_is_shown_again_once_it_was_left_out_above(world: World)
     world.chat.profile = {"tool_calling": True, "max_input_tokens": 12_000}
     await converse(world, ["How heavy may a parcel be?"])
     first, *_, last = (message.text for message in world.chat.seen[-1] if isinstance(message, ToolMessage))
-    assert "You have read passages 1" in first
+    assert first == "[You have read passages 1-4, left out to save room. open_document shows them.]"
     assert "at most 30 kilograms" in last
 
 
