@@ -1,9 +1,9 @@
-"""OpenDocument, RTF, EPUB, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document."""
+"""OpenDocument, RTF, EPUB, reStructuredText, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document."""
 
 from foundation.extensions import Extension
 
 extension = Extension(
-    about="OpenDocument, RTF, EPUB, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document.",
+    about="OpenDocument, RTF, EPUB, reStructuredText, Outlook mail and the binary formats of Word, Excel and PowerPoint, read like any other document.",
     requires=("office",),
     extra="formats",
     parts=(
@@ -11,6 +11,7 @@ extension = Extension(
         ("retrieval.parsers/epub", "extensions.formats.epub"),
         ("retrieval.parsers/msg", "extensions.formats.msg"),
         ("retrieval.parsers/opendocument", "extensions.formats.opendocument"),
+        ("retrieval.parsers/rst", "extensions.formats.rst"),
         ("retrieval.parsers/rtf", "extensions.formats.rtf"),
         ("retrieval.parsers/xls", "extensions.formats.xls"),
     ),

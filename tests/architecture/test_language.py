@@ -52,7 +52,6 @@ OF_A_FORMAT = {
     "retrieval/parsers/html.py _XML_DECLARATION": "XML",
     "retrieval/parsers/markdown.py _SUP": "HTML",
     "retrieval/parsers/pdf.py in a call": "titles that programs write into PDFs by themselves",
-    "retrieval/parsers/rst.py _SILENT": "directives of reStructuredText",
     "retrieval/tables/row_codec.py _SOURCE": "our own names of fields",
     "retrieval/text/encodings.py _MISPLACED": "bytes of one encoding read in another",
     "orchestration/answers/structured.py in a call": "a fence of Markdown",

@@ -17,9 +17,9 @@ def listed() -> Mapping[tuple[str, str], dict[str, Any]]:
 
 def test_an_adapter_is_told_with_what_it_needs_and_what_it_can_be_told() -> None:
     found = listed()
-    index = found["retrieval.vectors", "qdrant"]
-    assert index["extras"] == ["qdrant"]
-    assert "url" in index["options"]
+    cache = found["serving.cache", "redis"]
+    assert cache["extras"] == ["redis"]
+    assert "url" in cache["options"]
     assert found["models.chat", "openai_compatible"]["options"]["model"] is None, "it must be given"
     assert [name for (port, name), one in found.items() if port == "serving.cache" and one["default"]] == ["memory"]
 

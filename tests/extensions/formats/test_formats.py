@@ -31,8 +31,9 @@ from tests.contracts.parser_samples import SAMPLES
 from tests.services import convert
 
 LIMITS = ParseLimits(parsers=find_modules("retrieval.parsers", ["formats", "office"]))
-MADE_HERE = (".rtf", ".odt", ".ods", ".odp", ".epub", ".msg", ".xls")
+MADE_HERE = (".rst", ".rtf", ".odt", ".ods", ".odp", ".epub", ".msg", ".xls")
 OUTPUTS = {
+    "rst 2 .rst": "c20ab636",
     "rtf 2 .rtf": "03a75320",
     "opendocument 3 .odt": "04c0ccc9",
     "opendocument 3 .ods": "e480b2fd",

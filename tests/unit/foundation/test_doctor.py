@@ -164,7 +164,6 @@ def test_a_server_on_this_machine_needs_no_key(host):
     [
         ("serving.cache", Part(use="redis", url="redis://redis:6379/0")),
         ("observability.exporters[1]", Part(use="otlp", endpoint="http://jaeger:4318/v1/traces")),
-        ("retrieval.vectors", Part(use="qdrant")),
     ],
 )
 def test_stores_and_collectors_as_compose_starts_them_need_no_credential(section, part):

@@ -307,7 +307,6 @@ OUTPUTS = {
     "json 5": "225c60891bfec0fc",
     "markdown 7": "14cd791484a3b2ee",
     "pdf 6": "8e25c8cfeecd0835",
-    "rst 2": "94e4f2224ef263f1",
     "text 7": "6856cc826c71e301",
 }
 """What each version of a parser makes of the samples of its suffixes."""

@@ -264,12 +264,6 @@ def test_what_a_page_marks_as_deleted_is_left_out() -> None:
     assert "The fee is 40 EUR a year." in parse(page, "a.html").text
 
 
-@pytest.mark.parametrize("line", ["=====", "*****", '"""""'])
-def test_a_title_between_two_lines_is_a_heading(line: str) -> None:
-    parsed = parse(f"{line}\nTerms\n{line}\n\nPay at once.", "a.rst")
-    assert blocks(parsed) == [("heading", "Terms"), ("paragraph", "Pay at once.")]
-
-
 @pytest.mark.parametrize("fence", ['"""', "'''", "```", "+++"])
 def test_a_line_before_a_fence_is_no_heading(fence: str) -> None:
     parsed = parse(f"Run this:\n{fence}\nls -l\n{fence}\n\n{fence}\nls\n{fence}", "a.txt")

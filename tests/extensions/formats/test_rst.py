@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from extensions.formats.rst import build
 from retrieval.documents import Parsed, ParseLimits
-from retrieval.parsers.rst import build
 
 
 def parse(text: str) -> Parsed:
@@ -65,3 +65,12 @@ def test_nothing_is_included_or_taken_raw() -> None:
 
 def test_broken_marks_stay_words() -> None:
     assert parse("An `open role and *an open star\n").text == "An `open role and *an open star"
+
+
+@pytest.mark.parametrize("line", ["=====", "*****", '"""""'])
+def test_a_title_between_two_lines_is_a_heading(line: str) -> None:
+    parsed = parse(f"{line}\nTerms\n{line}\n\nPay at once.")
+    assert [(block.kind, parsed.text[block.start : block.end]) for block in parsed.blocks] == [
+        ("heading", "Terms"),
+        ("paragraph", "Pay at once."),
+    ]
