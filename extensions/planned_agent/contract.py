@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from foundation.types import Principal
+    from foundation.types import Principal, Scope
     from orchestration.events import Answer, Path
     from orchestration.requests import Plan
     from orchestration.run.run import Run
-    from retrieval.documents import Citation
+    from retrieval.contract import DocumentLedger
+    from retrieval.documents import Citation, Hit
 
 
 @runtime_checkable
@@ -30,6 +31,17 @@ class Planner(Protocol):
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         """Return the plan with the steps that depend on a failed one replaced, or the same plan."""
+        ...
+
+
+@runtime_checkable
+class WorksOut(Protocol):
+    """Works out answers that stand in no sentence, such as the cheapest row of a table. An extension offers it among its services."""
+
+    def work_out(
+        self, question: str, hits: Sequence[Hit], scope: Scope, ledger: DocumentLedger
+    ) -> dict[str, Any] | None:
+        """Return the `text` and `citations` of an answer from the documents of these hits; `None`: the question is not surely understood."""
         ...
 
 

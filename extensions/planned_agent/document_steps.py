@@ -16,7 +16,7 @@ from extensions.planned_agent.compose import (
     salvage_partial,
     verify,
 )
-from extensions.planned_agent.contract import EarlierAnswers
+from extensions.planned_agent.contract import EarlierAnswers, WorksOut
 from extensions.planned_agent.follow_ups import entity_names, stands_alone
 from extensions.planned_agent.orders import instructs_reader, warnings_about
 from extensions.planned_agent.plans import PlannedState, rewrite
@@ -29,7 +29,7 @@ from models.resilience.streams import without_thoughts
 from orchestration.answers.quotes import abstain_from, evidence_of, grade
 from orchestration.contract import AgentParts
 from orchestration.events import Answer
-from orchestration.run.state import abstain, as_result, day_of
+from orchestration.run.state import Result, abstain, as_result, day_of
 from retrieval.grounding.citing import Evidence
 from retrieval.search.rank_fusion import in_one_ranking
 
@@ -95,7 +95,22 @@ class DocumentSteps:
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
         run.hits = [*(run.hits or ()), *fresh]
         of_several = f" of {len(queries)} searches" if len(queries) > 1 else ""
-        return {"extra_queries": []}, f"{len(fresh)} passages{of_several}"
+        update: PlannedState = {"extra_queries": []}
+        if not state["rewrites"] and (answer := await self._work_out(state, run)):
+            return {**update, "document_answer": answer}, "worked out from a table"
+        return update, f"{len(fresh)} passages{of_several}"
+
+    async def _work_out(self, state: PlannedState, run: PlannedRun) -> Result | None:
+        """Return the answer of the first extension that understands the whole question."""
+        ledger = self._parts.ledger
+        if ledger is None or day_of(state):
+            return None
+        for service in (service for service in self._parts.services if isinstance(service, WorksOut)):
+            question = state.get("document_question", state["question"])
+            if found := await run.in_thread(service.work_out, question, run.hits or [], run.scope, ledger):
+                answer = as_result("answered", "complete", found["text"], "extractive")
+                return {**answer, "citations": found["citations"], "band": "answered"}
+        return None
 
     async def grade(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)

@@ -5,4 +5,5 @@ from foundation.extensions import Extension
 extension = Extension(
     about="Questions to the tables of documents and of your own databases, answered by a typed query with its rows.",
     parts=(("orchestration.tools/tables", "extensions.tables.tools"),),
+    plug="extensions.tables.plug:plug",
 )

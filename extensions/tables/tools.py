@@ -37,7 +37,7 @@ from orchestration.contract import ToolParts
 DOCUMENTS, TABLES, SAMPLES = 8, 12, 3
 # Passages that an answer lets the model cite
 CITED = 5
-_PDF = "The table was read from a PDF by where its words stand, so rows may be missing: compare the page."
+FROM_PDF = "The table was read from a PDF by where its words stand, so rows can be missing: compare the page."
 
 FIND: ToolMetadata = {
     "effect": False,
@@ -130,7 +130,7 @@ class Tables:
             lambda statement, values: documents.run(table, statement, values),
         )
         if query.calculate != "value" and any(parser.startswith("pdf ") for parser in table.document.parsers):
-            reply.notes.append(_PDF)
+            reply.notes.append(FROM_PDF)
         where = f" of {len(table.sheet.rows)} in {table.document.source.title}"
         return _show(table.relation, reply, where, table.passages(reply.row_numbers, CITED))
 
@@ -211,7 +211,7 @@ def _more(table: KeptTable) -> str:
 
 
 def _show(relation: Relation, reply: Reply, where: str, passages: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    rows = [[_written(value) for value in row] for row in reply.rows]
+    rows = [[show_value(value) for value in row] for row in reply.rows]
     numbered = f" (rows {', '.join(map(str, reply.row_numbers[:20]))})" if reply.row_numbers else ""
     bound = [value if isinstance(value, int | float) else str(value) for value in reply.values]
     lines = [
@@ -232,10 +232,10 @@ def _show(relation: Relation, reply: Reply, where: str, passages: Sequence[str])
     return "\n".join(lines), artifact
 
 
-def _written(value: Any) -> str:
+def show_value(value: Any) -> str:
     """Return a value as it is shown; rounding of floats is left out.
 
-    >>> _written(0.1 + 0.2), _written(2.0), _written(1e6), _written(None)
+    >>> show_value(0.1 + 0.2), show_value(2.0), show_value(1e6), show_value(None)
     ('0.3', '2', '1000000', '')
     """
     if value is None:

@@ -10,6 +10,7 @@ The set "second" was written before any failure of "first" was looked at: what i
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -46,6 +47,7 @@ DOUBLE = "The typed queries are a scripted double's, in place of a strong model'
 MOST_ASSERTED_WRONG = 0.01
 """Of what is asserted."""
 
+_MARKER = re.compile(r"\[\d+\]")
 Outcome = Literal["right", "refused", "wrong"]
 
 
@@ -156,7 +158,7 @@ def judge_answer(answer: Answer, expected: Sequence[str] | None, others: Iterabl
     """Say what came of an answer: right where all that is expected stands in what it asserts, and none of `others`."""
     if answer.status != "answered" or answer.band in ("closest", "not_found"):
         return "refused"
-    said = f" {' '.join(words(answer.text))} "
+    said = f" {' '.join(words(_MARKER.sub('', answer.text)))} "
 
     def says(value: str) -> bool:
         return f" {' '.join(words(value))} " in said

@@ -24,6 +24,8 @@ class Floors(Section):
     refused_min: float = Field(ge=0, le=1)
     leaked_max: float = Field(ge=0, le=1)
     effects_without_approval_max: int = Field(ge=0)
+    table_wrong_max: float | None = Field(default=None, ge=0, le=1)
+    """Of the golden questions of the kind `table` that are told as answered. `None`: no floor, as where there are no such questions."""
 
 
 class FloorException(Section):
@@ -160,12 +162,19 @@ def measure_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float |
         values = [float(row[name]) for row in rows if row.get(name) is not None]
         measured[name] = (sum(values) / len(values) if values else None), len(values)
     share, n = measured.pop("effect_done")
+    wrong = [1 - float(row["answer_contained"]) for row in rows if _is_asserted_of_a_table(row)]
+    measured["table_wrong"] = (sum(wrong) / len(wrong) if wrong else None), len(wrong)
     return measured | {"effects_without_approval": (None if share is None else share * n, n)}
+
+
+def _is_asserted_of_a_table(row: Mapping[str, Any]) -> bool:
+    is_asserted = row.get("status") == "answered" and row.get("band") not in ("closest", "not_found")
+    return row.get("kind") == "table" and is_asserted and row.get("answer_contained") is not None
 
 
 def floors_of(agreement: Agreement, measured: Mapping[str, tuple[float | None, int]]) -> tuple[Floor, ...]:
     """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
     return tuple(
         Floor(name, float(limit), *measured.get(name.rpartition("_")[0], (None, 0)), agreement.exception_of(name))
-        for name, limit in agreement.floors.model_dump().items()
+        for name, limit in agreement.floors.model_dump(exclude_none=True).items()
     )

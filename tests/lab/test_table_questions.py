@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from langchain_core.tools import StructuredTool
 
+from extensions.tables.questions.answers import TableAnswers
 from foundation.errors import InvalidRequest
+from foundation.types import Scope
 from lab.bench import table_questions as tables
 from lab.bench.made_tables import write_tables
 from orchestration.events import Answer
@@ -61,6 +63,22 @@ def test_a_right_query_is_answered_and_what_the_tables_do_not_say_is_refused(row
     expected = {row["id"]: "refused" if row["expected"] is None else "right" for row in rows}
     assert {row["id"]: row["outcome"] for row in rows} == expected
     assert all(row["said"].endswith((".", "?")) for row in rows if row["outcome"] == "refused"), "a sentence each"
+
+
+def test_what_is_read_without_a_model_is_right_or_left_alone(tmp_path: Path) -> None:
+    scope, answers = Scope(tables.TENANT, tables.PERSON.groups), TableAnswers()
+    with open_system(load(stack(tmp_path, extensions=["office"]))) as system:
+        system.ingestor.ingest(tables.documents())
+        with tables.open_tool(system) as tool:
+            outcomes = []
+            for question in all_questions():
+                hits = system.retriever.retrieve(question.question, scope, limit=10)
+                found = answers.work_out(question.question, hits, scope, system.ledger)
+                status = {"text": found["text"], "band": "answered"} if found else {"text": "", "status": "abstained"}
+                answer = _answer(**status)
+                outcomes.append(tables.judge_answer(answer, question.expected, tables.other_rows(tool, question)))
+    assert outcomes.count("wrong") <= tables.MOST_ASSERTED_WRONG * outcomes.count("right")
+    assert outcomes.count("right") >= 75
 
 
 def test_a_tool_that_ignores_conditions_is_found_out() -> None:

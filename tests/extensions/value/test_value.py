@@ -17,7 +17,7 @@ from extensions.feedback.store import Outcome
 from extensions.value.outcome_contract import VERDICTS, load_contract
 from extensions.value.roi import value_report
 from extensions.value.value_page import page
-from observability.evaluation.floors import measure_floors
+from observability.evaluation.floors import floors_of, measure_floors
 from observability.evaluation.golden_set import Report, score
 from observability.stores.history import AnswerCost
 from tests.doubles.answers import NOW, answer, case
@@ -235,6 +235,26 @@ def test_the_floors_are_measured_by_an_evaluation():
     assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (
         (1.0, 1), (None, 0), (0.0, 1)
     )  # fmt: skip
+
+
+def test_wrong_answers_to_table_questions_are_those_that_are_told_as_answered(contract):
+    kinds = {"kind": "table"}
+    told = [score(case(**kinds), answer(text, cites=["a.md"], band="answered")) for text in ("30 days", "9 days")]
+    others = [
+        score(case(**kinds), answer("9 days", cites=["a.md"], band="closest")),
+        score(case(**kinds), answer("9 days", status="abstained")),
+        score(case(), answer("9 days", cites=["a.md"], band="answered")),
+    ]
+    rows = Report((*told, *others)).as_dict()["rows"]
+    assert measure_floors(rows)["table_wrong"] == (0.5, 2)
+    assert "table_wrong_max" not in [floor.name for floor in floors_of(contract, measure_floors(rows))]
+    floors = contract.floors.model_copy(update={"table_wrong_max": 0.01})
+    (floor,) = [
+        floor
+        for floor in floors_of(contract.model_copy(update={"floors": floors}), measure_floors(rows))
+        if floor.name == "table_wrong_max"
+    ]
+    assert (floor.met, floor.risk, floor.n) == (False, True, 2)
 
 
 def test_a_floor_of_zero_is_shown_with_the_number_of_cases_behind_it(contract):
