@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from foundation.machine.deadline import check
+from foundation.machine.threads import waiting_for_loop
 from models.embedding import on_behalf_of
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import UNCALLED, Run, run_at_work, running
@@ -51,10 +52,11 @@ class JudgingChatModel(MeteredChatModel):
             while True:
                 check()
                 try:
-                    return call.result(_LOOKS_S)
+                    with waiting_for_loop():
+                        return call.result(_LOOKS_S)
                 except NotYet:
-                    if call.done():
-                        raise
+                    if call.done():  # in this moment, or it has ended in a timeout of its own
+                        return call.result()
         finally:
             call.cancel()
 

@@ -19,6 +19,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.machine.deadline import in_thread_within
+from foundation.machine.threads import let_threads_wait, waiting_for_loop
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
 from models.contract import Call, Price, requests_made
@@ -323,7 +324,8 @@ class Run:
             return
         charged = asyncio.run_coroutine_threadsafe(self._charge_embedding(call), self.loop)
         if asyncio._get_running_loop() is not self.loop:  # noqa: SLF001 - it would wait for itself
-            charged.result(_CHARGED_S)
+            with waiting_for_loop():
+                charged.result(_CHARGED_S)
 
     async def _charge_embedding(self, call: Call) -> None:
         price, tokens = self.parts.prices.price(call), _tokens_of(call)
@@ -354,6 +356,7 @@ def running(run: Run) -> Iterator[None]:
     """Make `run` the current run of all code inside."""
     with suppress(RuntimeError):
         run.loop = asyncio.get_running_loop()
+        let_threads_wait(run.loop)
     token = run_at_work.set(run)
     try:
         yield

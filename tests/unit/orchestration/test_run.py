@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel, FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from foundation.errors import BudgetExceeded, UpstreamDown
+from foundation.machine.threads import AT_WORK
+from foundation.types import Usage
 from models.chat.scripted import ScriptedChat
+from models.contract import Call
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.run.budget import Budget
-from orchestration.run.run import Run
+from orchestration.run.judging_chat import JudgingChatModel
+from orchestration.run.run import Run, running
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, World
 
@@ -222,6 +226,62 @@ async def test_a_cancelled_call_is_paid_for_and_gives_its_reservation_back(world
         await task
     assert len(world.till.charges) == 1
     run.budget.reserve(tokens=300, usd=Decimal(0))
+
+
+async def test_as_many_embeddings_as_there_are_threads_are_paid_for_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.run.run._CHARGED_S", 5.0)
+    run, usage = run_of(world), Usage(input_tokens=3, output_tokens=0)
+    call = Call("cloud", "m", usage, seconds=0.1, local=False, at=world.clock.now())
+    all_at_once = Barrier(AT_WORK)
+
+    def pay() -> None:
+        all_at_once.wait(30)
+        run.pay_embedding(call)
+
+    with running(run):
+        await asyncio.gather(*(run.in_thread(pay) for _ in range(AT_WORK)))
+    assert len(world.till.charges) == AT_WORK
+
+
+async def test_as_many_judges_as_there_are_threads_ask_a_model_that_needs_one(world: World) -> None:
+    class InThread(ScriptedChat):
+        """As models are that have no async call: LangChain calls them in a thread."""
+
+    world.chat = InThread(replies=("yes",))
+    run, judge = run_of(world, seconds=20), JudgingChatModel(inner=world.chat)
+    all_at_once = Barrier(AT_WORK)
+
+    def ask() -> str:
+        all_at_once.wait(30)
+        return judge.invoke("Is it so?").text
+
+    with running(run):
+        assert await asyncio.gather(*(run.in_thread(ask) for _ in range(AT_WORK))) == ["yes"] * AT_WORK
+
+
+async def test_a_judge_whose_reply_comes_as_it_stops_waiting_has_its_reply(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class JustDone(Future[ChatResult]):
+        def result(self, timeout: float | None = None) -> ChatResult:
+            if timeout is not None:
+                raise TimeoutError
+            return super().result()
+
+    def answer_late(call: Coroutine[Any, Any, Any], _: Any) -> JustDone:
+        call.close()
+        done = JustDone()
+        done.set_result(ChatResult(generations=[ChatGeneration(message=AIMessage("yes"))]))
+        return done
+
+    run, judge = run_of(world), JudgingChatModel(inner=world.chat)
+    with running(run):
+        monkeypatch.setattr("orchestration.run.judging_chat.asyncio.run_coroutine_threadsafe", answer_late)
+        reply = await run.in_thread(judge.invoke, "Is it so?")
+        monkeypatch.undo()
+    assert reply.text == "yes"
 
 
 async def test_a_charge_that_waits_for_a_thread_is_recorded_even_if_its_run_is_cancelled(world: World) -> None:
