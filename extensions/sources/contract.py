@@ -47,8 +47,8 @@ class Connector(Protocol):
     def page(self, cursor: str) -> Page:
         """List the objects from `cursor` on; from the beginning where it is empty. Raises CursorLost, UpstreamDown."""
 
-    def read(self, key: str) -> bytes | None:
-        """Return the content, or `None` where it is gone. Raises UpstreamDown."""
+    def read(self, key: str, most: int) -> bytes | None:
+        """Return the content, only its first `most` bytes where it has more, or `None` where it is gone. Raises UpstreamDown."""
 
     def readers(self, keys: Collection[str]) -> Mapping[str, Readers]:
         """Return who may read each object now; those that are gone are left out. Raises UpstreamDown."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from extensions.sources.contract import Connector
@@ -15,6 +16,7 @@ from extensions.sources.state import FILE, SourceState
 from extensions.sources.sync import Sync
 from foundation.components import load
 from foundation.errors import SixplyError
+from retrieval.ingest.refused_files import most_read
 from serving.hooks import Hooks
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ class Sources:
             for connection in self.settings.connections
         }
 
+        self.threads = {name: ThreadPoolExecutor(1, f"sync-{name}") for name in self.connections}
+
+    def close(self) -> None:
+        for thread in self.threads.values():
+            thread.shutdown(wait=False, cancel_futures=True)
+
     def sync_of(self, name: str, system: System) -> Sync:
         connection, connector = self.connections[name]
         return Sync(
@@ -45,6 +53,7 @@ class Sources:
             system.ingestor,
             system.ledger,
             system.context.clock,
+            most_read(system.settings.retrieval.parsing.max_bytes),
             self.settings.most_gone,
         )
 
@@ -55,28 +64,29 @@ def plug(hooks: Hooks) -> None:
     rights = SourceRights(
         sources.connections, sources.state, clock, settings.rights_max_age_s, settings.recheck_timeout_s
     )
-    hooks.services += [sources, hooks.keep(rights)]
+    hooks.services += [hooks.keep(sources), hooks.keep(rights)]
 
     @asynccontextmanager
     async def keep_in_step(runtime: Runtime) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sync_for_ever(sources, runtime.system)) if settings.every_s else None
+        # each by itself: one that never ends its listing, or does not answer, keeps no other from being followed
+        names = sources.connections if settings.every_s else ()
+        tasks = [asyncio.create_task(_sync_for_ever(sources, name, runtime.system)) for name in names]
         try:
             yield
         finally:
-            if task:
+            for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     hooks.lifespans.append(keep_in_step)
 
 
-async def _sync_for_ever(sources: Sources, system: System) -> None:
+async def _sync_for_ever(sources: Sources, name: str, system: System) -> None:
+    loop = asyncio.get_running_loop()
     while True:
-        for name in sources.connections:
-            try:
-                report = await asyncio.to_thread(sources.sync_of(name, system).run)
-                log.info("%s: %d added, %d replaced, %d removed", name, report.added, report.replaced, report.removed)
-            except SixplyError as error:
-                log.warning("The sync of %s failed, and is tried again: %s", name, error)
+        try:
+            report = await loop.run_in_executor(sources.threads[name], sources.sync_of(name, system).run)
+            log.info("%s: %d added, %d replaced, %d removed", name, report.added, report.replaced, report.removed)
+        except SixplyError as error:
+            log.warning("The sync of %s failed, and is tried again: %s", name, error)
         await asyncio.sleep(sources.settings.every_s or 0)

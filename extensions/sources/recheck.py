@@ -21,6 +21,7 @@ from retrieval.contract import RightsCheck
 from retrieval.documents import Hit
 
 log = logging.getLogger(__name__)
+THREADS = 4
 
 
 @dataclass
@@ -32,10 +33,15 @@ class SourceRights(RightsCheck):
     clock: Clock
     max_age_s: float | None
     timeout_s: float
-    _asking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "ask-source"))
+    _asking: dict[str, ThreadPoolExecutor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # each its own: one that does not answer holds no thread in which another is asked
+        self._asking = {name: ThreadPoolExecutor(THREADS, f"ask-{name}") for name in self.connections}
 
     def close(self) -> None:
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        for threads in self._asking.values():
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def keep(self, hits: Sequence[Hit], scope: Scope) -> list[Hit]:
         found = self.state.of_documents({hit.chunk.document_id for hit in hits})
@@ -76,7 +82,7 @@ class SourceRights(RightsCheck):
     def _ask(self, source: str, keys: Collection[str]) -> Mapping[str, Readers]:
         """Return who may read these now; nothing of a source that does not answer in time."""
         try:
-            return self._asking.submit(self.connections[source][1].readers, keys).result(self.timeout_s)
+            return self._asking[source].submit(self.connections[source][1].readers, keys).result(self.timeout_s)
         except TooSlow:
             log.warning(
                 "%s did not say within %g s who may read %d documents; they are left out",

@@ -17,6 +17,7 @@ from foundation.clock import Clock
 from foundation.stores.crashpoints import crash_point
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Source
+from retrieval.ingest.folders import refuse_size
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
 
@@ -53,6 +54,7 @@ class Sync:
     ingestor: Ingestor
     ledger: DocumentLedger
     clock: Clock
+    max_bytes: int
     most_gone: float = 0.5
     progress: Callable[[int], None] = lambda _: None
 
@@ -114,9 +116,11 @@ class Sync:
 
         def items() -> Iterator[Item]:
             for listed, source in wanted:
-                content = self.connector.read(listed.key)
+                content = self.connector.read(listed.key, self.max_bytes + 1)
                 if content is None:  # since it was listed
                     gone.add(listed.key)
+                elif len(content) > self.max_bytes:
+                    yield Item(source, b"", listed.name, refuse_size(listed.name, self.max_bytes))
                 else:
                     yield Item(source, content, listed.name)
 

@@ -151,7 +151,7 @@ def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) 
         # Reading a pipe would block until somebody writes
         if not target.is_file():
             raise _no_file(name)
-        with os.fdopen(_open_below(target, within), "rb") as file:
+        with os.fdopen(open_below(target, within), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _no_file(name)
             content = file.read(-1 if max_bytes is None else max_bytes + 1)
@@ -160,18 +160,23 @@ def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) 
             f'"{name}" cannot be read: {error.strerror}. Make it readable, or move it away.', reason="unreadable"
         ) from error
     if max_bytes is not None and len(content) > max_bytes:
-        raise DocumentRefused(
-            f'"{name}" has more than {max_bytes:,} bytes. Split it, or raise retrieval.parsing.max_bytes.',
-            reason="too_large",
-        )
+        raise refuse_size(name, max_bytes)
     return content
+
+
+def refuse_size(name: str, max_bytes: int) -> DocumentRefused:
+    return DocumentRefused(
+        f'"{name}" has more than {max_bytes:,} bytes. Split it, or raise retrieval.parsing.max_bytes.',
+        reason="too_large",
+    )
 
 
 def _no_file(name: str) -> DocumentRefused:
     return DocumentRefused(f'"{name}" is no file but a pipe, a socket or a device. Move it away.', reason="unreadable")
 
 
-def _open_below(target: Path, within: Path | None) -> int:
+def open_below(target: Path, within: Path | None) -> int:
+    """Open a file to read it, through no link, as a descriptor. Raises OSError."""
     # One may have replaced the checked file, or a folder above it, by a link since the check
     flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
     if within is None:

@@ -25,6 +25,11 @@ FOLDER = "refused"
 KEPT_MB = 200
 
 
+def most_read(max_bytes: int) -> int:
+    """Return the most bytes to read of a file: those of one that is refused, and kept for a retry, have to be whole."""
+    return max(max_bytes, KEPT_MB * 1_000_000)
+
+
 def _erase(data_dir: Path, person: Person) -> int:
     theirs = [path for path in (data_dir / FOLDER).glob("*.refused") if _head(path).get("sent_by") == person.mark]
     for path in theirs:

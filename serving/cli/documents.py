@@ -155,6 +155,7 @@ def _show_report(
 def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
     """Return the files below `source`, or `None` where it is no folder. Raises InvalidRequest: it cannot be read."""
     from retrieval.ingest.folders import read_folder
+    from retrieval.ingest.refused_files import most_read
 
     try:
         is_folder = "://" not in source and Path(source).is_dir()
@@ -162,19 +163,28 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
         raise InvalidRequest(
             f'"{source}" cannot be looked at: {error.strerror}. Name one that you may read: SRC=folder'
         ) from error
-    return read_folder(Path(source), tenant=tenant, max_bytes=_most_read(settings)) if is_folder else None
+    return (
+        read_folder(Path(source), tenant=tenant, max_bytes=most_read(settings.retrieval.parsing.max_bytes))
+        if is_folder
+        else None
+    )
 
 
 def _items(settings: Settings, source: str, tenant: str) -> Sequence[Item]:
     """Return the documents at a path or an address. Raises InvalidRequest: there is no such file, or nothing reads such addresses."""
     from retrieval.documents import Source
     from retrieval.ingest.folders import read_item
+    from retrieval.ingest.refused_files import most_read
 
     if "://" in source:
         return _read_address(settings, source, tenant)
     path = Path(source)
     if path.is_file():
-        return [read_item(path, Source(uri=path.name, tenant=tenant), max_bytes=_most_read(settings))]
+        return [
+            read_item(
+                path, Source(uri=path.name, tenant=tenant), max_bytes=most_read(settings.retrieval.parsing.max_bytes)
+            )
+        ]
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
     raise InvalidRequest(f'"{source}" {problem}. Name a file or a folder: SRC=folder')
 
@@ -191,13 +201,6 @@ def _read_address(settings: Settings, address: str, tenant: str) -> Sequence[Ite
         f'No extension that is on reads documents from "{address[:80]}". Turn on one that does, make extensions lists them, or '
         "download the document and ingest that file."
     )
-
-
-def _most_read(settings: Settings) -> int:
-    # longer files are refused, so that no more is read of them; those kept for a retry must be whole
-    from retrieval.ingest.refused_files import KEPT_MB
-
-    return max(settings.retrieval.parsing.max_bytes, KEPT_MB * 1_000_000)
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import stat
 from collections.abc import Collection, Iterator, Mapping
@@ -15,6 +16,7 @@ from extensions.sources.contract import CursorLost, Listed, Page, Readers
 from foundation.components import Context
 from foundation.errors import UpstreamDown
 from foundation.settings import BESIDE_STACK, Section
+from retrieval.ingest.folders import open_below
 
 PAGE = 1_000
 
@@ -37,9 +39,10 @@ class FolderConnector:
         objects = [it for name in here[:PAGE] if (it := self._listed(name))]
         return Page(objects, here[PAGE - 1] if len(here) > PAGE else "")
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int) -> bytes | None:
         try:
-            return self._inside(key).read_bytes()
+            with os.fdopen(open_below(self._inside(key).resolve(), self._path.resolve()), "rb") as file:
+                return file.read(most)
         except FileNotFoundError:
             self._demand_reachable()  # a mount that went away has no file, either
             return None

@@ -48,10 +48,17 @@ class GitConnector:
         end = start + PAGE
         return Page(entries[start:end], f"{commit}:{end}" if end < len(entries) else "")
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int) -> bytes | None:
         if key not in self._find_blobs([key]):
             return None
-        return self._git("cat-file", "blob", f"refs/sixply/head:{key}")
+        blob = f"refs/sixply/head:{key}"
+        if int(self._git("cat-file", "-s", blob)) <= most:
+            return self._git("cat-file", "blob", blob)
+        with subprocess.Popen(self._command("cat-file", "blob", blob), stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            beginning = process.stdout.read(most)
+            process.kill()
+        return beginning
 
     def readers(self, keys: Collection[str]) -> Mapping[str, Readers]:
         self._fetch()
@@ -84,12 +91,14 @@ class GitConnector:
         self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", self._options.address, branch)
         return self._git("rev-parse", "refs/sixply/head").decode().strip()
 
+    def _command(self, *arguments: str) -> list[str]:
+        return ["git", "-C", str(self._copy), "-c", "core.hooksPath=/dev/null", *arguments]
+
     def _git(self, *arguments: str) -> bytes:
         environment = {**os.environ, "GIT_ALLOW_PROTOCOL": PROTOCOLS, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        command = ["git", "-C", str(self._copy), "-c", "core.hooksPath=/dev/null", *arguments]
         try:
             done = subprocess.run(
-                command,
+                self._command(*arguments),
                 env=environment,
                 capture_output=True,
                 timeout=self._options.timeout_s,

@@ -58,13 +58,13 @@ class ImapConnector:
 
         return self._ask(list_some)
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int) -> bytes | None:
         def fetch(client: Any, validity: int) -> bytes | None:
             before, _, uid = key.partition(":")
             if int(before) != validity:
                 return None
-            found = client.fetch([int(uid)], ["BODY.PEEK[]"])
-            return bytes(found[int(uid)][b"BODY[]"]) if int(uid) in found else None
+            found = client.fetch([int(uid)], [f"BODY.PEEK[]<0.{most}>"])
+            return bytes(found[int(uid)][b"BODY[]<0>"]) if int(uid) in found else None
 
         return self._ask(fetch)
 

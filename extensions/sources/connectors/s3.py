@@ -72,11 +72,11 @@ class S3Connector:
         # the last key, where a token of the server could end
         return Page(objects, str(found[-1].object_name) if len(found) == PAGE else "")
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int) -> bytes | None:
         def fetch() -> bytes:
             reply = self._client.get_object(self._options.bucket, key)
             try:
-                return bytes(reply.read())
+                return bytes(reply.read(most))
             finally:
                 reply.close()
                 reply.release_conn()

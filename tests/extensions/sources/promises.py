@@ -72,9 +72,16 @@ class ConnectorPromises:
     def test_a_listed_object_is_read_as_it_is(self, world: World) -> None:
         world.put("a.md", "Ten days of leave.")
         (one,) = listed(world.connector)
-        content = world.connector.read(one.key)
+        content = world.connector.read(one.key, 1_000_000)
         assert content is not None
         assert b"Ten days of leave." in content
+
+    def test_of_a_long_object_only_the_beginning_is_read(self, world: World) -> None:
+        world.put("a.md", "Ten days of leave." * 100)
+        (one,) = listed(world.connector)
+        whole, beginning = world.connector.read(one.key, 1_000_000), world.connector.read(one.key, 10)
+        assert whole is not None
+        assert beginning == whole[:10]
 
     def test_nothing_that_did_not_change_changes_its_version(self, world: World) -> None:
         world.put("a.md", "One.")
@@ -91,7 +98,7 @@ class ConnectorPromises:
         (after,) = listed(world.connector)
         assert (after.key, after.name) == (before.key, before.name)
         assert after.version != before.version
-        content = world.connector.read(after.key)
+        content = world.connector.read(after.key, 1_000_000)
         assert content is not None
         assert b"Twelve days" in content
 
@@ -102,7 +109,7 @@ class ConnectorPromises:
         world.remove("a.md")
         (kept,) = listed(world.connector)
         (gone,) = before - {kept.key}
-        assert world.connector.read(gone) is None
+        assert world.connector.read(gone, 1_000_000) is None
         assert set(world.connector.readers([gone, kept.key])) == {kept.key}
 
     def test_a_right_that_is_taken_away_is_seen_at_once(self, world: World) -> None:
@@ -126,7 +133,7 @@ class ConnectorPromises:
             with pytest.raises(UpstreamDown):
                 ask()
         with suppress(UpstreamDown):
-            assert world.connector.read(one.key), "a copy may answer, and nothing may be called gone"
+            assert world.connector.read(one.key, 1_000_000), "a copy may answer, and nothing may be called gone"
         world.come_back()
         assert listed(world.connector) == [one]
 
@@ -134,7 +141,7 @@ class ConnectorPromises:
         world.put("a.md", "One.")
         (one,) = listed(world.connector)
         other = one.key.replace("a.md", "b.md") if "a.md" in one.key else f"{one.key}7"
-        assert world.connector.read(other) is None
+        assert world.connector.read(other, 1_000_000) is None
         assert world.connector.readers([other]) == {}
 
     @pytest.mark.usefixtures("small_pages")

@@ -63,8 +63,8 @@ class TestFolder(ConnectorPromises):
         (tmp_path / "secret.md").write_text("Three.")
         (tmp_path / "shelf" / "link.md").symlink_to(tmp_path / "secret.md")
         assert [it.key for it in listed(world.connector)] == ["a.md"]
-        assert world.connector.read("../secret.md") is None
-        assert world.connector.read("link.md") is None
+        assert world.connector.read("../secret.md", 99) is None
+        assert world.connector.read("link.md", 99) is None
 
 
 class Repository(World):
@@ -191,7 +191,7 @@ class TestImap(ConnectorPromises):
         before = f"{int(validity) - 1}:{uid}"
         with pytest.raises(CursorLost):
             world.connector.page(before)
-        assert world.connector.read(before) is None
+        assert world.connector.read(before, 99) is None
         assert world.connector.readers([before]) == {}
 
     def test_without_a_password_it_says_which_variable_is_to_have_it(self, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 from extensions.sources.contract import CursorLost, Listed, Page, Readers
 from extensions.sources.plug import Sources
+from extensions.sources.recheck import THREADS
 from extensions.sources.sync import SyncReport
 from foundation.components import Context
 from foundation.errors import UpstreamDown
@@ -38,6 +41,21 @@ tenant = "north"
 source = {{ use = "tests.extensions.sources.test_sync:build" }}
 groups = {{ "all@desk.example" = "staff", "hr@desk.example" = "hr" }}
 """
+TWO = """
+[sources]
+every_s = 3600
+rights_max_age_s = 0
+recheck_timeout_s = 0.05
+[[sources.connections]]
+name = "silent"
+tenant = "north"
+source = { use = "tests.extensions.sources.test_sync:build", number = 1 }
+[[sources.connections]]
+name = "desk"
+tenant = "north"
+source = { use = "tests.extensions.sources.test_sync:build" }
+groups = { "all@desk.example" = "staff" }
+"""
 EVERYONE, PEOPLE = frozenset({"all@desk.example"}), frozenset({"hr@desk.example"})
 
 
@@ -51,6 +69,7 @@ class Desk:
         self.lost_cursor = ""
         self.break_after: int | None = None
         self.read_keys: list[str] = []
+        self.most = 0
         self.asked = 0
         self.page_size = 3
 
@@ -75,10 +94,11 @@ class Desk:
         ]
         return Page(objects, here[self.page_size - 1] if len(here) > self.page_size else "")
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int) -> bytes | None:
         self._demand()
         self.read_keys.append(key)
-        return self.texts[key].encode() if key in self.texts else None
+        self.most = most
+        return self.texts[key].encode()[:most] if key in self.texts else None
 
     def readers(self, keys: Collection[str]) -> Mapping[str, Readers]:
         self._demand()
@@ -96,12 +116,12 @@ THE_DESK: list[Desk] = []
 
 
 class Options(Section):
-    pass
+    number: int = 0
 
 
 def build(options: Options, context: Context) -> Desk:
-    del options, context
-    return THE_DESK[-1]
+    del context
+    return THE_DESK[options.number]
 
 
 @pytest.fixture
@@ -242,7 +262,7 @@ def test_what_is_gone_between_listing_and_reading_is_no_document(
     desk: Desk, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.put("a.md", "One.")
-    monkeypatch.setattr(desk, "read", lambda _: None)
+    monkeypatch.setattr(desk, "read", lambda *_: None)
     with opened() as system:
         assert sync(system).added == 0
         monkeypatch.undo()
@@ -286,8 +306,6 @@ def test_rights_that_are_too_old_are_asked_for_and_what_is_not_confirmed_is_not_
 def test_a_source_that_does_not_answer_in_time_holds_no_question_and_shows_nothing(
     desk: Desk, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threading import Event
-
     desk.put("a.md", "Leave is ten days.")
     let_go = Event()
     with opened("rights_max_age_s = 0\nrecheck_timeout_s = 0.05") as system:
@@ -323,6 +341,43 @@ def test_whatever_is_revoked_at_whatever_moment_is_never_shown_after_the_bound(
                     assert allowed == readers, f"{uri} was shown to {asker}"
                     shown += 1
         assert shown, "it also shows something"
+
+
+def test_of_what_is_too_long_no_more_is_read_and_it_is_refused(desk: Desk, opened: Open) -> None:
+    desk.put("film.md", "x" * 500)
+    desk.put("long-enough.md", "x" * 100)
+    with opened() as system:
+        report = replace(system.hooks.service(Sources).sync_of("desk", system), max_bytes=100).run()
+    assert (desk.most, report.added, len(report.refused)) == (101, 1, 1)
+    assert "film.md" in report.refused[0]
+    assert "more than 100 bytes" in report.refused[0]
+
+
+async def test_a_source_that_never_answers_keeps_no_other_from_being_followed_and_asked(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, let_go, listed = Desk(), Event(), Event()
+    THE_DESK.append(silent)
+    silent.put("quiet.md", "Leave is nine days.", None)
+    desk.put("a.md", "Leave is ten days.")
+    list_desk = desk.page
+    monkeypatch.setattr(desk, "page", lambda cursor: [list_desk(cursor), listed.set()][0])
+    with open_system(load(stacks.stack(tmp_path, TWO, extensions=["sources"]))) as system:
+        sources = system.hooks.service(Sources)
+        sources.sync_of("silent", system).run()
+        monkeypatch.setattr(silent, "page", lambda _: let_go.wait(60) and Page([]))
+        monkeypatch.setattr(silent, "readers", lambda _: let_go.wait(60) and {})
+        runtime: Any = SimpleNamespace(system=system)
+        async with AsyncExitStack() as open_ones:
+            for lifespan in system.hooks.lifespans:
+                await open_ones.enter_async_context(lifespan(runtime))
+            assert await asyncio.to_thread(listed.wait, 30), "the other one is listed all the same"
+            sources.threads["desk"].submit(lambda: None).result(30)  # its pass has ended
+            try:
+                for _ in range(2 * THREADS):
+                    assert found(system, "leave days", STAFF) == {"desk/a.md"}
+            finally:
+                let_go.set()
 
 
 def test_the_command_says_what_it_did_and_fails_where_a_source_is_away(
