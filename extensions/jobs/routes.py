@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from extensions.jobs.queue import Jobs
@@ -16,6 +16,7 @@ from serving.api.answers import AskRequest, check_length
 from serving.api.documents import file_name, owner
 from serving.api.schemas import Identifier, Name, Pages, RequestBody
 from serving.http.errors import responses
+from serving.http.uploads import refuse_unknown_fields
 from serving.runtime import Running, admit
 
 MOST_FILES = 100
@@ -45,7 +46,7 @@ class JobDetail(BaseModel):
     next_cursor: str | None
 
 
-@router.post("/ingest", status_code=202, responses=responses())
+@router.post("/ingest", status_code=202, responses=responses(), dependencies=[Depends(refuse_unknown_fields)])
 async def ingest(
     files: Annotated[list[UploadFile], File(description=f"At most {MOST_FILES}; each is taken or refused by itself.")],
     caller: Writer,

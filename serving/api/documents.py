@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from foundation.errors import Forbidden, InvalidRequest, NotFound
@@ -18,7 +18,7 @@ from serving.access.identity import Asker, Writer
 from serving.api.schemas import Identifier, Known, Name, Pages
 from serving.http.bodies import check_json
 from serving.http.errors import responses
-from serving.http.uploads import DocumentSummary, media_type_of, take_in
+from serving.http.uploads import DocumentSummary, media_type_of, refuse_unknown_fields, take_in
 from serving.runtime import Running, admit
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
@@ -44,7 +44,9 @@ class DocumentText(BaseModel):
     """The characters from `start` to `end` of the document, as citations count them."""
 
 
-@router.post("", status_code=201, responses=responses(504), dependencies=[admit("writes")])
+@router.post(
+    "", status_code=201, responses=responses(504), dependencies=[admit("writes"), Depends(refuse_unknown_fields)]
+)
 def add(
     file: Annotated[
         UploadFile, File(description="Markdown, HTML, PDF, DOCX, PPTX, XLSX, mail, CSV, JSON or plain text.")

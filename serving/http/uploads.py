@@ -6,9 +6,10 @@ import mimetypes
 from datetime import date, datetime
 from typing import Annotated
 
+from fastapi import Request
 from pydantic import BaseModel, BeforeValidator
 
-from foundation.errors import DocumentRefused
+from foundation.errors import DocumentRefused, InvalidRequest, suggest
 from foundation.types import Scope
 from retrieval.documents import Document
 from retrieval.ingest.pipeline import Demand, Ingestor, demand_readable
@@ -38,6 +39,15 @@ class DocumentSummary(BaseModel):
 
 def media_type_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+async def refuse_unknown_fields(request: Request) -> None:
+    """Raises InvalidRequest: the form has a field that the route does not take. A misspelt `groups` would be a document for everybody."""
+    known = sorted(field.alias for field in request.scope["route"].dependant.body_params)
+    if unknown := next((name for name in await request.form() if name not in known), None):
+        raise InvalidRequest(
+            f'The form has a field "{unknown[:80]}", which is none: {", ".join(known)}. {suggest(unknown, known)}'.rstrip()
+        )
 
 
 def take_in(ingestor: Ingestor, item: Item, scope: Scope, demand: Demand) -> Document:

@@ -234,6 +234,18 @@ async def test_the_callers_refused_documents_are_tried_again(given: World, api: 
     assert_problem(await api.post("/v1/documents/retry", headers=bearer(given.reader)), 403, "forbidden")
 
 
+async def test_a_form_with_a_field_that_is_none_is_refused_and_nothing_is_stored(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    refused = await upload(api, given.agent, group="staff")
+    assert 'Did you mean "groups"?' in assert_problem(refused, 422, "invalid_request")["detail"]
+    two = {"file": ("double.md", b"One."), "another": ("b.md", b"Two.")}
+    assert_problem(await api.post("/v1/documents", files=two, headers=bearer(given.agent)), 422, "invalid_request")
+    assert (await api.get("/v1/documents", headers=bearer(given.agent))).json()["documents"] == []
+    nobody = await api.post("/v1/documents", files=two)
+    assert nobody.status_code == 401, "whoever is nobody learns no fields"
+
+
 async def test_a_document_is_added_listed_read_and_deleted(given: World, api: httpx2.AsyncClient) -> None:
     member = given.key("agent", groups=["desk"])
     added = await upload(api, member, title="The double", groups=["board", "desk"], effective_from="2026-01-01")

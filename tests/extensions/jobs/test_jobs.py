@@ -206,6 +206,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_stored(given: World, ba
     assert call(base_url, given.agent, "POST", "/ingest", files=files).status_code == 422
     assert call(base_url, given.reader, "POST", "/ingest", files=files[:1]).status_code == 403
     assert call(base_url, given.agent, "POST", "/ingest", files=files[:1], data={"shared": "true"}).status_code == 403
+    misspelt = call(base_url, given.agent, "POST", "/ingest", files=files[:1], data={"group": "desk"})
+    assert misspelt.status_code == 422, "it would be for everybody"
     assert call(base_url, given.reader, "POST", "/answers", **batch()).status_code == 422
     assert call(base_url, given.reader, "POST", "/answers", **batch("x" * 9_000)).status_code == 413
     assert call(base_url, given.agent, "GET", "").json()["jobs"] == []
