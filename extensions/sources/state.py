@@ -12,6 +12,7 @@ from typing import Any
 
 from extensions.sources.contract import Readers
 from foundation.clock import Clock
+from foundation.stores.registry import Store
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 
 FILE = "sources.sqlite"
@@ -32,7 +33,10 @@ STORE = SqliteStore(
     """,
     stays="names, versions and readers of documents of your sources, as those name them",
 )
-STORES = (STORE,)
+COPIES = Store(
+    name="copies of repositories", files=("sources/*",), stays="their documents, as the repositories have them"
+)
+STORES = (STORE, COPIES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from extensions.tables.relations import Relation, Reply
 from foundation.components import Context
 from foundation.errors import InvalidRequest, InvalidSetting, NotFound, StoreUnavailable
 from foundation.settings import BESIDE_STACK, Section
+from foundation.stores.registry import Store
 from foundation.types import Principal
 from orchestration.actions import ToolMetadata, ToolSet
 from orchestration.contract import ToolParts
@@ -179,6 +180,11 @@ def build(options: Options, context: Context) -> ToolSet:
         ],
         tables.close,
     )
+
+
+def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
+    """None: they read what others keep."""
+    return ()
 
 
 def _caller(config: RunnableConfig) -> Principal:

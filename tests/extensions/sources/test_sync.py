@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from extensions.sources.contract import CursorLost, Listed, Page, Readers
 from extensions.sources.plug import Sources
 from extensions.sources.recheck import THREADS
+from extensions.sources.state import STORES
 from extensions.sources.sync import SyncReport
 from foundation.components import Context
 from foundation.errors import UpstreamDown
@@ -378,6 +379,11 @@ async def test_a_source_that_never_answers_keeps_no_other_from_being_followed_an
                     assert found(system, "leave days", STAFF) == {"desk/a.md"}
             finally:
                 let_go.set()
+
+
+def test_every_file_that_is_kept_of_sources_is_some_stores() -> None:
+    for file in ("sources.sqlite", "sources.sqlite-wal", "sources/1f.git/HEAD", "sources/1f.git/objects/0a/2f09"):
+        assert any(store.claims(Path(file)) for store in STORES), f"erase does not know {file}"
 
 
 def test_the_command_says_what_it_did_and_fails_where_a_source_is_away(

@@ -21,7 +21,7 @@ from extensions.tables.figures import find_mark, find_unit, read_figure
 from extensions.tables.query import Filter, Query
 from extensions.tables.reading import read_sheets
 from extensions.tables.tools import Options, Tables
-from foundation.components import Context
+from foundation.components import Context, stores_of
 from foundation.errors import DocumentRefused, InvalidRequest, InvalidSetting, StoreUnavailable
 from foundation.settings import Part
 from foundation.types import Principal, Scope
@@ -480,3 +480,7 @@ def test_a_long_table_and_a_long_cell_are_read_in_a_time_that_grows_with_them() 
     assert growth(read, "", "7,3\n", "") <= GROWTH
     for before, after in (("a", "b"), ("1", "x1"), ("-", "x")):
         assert growth(read_figure, before, " ", after) <= GROWTH
+
+
+def test_the_tools_say_that_they_keep_nothing_of_people() -> None:
+    assert stores_of("orchestration.tools", Part(use="tables")) == ()
