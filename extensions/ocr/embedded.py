@@ -4,17 +4,14 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from extensions.ocr.pictures import ready_picture
+from extensions.ocr.pictures import LONG, SHORT, Frame, ready_picture
 from extensions.office.ooxml import open_package
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed
 
-# Pixels of the longer and the shorter side from which on a picture may hold words that can be read; icons and rules have fewer
-_LONG, _SHORT = 100, 24
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}embed"
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _BLIP = "{http://schemas.openxmlformats.org/drawingml/2006/main}blip"
-Frame = tuple[float, float, float, float]
 WHOLE: Frame = (0, 0, 1000, 1000)
 
 
@@ -38,7 +35,7 @@ def pictures_in(content: bytes, name: str, parsed: Parsed) -> tuple[list[Found],
             picture, size = ready_picture(blob, name)
         except DocumentRefused:
             continue  # the text is read, whatever somebody put beside it
-        if max(size) >= _LONG and min(size) >= _SHORT:
+        if max(size) >= LONG and min(size) >= SHORT:
             found.setdefault(picture, Found(after, page, frame, picture, size))
     return sorted(found.values(), key=lambda it: it.after), pages
 

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 from extensions.ocr.embedded import WHOLE, Found, pictures_in
-from extensions.ocr.pictures import Page, frames_of, pages_of
+from extensions.ocr.pictures import Page, Placed, frames_of, pages_of, pictures_on
 from extensions.ocr.words import add_page, find_boxes, place_words
 from foundation.components import Context, load
 from foundation.errors import DocumentRefused
@@ -18,7 +18,7 @@ from retrieval.documents import Parsed, ParseLimits, Word
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft
 from retrieval.ingest.parsing import NeedsRoom
 
-VERSION = 2 + TEXT_VERSION
+VERSION = 3 + TEXT_VERSION
 # Most pages of a document whose words are recognised, and what its process may take for it: four to ten seconds a page
 PAGES, SECONDS, MEMORY_MB = 30, 400, 3_000
 
@@ -51,13 +51,16 @@ class Pictures:
         if not name.lower().endswith(".pdf"):
             return self._complete_office(parsed, content, name)
         with_text = {block.page for block in parsed.blocks}
-        if parsed.pages and with_text.issuperset(range(1, parsed.pages + 1)):
+        beside = pictures_on(content, name, with_text) if parsed.pages else []
+        if parsed.pages and with_text.issuperset(range(1, parsed.pages + 1)) and not beside:
             return parsed
         self._demand_room()
         pictures, unread, count = pages_of(content, name, with_text)
         _demand_few(unread, name)
-        whole = replace(parsed, pages=count)
-        return self._read(_whole(pictures, parsed), whole, name) if unread else _demand_text(parsed, name)
+        if not unread and not beside:
+            return _demand_text(parsed, name)
+        found = [*_beside(beside, parsed), *_whole(pictures, parsed)]
+        return self._read(sorted(found, key=lambda it: it.after), replace(parsed, pages=count), name)
 
     def _complete_office(self, parsed: Parsed, content: bytes, name: str) -> Parsed:
         pictures, pages = pictures_in(content, name, parsed)
@@ -120,6 +123,13 @@ def _whole(pages: Iterable[Page], parsed: Parsed) -> Iterator[Found]:
     numbers = [block.page or inf for block in parsed.blocks]
     for page, picture, size in pages:
         yield Found(sum(number < page for number in numbers), page, WHOLE, picture, size)
+
+
+def _beside(pictures: Iterable[Placed], parsed: Parsed) -> Iterator[Found]:
+    """Yield pictures on pages with text, each behind the text of its page."""
+    numbers = [block.page or inf for block in parsed.blocks]
+    for page, frame, picture, size in pictures:
+        yield Found(sum(number <= page for number in numbers), page, frame, picture, size)
 
 
 def _include_text(draft: Draft, parsed: Parsed, first: int, last: int) -> None:

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps
 
@@ -15,6 +16,21 @@ PIXELS, SIDE = 70_000_000, 2_600
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # A page's number, its picture as PNG, and width and height of that
 Page = tuple[int, bytes, tuple[int, int]]
+# Where a picture stands on its page, in thousandths: left, top, width, height
+Frame = tuple[float, float, float, float]
+# Pixels of the longer and the shorter side from which on a picture may hold words that can be read; icons and rules have fewer
+LONG, SHORT = 100, 24
+# Most pictures of the pages of a PDF that have text, and most objects, of which a map has thousands, among which they are looked for
+PICTURES, OBJECTS = 30, 20_000
+
+
+class Placed(NamedTuple):
+    """A picture on a page: the page's number, where it stands there, the picture as PNG, and its width and height."""
+
+    page: int
+    frame: Frame
+    picture: bytes
+    size: tuple[int, int]
 
 
 def frames_of(content: bytes, name: str) -> tuple[Iterator[Page], int]:
@@ -53,6 +69,44 @@ def pages_of(content: bytes, name: str, with_text: Collection[int | None]) -> tu
             yield (number, *picture)
 
     return read(), len(numbers), len(document)
+
+
+def pictures_on(content: bytes, name: str, pages: Collection[int | None]) -> list[Placed]:
+    """Return the pictures on these pages of a PDF, each once, but those with text over them: that is what they show."""
+    import pypdfium2
+
+    found: dict[bytes, Placed] = {}
+    with _refusing(name):
+        document = pypdfium2.PdfDocument(content)
+        looked_at = iter(range(OBJECTS))
+        for number in sorted(page for page in pages if page is not None and page <= len(document)):
+            for frame, drawn in _placed_pictures(document[number - 1], name, looked_at):
+                file, size = _ready(drawn)
+                if len(found) < PICTURES:
+                    found.setdefault(file, Placed(number, frame, file, size))
+    return [*found.values()]
+
+
+def _placed_pictures(page: Any, name: str, looked_at: Iterator[int]) -> Iterator[tuple[Frame, Image.Image]]:
+    width, height = page.get_size()
+    for _, drawn in zip(looked_at, page.get_objects(max_depth=3), strict=False):
+        if not hasattr(drawn, "get_px_size"):
+            continue
+        demand_size(drawn.get_px_size(), name)
+        left, bottom, right, top = _within(drawn.get_bounds(), (width, height))
+        is_large = (
+            max(drawn.get_px_size()) >= LONG and min(drawn.get_px_size()) >= SHORT and right > left and top > bottom
+        )
+        if is_large and not page.get_textpage().get_text_bounded(left, bottom, right, top).strip():
+            scale = SIDE / max(width, height)
+            shown = page.render(scale=scale, crop=(left, bottom, width - right, height - top)).to_pil()
+            frame = (left / width, 1 - top / height, (right - left) / width, (top - bottom) / height)
+            yield tuple(1000 * side for side in frame), shown
+
+
+def _within(bounds: tuple[float, float, float, float], size: tuple[float, float]) -> tuple[float, float, float, float]:
+    left, bottom, right, top = bounds
+    return max(0, left), max(0, bottom), min(size[0], right), min(size[1], top)
 
 
 def ready_picture(content: bytes, name: str) -> tuple[bytes, tuple[int, int]]:

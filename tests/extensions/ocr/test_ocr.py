@@ -15,7 +15,7 @@ import pytest
 from fpdf import FPDF
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from extensions.ocr import routes
+from extensions.ocr import pictures, routes
 from extensions.ocr.pictures import PIXELS
 from extensions.ocr.words import UNCLEAR
 from foundation.components import Context
@@ -141,6 +141,41 @@ def test_pages_with_text_are_read_as_ever_and_those_between_are_recognised() -> 
     assert parsed.text.split() == ["First", "page.", "scanned", "Third", "page."]
     assert [(block.page, parsed.text[block.start : block.end]) for block in parsed.blocks][1] == (2, "scanned")
     assert [box.page for box in parsed.boxes] == [2]
+
+
+def test_a_picture_on_a_page_with_text_is_read_behind_it_once_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    pdf = FPDF()
+    pdf.set_font("helvetica", size=12)
+    for text in ("First page.", "Second page."):
+        pdf.add_page()
+        pdf.cell(text=text)
+        pdf.image(draw(*LINES), x=50, y=100, w=100)
+    parsed = parse(bytes(pdf.output()), "both.pdf", ("pictured", 0.9))
+    assert [parsed.text[block.start : block.end] for block in parsed.blocks] == [
+        "First page.",
+        "pictured",
+        "Second page.",
+    ]
+    (box,) = parsed.boxes
+    assert box.page == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "OBJECTS", 1)
+        assert "pictured" not in parse(bytes(pdf.output()), "both.pdf", ("pictured", 0.9)).text, (
+            "it is looked for no longer"
+        )
+    assert 230 < box.left < box.right < 720
+    assert 330 < box.top < box.bottom < 480
+
+
+def test_a_scan_whose_words_were_recognised_before_and_an_icon_are_not_read_again() -> None:
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.image(draw(*LINES), x=0, y=0, w=210)
+    pdf.set_font("helvetica", size=12)
+    pdf.text(20, 20, "Read before.")
+    pdf.image(draw(size=(64, 64)), x=20, y=200, w=10)
+    limits = with_ocr({"use": f"{__name__}:build", "words": [["read again", 0.9]]}, memory_mb=512)
+    assert parse_here(bytes(pdf.output()), "searchable.pdf", limits).text == "Read before."
 
 
 def test_a_pdf_with_text_is_read_as_without_the_extension_by_the_small_process() -> None:
