@@ -89,4 +89,6 @@ async def _sync_for_ever(sources: Sources, name: str, system: System) -> None:
             log.info("%s: %d added, %d replaced, %d removed", name, report.added, report.replaced, report.removed)
         except SixplyError as error:
             log.warning("The sync of %s failed, and is tried again: %s", name, error)
+        except Exception:  # a connector is foreign code, and what it reads as well; the next pass may go well
+            log.exception("The sync of %s failed by an unforeseen error, and is tried again", name)
         await asyncio.sleep(sources.settings.every_s or 0)

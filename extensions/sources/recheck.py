@@ -92,4 +92,6 @@ class SourceRights(RightsCheck):
             )
         except ComponentError as error:
             log.warning("%s cannot say who may read %d documents; they are left out: %s", source, len(keys), error)
+        except Exception:  # a connector is foreign code, and what it reads as well
+            log.exception("%s failed when asked who may read %d documents; they are left out", source, len(keys))
         return {}

@@ -107,6 +107,8 @@ class S3Connector:
 
     def _ask(self, request: Callable[[], T]) -> T | None:
         """Return what the storage answers, `None` where the object is gone. Raises UpstreamDown."""
+        from xml.etree.ElementTree import ParseError
+
         from minio.error import MinioException, S3Error
         from urllib3.exceptions import HTTPError
 
@@ -116,6 +118,8 @@ class S3Connector:
             if error.code in GONE:
                 return None
             raise self._down(f"{error.code}: {error.message}") from error
+        except ParseError as error:
+            raise self._down(f"its reply is no XML ({error})") from error
         except (MinioException, HTTPError, OSError) as error:
             raise self._down(error) from error
 

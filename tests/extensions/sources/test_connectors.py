@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -257,3 +259,15 @@ class TestS3(ConnectorPromises):
         connector = s3.S3Connector(world._options, "test:tester", "wrong")  # type: ignore[attr-defined]
         with pytest.raises(UpstreamDown, match="cannot be read"):
             connector.page("")
+
+
+def test_storage_whose_reply_is_no_xml_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    connector = s3.S3Connector(s3.Options(bucket="bucket", endpoint="http://127.0.0.1:9"), "key", "secret")
+
+    def listing(*_: Any, **__: Any) -> Iterator[Any]:
+        yield ET.fromstring("<ListBucketResult>")
+
+    monkeypatch.setattr(connector._client, "list_objects", listing)
+    with pytest.raises(UpstreamDown, match="no XML"):
+        connector.page("")
+    connector.close()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -362,7 +363,13 @@ async def test_a_source_that_never_answers_keeps_no_other_from_being_followed_an
     silent.put("quiet.md", "Leave is nine days.", None)
     desk.put("a.md", "Leave is ten days.")
     list_desk = desk.page
-    monkeypatch.setattr(desk, "page", lambda cursor: [list_desk(cursor), listed.set()][0])
+
+    def list_and_tell(cursor: str) -> Page:
+        page = list_desk(cursor)
+        listed.set()
+        return page
+
+    monkeypatch.setattr(desk, "page", list_and_tell)
     with open_system(load(stacks.stack(tmp_path, TWO, extensions=["sources"]))) as system:
         sources = system.hooks.service(Sources)
         sources.sync_of("silent", system).run()
@@ -379,6 +386,35 @@ async def test_a_source_that_never_answers_keeps_no_other_from_being_followed_an
                     assert found(system, "leave days", STAFF) == {"desk/a.md"}
             finally:
                 let_go.set()
+
+
+async def test_a_source_that_fails_as_nobody_foresaw_is_followed_on_and_nothing_of_it_is_shown(
+    desk: Desk, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put("a.md", "Leave is ten days.")
+    list_desk, passes, twice = desk.page, iter((True, False)), Event()
+
+    def fail_once(cursor: str) -> Page:
+        if next(passes, False):
+            raise ValueError("This is no listing.")
+        twice.set()
+        return list_desk(cursor)
+
+    def fail(_: Collection[str]) -> Mapping[str, Readers]:
+        raise ValueError("This is no list of readers.")
+
+    monkeypatch.setattr(desk, "page", fail_once)
+    monkeypatch.setattr(asyncio, "sleep", partial(asyncio.sleep, 0))
+    with opened("every_s = 1\nrights_max_age_s = 0") as system:
+        async with AsyncExitStack() as open_ones:
+            for lifespan in system.hooks.lifespans:
+                await open_ones.enter_async_context(lifespan(SimpleNamespace(system=system)))
+            assert await asyncio.to_thread(twice.wait, 30), "the pass after the failed one"
+        monkeypatch.undo()
+        sync(system)
+        assert found(system, "leave days", STAFF) == {"desk/a.md"}
+        monkeypatch.setattr(desk, "readers", fail)
+        assert found(system, "leave days", STAFF) == set()
 
 
 def test_every_file_that_is_kept_of_sources_is_some_stores() -> None:
