@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+# Begins a key that stands for a path which is no UTF-8, in hexadecimal digits
+_BYTES = "bytes:"
 # The readers of an object, as its source names people and groups; `None`: everybody of the tenant
 Readers = frozenset[str] | None
 
@@ -34,6 +37,24 @@ class Page:
     objects: Sequence[Listed]
     cursor: str = ""
     """Where the next page begins; empty: this is the last one."""
+
+
+def key_of(path: bytes) -> str:
+    """Return the key of a path, whatever its bytes are: what is kept is text.
+
+    >>> key_of("läse.md".encode()), key_of(b"l\\xe4se.md")
+    ('läse.md', 'bytes:6ce473652e6d64')
+    """
+    try:
+        key = path.decode()
+    except UnicodeDecodeError:
+        return _BYTES + path.hex()
+    return _BYTES + path.hex() if key.startswith(_BYTES) else key
+
+
+def path_of(key: str) -> str:
+    """Return the path of a key, as the functions of Python that read files take it."""
+    return os.fsdecode(bytes.fromhex(key.removeprefix(_BYTES))) if key.startswith(_BYTES) else key
 
 
 class CursorLost(Exception):

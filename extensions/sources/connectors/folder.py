@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from extensions.sources.contract import CursorLost, Listed, Page, Readers
+from extensions.sources.contract import CursorLost, Listed, Page, Readers, key_of, path_of
 from foundation.components import Context
 from foundation.errors import UpstreamDown
 from foundation.settings import BESIDE_STACK, Section
@@ -69,7 +69,7 @@ class FolderConnector:
             if path.is_dir():
                 yield from self._walk(path)
             elif path.is_file():
-                yield path.relative_to(self._path).as_posix()
+                yield key_of(os.fsencode(path.relative_to(self._path).as_posix()))
 
     def _listed(self, key: str) -> Listed | None:
         try:
@@ -78,16 +78,17 @@ class FolderConnector:
             return None
         except OSError as error:
             raise self._unreachable(error) from error
+        name = os.fsencode(path_of(key)).decode(errors="backslashreplace")
         version = f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
         if not self._rights or found.st_mode & stat.S_IROTH:
-            return Listed(key, key, version)
+            return Listed(key, name, version)
         readers = {f"user:{_name(pwd.getpwuid, found.st_uid)}"}
         if found.st_mode & stat.S_IRGRP:
             readers.add(f"group:{_name(grp.getgrgid, found.st_gid)}")
-        return Listed(key, key, version, frozenset(readers))
+        return Listed(key, name, version, frozenset(readers))
 
     def _inside(self, key: str) -> Path:
-        path = self._path / key
+        path = self._path / path_of(key)
         if not path.resolve().is_relative_to(self._path.resolve()):
             raise FileNotFoundError(key)
         return path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from extensions.sources.contract import CursorLost, Listed, Page, Readers
+from extensions.sources.contract import CursorLost, Listed, Page, Readers, key_of, path_of
 from foundation.components import Context
 from foundation.errors import InvalidSetting, UpstreamDown
 from foundation.settings import Section
@@ -51,7 +51,7 @@ class GitConnector:
     def read(self, key: str, most: int) -> bytes | None:
         if key not in self._find_blobs([key]):
             return None
-        blob = f"refs/sixply/head:{key}"
+        blob = f"refs/sixply/head:{path_of(key)}"
         if int(self._git("cat-file", "-s", blob)) <= most:
             return self._git("cat-file", "blob", blob)
         with subprocess.Popen(self._command("cat-file", "blob", blob), stdout=subprocess.PIPE) as process:
@@ -71,7 +71,7 @@ class GitConnector:
         return self._options.folder.strip("/")
 
     def _find_blobs(self, keys: Collection[str]) -> set[str]:
-        listing = self._git("--literal-pathspecs", "ls-tree", "-r", "-z", "refs/sixply/head", "--", *keys)
+        listing = self._git("--literal-pathspecs", "ls-tree", "-r", "-z", "refs/sixply/head", "--", *map(path_of, keys))
         return {it.key for line in listing.split(b"\0") if line and (it := self._listed(line))} & set(keys)
 
     def _listed(self, line: bytes) -> Listed | None:
@@ -79,9 +79,8 @@ class GitConnector:
         mode, _, blob = about.split(b" ")
         if mode not in (b"100644", b"100755"):  # a link, or another repository
             return None
-        key = path.decode("utf-8", errors="surrogateescape")
-        name = key.encode("utf-8", errors="backslashreplace").decode()
-        return Listed(key, name.removeprefix(f"{self._folder}/"), blob.decode(), self._readers)
+        name = path.decode(errors="backslashreplace")
+        return Listed(key_of(path), name.removeprefix(f"{self._folder}/"), blob.decode(), self._readers)
 
     def _fetch(self) -> str:
         if not self._copy.exists():

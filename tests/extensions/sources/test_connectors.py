@@ -271,3 +271,28 @@ def test_storage_whose_reply_is_no_xml_cannot_be_read(monkeypatch: pytest.Monkey
     with pytest.raises(UpstreamDown, match="no XML"):
         connector.page("")
     connector.close()
+
+
+@pytest.mark.parametrize("name", [b"l\xe4se.md", b"bytes:6162.md", b"bytes:zz", b"\xed\xa0\x80.md"])
+def test_a_file_whose_name_is_no_text_is_listed_read_and_kept_as_text(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / "other.md").write_text("Other.")
+    with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:  # noqa: PTH118, PTH123 - a path of bytes
+        file.write(b"Ten days of leave.")
+    connector = folder.FolderConnector(tmp_path, rights=False)
+    (one,) = [it for it in listed(connector) if it.name != "other.md"]
+    for text in (one.key, one.name):
+        text.encode()
+    assert connector.read(one.key, 99) == b"Ten days of leave."
+    assert set(connector.readers([one.key])) == {one.key}
+    repository = tmp_path / "repository"
+    for arguments in (
+        ["init", "-q", "-b", "main", "."],
+        ["add", "."],
+        ["-c", "user.email=a@b.example", "-c", "user.name=a", "commit", "-qm", "One"],
+    ):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    mirror = git.GitConnector(git.Options(address=str(tmp_path)), repository)
+    found = {it.key: it for it in listed(mirror)}
+    assert mirror.read(one.key, 99) == b"Ten days of leave."
+    assert found[one.key].name == one.name
+    assert set(mirror.readers([one.key])) == {one.key}
