@@ -162,8 +162,7 @@ class DocumentLedger(Protocol):
 class VectorIndex(Protocol):
     """A cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of the store, and
     vectors of another size, raise `StoreUnavailable` with their cause. An index that several processes fill also has
-    `exclusive(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit. One that
-    forgets some of its vectors when it is closed has `partial`: it is true until all were offered again.
+    `exclusive(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit.
     """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:

@@ -63,7 +63,7 @@ class GroundingSettings(Section):
 
 class RetrievalSettings(Section):
     ledger: Part = Part(use="sqlite")
-    vectors: Part = Part(use="chroma")
+    vectors: Part = Part(use="exact")
     chunker: Part = Part(use="structure")
     recogniser: Part | None = None
     """What recognises words in pictures, where an extension reads them; without it that extension chooses."""

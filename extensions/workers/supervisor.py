@@ -33,7 +33,7 @@ GIVE_UP = 5
 # Kind of store -> adapters bound to one process or machine, and one that several processes share
 STORES = {
     "retrieval.ledger": (("sqlite",), "postgres"),
-    "retrieval.vectors": (("chroma", "memory"), "pgvector"),
+    "retrieval.vectors": (("exact", "memory", "chroma"), "pgvector"),
     "orchestration.checkpoints": (("sqlite", "memory"), "postgres"),
     "serving.cache": (("memory",), "redis"),
 }

@@ -88,7 +88,7 @@ class TracedJudge(Around):
 class TracedRetriever(Around):
     """A `Retriever` with a span `retrieval SOURCE` per call, with the limit, the number of hits and the top score.
 
-    `source` names the stores that are searched, such as "sqlite+chroma", so that traces show a swap.
+    `source` names the stores that are searched, such as "sqlite+exact", so that traces show a swap.
     """
 
     def __init__(self, inner: Retriever, source: str = "") -> None:

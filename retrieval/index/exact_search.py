@@ -1,57 +1,51 @@
-"""Exact search: vectors in memory, all of which are compared (`rows.py` says how), so that whatever is stored is found.
+"""An index that compares every vector, in memory (`rows.py` says how); many are saved in files, so that a start maps them into memory."""
 
-A graph cannot promise that: insertions and deletions change its links, and a vector without links is never reached. Up
-to some ten thousand vectors it is not faster either. Up to there nothing is saved either: to fill it from the ledger takes no longer
-than to read a file.
-"""
-
+import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
+from langchain_core.utils.iter import batch_iterate
 
 from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import Where, simplify
-from retrieval.index.rows import CODED_FROM, Access, Partition, nearest
-from retrieval.index.saved_rows import RowFiles, SavedRows
+from retrieval.index.rows import Block, nearest
+from retrieval.index.saved_rows import Access, RowFiles, SavedRows
 
+log = logging.getLogger(__name__)
 
-def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """Merge the hits of several partitions."""
-    # A chunk that is being moved is on two of them, and counted once
-    similarities: dict[str, float] = {}
-    for chunk_id, similarity in hits:
-        similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
-    return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
+# Vectors from which on they are saved: to read fewer from the ledger takes no longer than to read a file
+SAVED_FROM = 20_000
+# Part of the vectors that a start reads from the ledger after a kill: one of so many
+_UNSAVED = 4
+# Items that are written at a time, between which a search may run
+_PAGE = 1000
 
 
 class ExactIndex:
-    """A `VectorIndex` in memory. A search sees all of a write or nothing of it."""
+    """A `VectorIndex` in memory, with or without files. Vectors with the same readers form a partition."""
 
-    def __init__(self, name: str = "The index in memory") -> None:
-        self._name = name
-        self._lock, self._filling = threading.Lock(), threading.Lock()
-        self._partitions: dict[Access, Partition] = {}
-        self._partition_of: dict[str, Access] = {}
-        """Of those that are not saved in files."""
-        self._saved: SavedRows | None = None
-        self._saved_left = 0
-        self._sequence, self._token = 0, ""
-        self._dimensions = 0
+    def __init__(self, name: str = "The index in memory", files: RowFiles | None = None) -> None:
+        self._name, self._files = name, files
+        self._lock, self._filling = threading.Lock(), threading.RLock()
         self._closed = False
+        self._start(files.read() if files else None)
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        new = {item.chunk_id: item for item in items}
-        with self._open():
-            self._demand_one_size(new.values())
-            self._remove(new)
-            for chunk_id, item in new.items():
-                access = self._partition_of[chunk_id] = item.tenant, item.groups
-                self._partitions.setdefault(access, Partition()).put(item)
+        for page in batch_iterate(_PAGE, items):
+            new = {item.chunk_id: item for item in page}
+            with self._open():
+                self._demand_one_size(new.values())
+                self._remove(new)
+                by_access: dict[Access, list[VectorItem]] = {}
+                for item in new.values():
+                    by_access.setdefault((item.tenant, item.groups), []).append(item)
+                for access, own in by_access.items():
+                    self._put(access, own)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         gone = list(chunk_ids)
@@ -61,15 +55,10 @@ class ExactIndex:
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        return best(self.hits(vector, scope, limit, simplify(where)), limit)
-
-    def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
-        """Yield the best hits of each partition that `scope` admits; `wanted` is a simplified filter."""
         with self._open():
-            admitted = [partition.see() for access, partition in self._partitions.items() if scope.admits(*access)]
-        query = np.asarray(vector, dtype=np.float32)
-        for seen in admitted:
-            yield from nearest(seen, query, limit, wanted)
+            admitted = [blocks for access, blocks in self._partitions.items() if scope.admits(*access)]
+            seen = [block.see() for blocks in admitted for block in blocks]
+        return nearest(seen, np.asarray(vector, dtype=np.float32), limit, simplify(where))
 
     def sequence(self) -> int:
         return self._sequence
@@ -79,6 +68,8 @@ class ExactIndex:
 
     def set_sequence(self, sequence: int, version_token: str = "") -> None:
         self._sequence, self._token = sequence, version_token
+        if self._sequence - self._saved_at > self.count() // _UNSAVED:
+            self._save()
 
     def exclusive(self, *, patient: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002 - as in other indexes
         """Lock out other threads that fill it: they could put back what one of them has deleted."""
@@ -86,64 +77,61 @@ class ExactIndex:
 
     def count(self) -> int:
         with self._open():
-            return len(self._partition_of) + self._saved_left
+            return sum(len(block) for blocks in self._partitions.values() for block in blocks)
 
     def clear(self) -> None:
         with self._open():
-            self._forget()
-            self._sequence, self._token = 0, ""
+            self._start(None)
 
     def close(self) -> None:
-        """Drop the vectors; further calls raise StoreUnavailable."""
-        with self._lock:
-            self._forget()
-            self._closed = True
+        """Save and drop the vectors; further calls raise StoreUnavailable. A second call does nothing."""
+        with self._filling:
+            if self._closed:
+                return
+            if self._sequence != self._saved_at:
+                self._save()
+            with self._lock:
+                self._start(None)
+                self._closed = True
+            if self._files:
+                self._files.close()
 
-    def changes(self) -> int:
-        """Return the number of changes of which there are no files. A few vectors have none."""
+    def _start(self, saved: SavedRows | None) -> None:
+        """Have what was saved, and nothing else."""
+        self._partitions: dict[Access, list[Block]] = saved.partitions if saved else {}
+        self._sequence, self._token = (saved.sequence, saved.version_token) if saved else (0, "")
+        self._dimensions = saved.dimensions if saved else 0
+        self._saved_at = self._sequence
+
+    def _save(self) -> None:
+        """Move all vectors to files. Whoever fills the index has locked out others that write."""
+        if self._files is None or self.count() < SAVED_FROM:
+            return
         with self._open():
-            known = self._saved.sequence if self._saved else 0
-            return self._sequence - known if len(self._partition_of) + self._saved_left >= CODED_FROM else 0
-
-    def save(self, files: RowFiles) -> None:
-        """Move all vectors to files. The caller sees to it that nobody writes meanwhile."""
+            seen = {access: [block.see() for block in blocks] for access, blocks in self._partitions.items()}
+        try:
+            saved = self._files.write(seen, self._sequence, self._token)
+        except OSError as error:
+            log.warning("The vectors are not saved in files, so that a start reads them from the ledger: %s", error)
+            return
         with self._open():
-            partitions = dict(self._partitions)
-        self.load(files.write(partitions, self._sequence, self._token))
+            self._start(saved)
 
-    def load(self, saved: SavedRows) -> None:
-        """Have the vectors of these files, and no others."""
-        with self._open():
-            self._forget()
-            self._partitions, self._saved, self._saved_left = saved.partitions(), saved, len(saved)
-            self._sequence, self._token, self._dimensions = saved.sequence, saved.version_token, saved.dimensions
+    def _put(self, access: Access, items: Sequence[VectorItem]) -> None:
+        blocks = self._partitions.setdefault(access, [])
+        if blocks and blocks[-1].has_room(len(items)):
+            blocks[-1].add(items)
+        else:
+            blocks.append(Block.of(items))
 
-    def largest(self) -> Access | None:
-        """Return the partition with the most vectors; `None`: there is none."""
-        with self._open():
-            return max(self._partitions, key=lambda access: len(self._partitions[access]), default=None)
-
-    def partition(self, access: Access) -> list[VectorItem]:
-        with self._open():
-            return list(self._partitions.get(access, Partition()).items(*access))
-
-    def _forget(self) -> None:
-        self._partitions, self._partition_of, self._saved, self._saved_left = {}, {}, None, 0
-
-    def _remove(self, chunk_ids: Collection[str]) -> None:
-        for name in chunk_ids:
-            if access := self._partition_of.pop(name, None):
-                self._partitions[access].remove(name)
-                self._leave_out_if_empty(access)
-        for access, place in self._saved.find(chunk_ids) if self._saved else ():
-            partition = self._partitions.get(access)
-            if partition and partition.saved and partition.saved.remove_at(place):
-                self._saved_left -= 1
-                self._leave_out_if_empty(access)
-
-    def _leave_out_if_empty(self, access: Access) -> None:
-        if not len(self._partitions[access]):
-            del self._partitions[access]
+    def _remove(self, chunk_ids: Iterable[str]) -> None:
+        names = [name.encode() for name in chunk_ids]
+        for access, blocks in [*self._partitions.items()]:
+            for block in blocks:
+                block.remove(names)
+            self._partitions[access] = [block for block in blocks if len(block)]
+            if not self._partitions[access]:
+                del self._partitions[access]
 
     def _demand_one_size(self, new: Collection[VectorItem]) -> None:
         known = [self._dimensions] if self._partitions else []

@@ -74,13 +74,12 @@ def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
         log.warning("The vector index is not of this ledger as it stands, or is too far behind it. It is filled anew.")
         vectors.clear()
         done = 0
-    partial = getattr(vectors, "partial", False)
-    if target == done and not partial:
+    if target == done:
         return
     # A kill in between loses nothing: the sequence is set last, and both steps can be repeated
     vectors.delete(ledger.deletions(after=done))
     crash_point("mid_index")
-    vectors.upsert(ledger.embeddings(after=0 if partial else done))
+    vectors.upsert(ledger.embeddings(after=done))
     crash_point("before_index_sequence")
     vectors.set_sequence(target, ledger.version_token(target) or "")
 

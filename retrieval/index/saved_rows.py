@@ -1,4 +1,4 @@
-"""The vectors of many passages in files that are mapped into memory, so that a start does not read them from the ledger.
+"""The rows of many vectors in files that are mapped into memory, so that a start does not read them from the ledger.
 
 The files are written when the index is closed, and now and then before, and never changed: what came and went since is in memory.
 After a kill that is read from the ledger; with damaged files everything is.
@@ -9,32 +9,45 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from retrieval.filters import Value, restored_attributes, stored_attributes
 from retrieval.index.attributes import Attributes
 from retrieval.index.checksum import FolderChecksum
-from retrieval.index.rows import Access, Block, Coded, Names, Partition, take
+from retrieval.index.lock import Ownership
+from retrieval.index.rows import Block, Rows, Seen
 
 log = logging.getLogger(__name__)
 
 # Version of the files. Raise it when they change.
-_VERSION = 1
-_ABOUT = "about.json"
+_VERSION = 2
+_ABOUT, _SETS = "about.json", "sets.json"
+
+# Tenant and groups
+Access: TypeAlias = tuple[str, frozenset[str]]
+
+
+class SavedRows(NamedTuple):
+    sequence: int
+    version_token: str
+    dimensions: int
+    partitions: dict[Access, list[Block]]
 
 
 class RowFiles:
-    """The folder, with a checksum beside it."""
+    """A folder of columns with a checksum beside it, which one process owns."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._new = folder, folder.with_suffix(".new")
-        self._checksum = FolderChecksum(folder.with_suffix(".txt"), folder)
+        """Raises StoreInUse: another process owns it."""
+        self._folder, self._new = folder / "rows", folder / "rows.new"
+        self._owner = Ownership(folder / "owner.lock", what="The vector index")
+        self._checksum = FolderChecksum(folder / "rows.txt", self._folder)
 
     def read(self) -> SavedRows | None:
         """Return what was written last; `None`: there is nothing, or it is damaged, of another version, or was not finished."""
@@ -43,102 +56,58 @@ class RowFiles:
         if self._checksum.is_intact():
             about = json.loads((self._folder / _ABOUT).read_text(encoding="utf-8"))
             if about["version"] == _VERSION:
-                return SavedRows(self._folder, about)
+                return self._map(about)
         log.warning("The vectors in %s are damaged or of another version. They are read from the ledger.", self._folder)
-        self.delete()
+        self._delete()
         return None
 
-    def write(self, partitions: Mapping[Access, Partition], sequence: int, version_token: str) -> SavedRows:
+    def write(self, partitions: Mapping[Access, Sequence[Seen]], sequence: int, version_token: str) -> SavedRows:
         """Write what a search finds now. Files that are mapped into memory stay there until nobody uses them."""
         shutil.rmtree(self._new, ignore_errors=True)
         self._new.mkdir()
-        about = {"version": _VERSION, "sequence": sequence, "version_token": version_token}
-        about |= _write_columns(self._new, partitions)
+        ends = np.cumsum([sum(len(seen.rows.ids) - len(seen.gone) for seen in own) for own in partitions.values()])
+        accesses = [
+            (tenant, sorted(groups), end) for (tenant, groups), end in zip(partitions, ends.tolist(), strict=True)
+        ]
+        about = {"version": _VERSION, "sequence": sequence, "version_token": version_token, "partitions": accesses}
+        _write_columns(self._new, [seen for own in partitions.values() for seen in own])
         (self._new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        self.delete()
+        self._delete()
         self._new.rename(self._folder)
         self._checksum.write()
-        return SavedRows(self._folder, about)
+        return self._map(about)
 
-    def delete(self) -> None:
+    def close(self) -> None:
+        self._owner.release()
+
+    def _delete(self) -> None:
         self._checksum.delete()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-
-class SavedRows:
-    """Rows of all partitions, one partition after the other. A copy of the files that is in use stays when they are deleted."""
-
-    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
-        self.sequence, self.version_token = about["sequence"], about["version_token"]
-        self._accesses = [(tenant, frozenset(groups)) for tenant, groups, _ in about["partitions"]]
-        self._ends = np.array([end for *_, end in about["partitions"]], dtype=np.intp)
-        self._columns: dict[str, Any] = {
-            name: np.asarray(np.memmap(folder / name, dtype=kind, mode="r", shape=tuple(shape)))
-            for name, (kind, shape) in about["columns"].items()
-        }
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    @property
-    def dimensions(self) -> int:
-        return int(self._columns["steps"].shape[1])
-
-    def partitions(self) -> dict[Access, Partition]:
-        sets = Attributes(_StoredSets(self._columns["sets"]))
-        names, matrix = (kind(*(self._columns[name] for name in kind._fields)) for kind in (Names, Coded))
-        found = {}
-        for access, start, end in zip(self._accesses, (0, *self._ends), self._ends, strict=False):
-            rows = slice(start, end)
-            found[access] = Partition(Block(take(names, rows), sets, take(matrix, rows)))
-        return found
-
-    def find(self, chunk_ids: Collection[str]) -> Iterator[tuple[Access, int]]:
-        """Yield the partition of each of these chunks that is here, and its place there."""
-        ids, order = self._columns["ids"], self._columns["order"]
-        names = [name for name in map(str.encode, chunk_ids) if len(name) <= ids.itemsize]
-        at = np.searchsorted(ids, np.array(names, dtype=ids.dtype), sorter=order)
-        rows = order[np.minimum(at, len(order) - 1)]
-        rows = rows[ids[rows] == np.array(names, dtype=ids.dtype)]
-        for row, number in zip(rows, np.searchsorted(self._ends, rows, side="right"), strict=True):
-            yield self._accesses[number], int(row - (self._ends[number - 1] if number else 0))
+    def _map(self, about: Mapping[str, Any]) -> SavedRows:
+        columns = (np.asarray(np.load(self._folder / f"{name}.npy", mmap_mode="r")) for name in Rows._fields)
+        rows, attributes = Rows(*columns), Attributes(partial(_read_sets, (self._folder / _SETS).read_bytes()))
+        partitions, start = {}, 0
+        for tenant, groups, end in about["partitions"]:
+            partitions[tenant, frozenset(groups)] = [Block(rows.take(slice(start, end)), attributes)]
+            start = end
+        return SavedRows(about["sequence"], about["version_token"], rows.steps.shape[1], partitions)
 
 
-class _StoredSets(Sequence[Mapping[str, Value]]):
-    """Sets of attributes that are read once somebody filters by them."""
-
-    def __init__(self, content: Any) -> None:
-        self._content = content
-
-    @cached_property
-    def _sets(self) -> list[dict[str, Value]]:
-        return [restored_attributes(each) for each in json.loads(self._content.tobytes())]
-
-    def __getitem__(self, number: Any) -> Any:
-        return self._sets[number]
-
-    def __len__(self) -> int:
-        return len(self._sets)
+def _write_columns(folder: Path, blocks: Sequence[Seen]) -> None:
+    kept = [block.kept for block in blocks]
+    attributes, sets = Attributes.merge(
+        [(block.attributes, rows.sets) for block, rows in zip(blocks, kept, strict=True)]
+    )
+    tables = [rows._replace(sets=own) for rows, own in zip(kept, sets, strict=True)]
+    for name, *parts in zip(Rows._fields, *tables, strict=True):
+        shape = (sum(map(len, parts)), *parts[0].shape[1:])
+        column: Any = open_memmap(folder / f"{name}.npy", "w+", np.result_type(*parts), shape)
+        np.concatenate(parts, out=column)
+        column.flush()
+    content = json.dumps([stored_attributes(known) for known in attributes.sets])
+    (folder / _SETS).write_text(content, encoding="utf-8")
 
 
-def _write_columns(folder: Path, partitions: Mapping[Access, Partition]) -> dict[str, Any]:
-    seen = [each for partition in partitions.values() for each in partition.see()]
-    sets, numbers = Attributes.merge([(each.block.attributes, each.block.names.attributes[each.kept]) for each in seen])
-    ids = np.result_type(*(each.block.names.ids.dtype for each in seen))
-    columns: dict[str, Any] = {}
-    with ExitStack() as opened:
-        files = {name: opened.enter_context((folder / name).open("wb")) for name in (*Names._fields, *Coded._fields)}
-        for each, own in zip(seen, np.split(numbers, np.cumsum([len(each.kept) for each in seen])), strict=False):
-            names, matrix = (take(table, each.kept) for table in (each.block.names, each.block.matrix.to_int8()))
-            names = names._replace(ids=names.ids.astype(ids), attributes=own)
-            for name, column in (names._asdict() | matrix._asdict()).items():
-                column.tofile(files[name])
-                columns[name] = column.dtype.str, [len(numbers), *column.shape[1:]]
-    order = np.argsort(np.fromfile(folder / "ids", dtype=ids))
-    content = json.dumps([stored_attributes(each) for each in sets.sets]).encode()
-    for name, column in (("order", order), ("sets", np.frombuffer(content, dtype=np.uint8))):
-        column.tofile(folder / name)
-        columns[name] = column.dtype.str, column.shape
-    ends = np.cumsum([len(partition) for partition in partitions.values()]).tolist()
-    accesses = [(tenant, sorted(groups), end) for (tenant, groups), end in zip(partitions, ends, strict=True)]
-    return {"columns": columns, "partitions": accesses}
+def _read_sets(content: bytes) -> list[dict[str, Value]]:
+    return [restored_attributes(known) for known in json.loads(content)]

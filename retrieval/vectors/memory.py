@@ -1,7 +1,4 @@
-"""A vector index with exact search in memory, filled from the ledger at each start; needs no installation.
-
-For tests, for small corpora (a few ten thousand chunks), and as a baseline for approximate indexes.
-"""
+"""The index that compares every vector, without files: it is filled from the ledger at each start, and several processes may have one."""
 
 from foundation.components import Context
 from foundation.settings import Section as Options  # it takes none

@@ -117,7 +117,7 @@ def test_it_leaves_the_system_as_it_was_and_what_the_readme_says_to_do_next_work
             2 if target is ingested else 0
         )  # two of the documents are hostile, and make turns each failure into a 2
         assert done.returncode == refused, done.stdout + done.stderr
-    assert "retrieval sqlite+chroma" in done.stdout
+    assert "retrieval sqlite+exact" in done.stdout
     assert "whole" in done.stdout
 
 

@@ -120,7 +120,7 @@ def test_an_ingest_that_is_interrupted_says_what_is_stored_and_goes_on_when_it_i
 def test_while_another_process_holds_the_documents_a_question_is_told_how_to_go_on(
     sixply: Callable[..., Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
+    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "exact")
     monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     sixply("ingest", str(folder / "documents"), status=1)
     (lock,) = tmp_path.rglob("owner.lock")

@@ -22,12 +22,11 @@ def tortured(tmp_path: Path, vectors: dict[str, Any], **size: int) -> dict[str, 
 @pytest.mark.slow
 @pytest.mark.nightly
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(("exact_up_to", "mutations"), [(0, 4), (20_000, 0)], ids=["in Chroma", "in memory"])
+@pytest.mark.parametrize(("use", "mutations"), [("chroma", 4), ("exact", 0)])
 def test_nothing_acknowledged_is_lost_or_doubled_in_twenty_kills_and_every_damaged_index_is_noticed(
-    exact_up_to: int, mutations: int, tmp_path: Path
+    use: str, mutations: int, tmp_path: Path
 ) -> None:
-    vectors = {"use": "chroma", "exact_up_to": exact_up_to}
-    report = tortured(tmp_path, vectors, kills=20, mutations=mutations)
+    report = tortured(tmp_path, {"use": use}, kills=20, mutations=mutations)
     assert ({name: report[name] for name in ZEROS}, report["misses"]) == (dict.fromkeys(ZEROS, 0), [])
     assert report["kills"] >= 20
     assert report["disk_full_refused"] == report["disk_full"] >= 1

@@ -23,4 +23,4 @@ def test_from_chroma_to_pgvector_nothing_is_found_or_said_differently(
     code, told = reported(stack, swap, data, tmp_path, shipped)
     assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
     used = [told["runs"][side]["stack"]["retrieval.vectors.use"] for side in ("a", "b")]
-    assert used == ["chroma", "pgvector"]
+    assert used == ["exact", "pgvector"]

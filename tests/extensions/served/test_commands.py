@@ -26,7 +26,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def sixply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "chroma")
+    monkeypatch.setenv("SIXPLY__RETRIEVAL__VECTORS__USE", "exact")
     monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     return command_line.runner(main, tmp_path, monkeypatch, capsys, extensions=["served"])
 

@@ -166,7 +166,7 @@ def test_a_server_that_stops_takes_no_connection_that_nobody_would_answer(
 def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
     demand_shared(Settings(), 1)
     with pytest.raises(
-        InvalidSetting, match=r'processes = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
+        InvalidSetting, match=r'processes = 2, but one process .*use = "sqlite", take postgres.*use = "exact", '
     ):
         demand_shared(Settings(), 2)
     shared = {"ledger": {"use": "postgres"}, "vectors": {"use": "pgvector"}}

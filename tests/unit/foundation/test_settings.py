@@ -35,7 +35,7 @@ def test_the_stack_of_the_repository_is_valid():
 
 def test_an_empty_file_gives_the_defaults_and_says_so(stack):
     loaded = stack("")
-    assert loaded.settings.retrieval.vectors.use == "chroma"
+    assert loaded.settings.retrieval.vectors.use == "exact"
     assert {origin for _, _, origin in loaded.rows()} == {"default"}
 
 

@@ -1,9 +1,6 @@
-"""Exact search in memory: blocks that are merged, what came and went since, and eight bits first where there are many."""
+"""Exact search in memory: blocks that grow and are written anew, what came and went since, and eight bits first."""
 
 from __future__ import annotations
-
-import gc
-import weakref
 
 import numpy as np
 import pytest
@@ -23,14 +20,13 @@ def unit(chance: np.random.Generator) -> np.ndarray:
     return np.asarray(row / np.linalg.norm(row))
 
 
-@pytest.mark.parametrize("coded_from", [10**9, 20, 0], ids=["as they are", "coded when many", "coded"])
-@pytest.mark.parametrize("merged", [8, 10**9])
+@pytest.mark.parametrize("most", [8, 10**9], ids=["in many blocks", "in one"])
+@pytest.mark.parametrize("hollow", [0, 5, 10**9])
 def test_vectors_that_come_go_and_come_again_are_found_once_and_as_they_are_now(
-    coded_from: int, merged: int, monkeypatch: pytest.MonkeyPatch
+    most: int, hollow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BESIDE", 3)
-    monkeypatch.setattr(rows, "CODED_FROM", coded_from)
-    monkeypatch.setattr(rows, "_MERGED", merged)
+    monkeypatch.setattr(rows, "BLOCK", most)
+    monkeypatch.setattr(rows, "HOLLOW", hollow)
     chance, index, stored = np.random.default_rng(7), ExactIndex(), dict[str, VectorItem]()
     for step in range(400):
         name = f"{chance.integers(60)}"
@@ -50,15 +46,10 @@ def test_vectors_that_come_go_and_come_again_are_found_once_and_as_they_are_now(
             found = index.search(vector, ACME, limit=99, where=equals("even", "True"))
             assert [name for name, _ in found] == sorted(even, key=lambda name: -exact[name])
     assert index.count() == len(stored)
-    kept = {item.chunk_id: item for item in index.partition(("acme", GROUPS))}
-    assert {name: item.sequence for name, item in kept.items()} == {n: item.sequence for n, item in stored.items()}
-    for name, item in kept.items():
-        assert item.vector == pytest.approx(stored[name].vector, abs=1e-4)
 
 
-def test_eight_bits_first_find_what_an_exact_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_bits_first_find_what_an_exact_search_finds() -> None:
     """Among near-duplicates too, which differ by less than a step of eight bits."""
-    monkeypatch.setattr(rows, "CODED_FROM", 1)
     chance = np.random.default_rng(7)
     centre = np.stack([unit(chance) for _ in range(40)])
     near = np.repeat(centre, 100, axis=0) + chance.standard_normal((4000, DIMENSIONS)).astype(np.float32) * 0.01
@@ -71,11 +62,8 @@ def test_eight_bits_first_find_what_an_exact_search_finds(monkeypatch: pytest.Mo
         assert len(found & wanted) >= 49
 
 
-def test_who_reads_one_passage_in_a_hundred_finds_what_an_exact_search_of_those_finds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_who_reads_one_passage_in_a_hundred_finds_what_an_exact_search_of_those_finds() -> None:
     """A tenant, a group and a filter with one in a hundred each: what is left out is left out before the best are chosen."""
-    monkeypatch.setattr(rows, "CODED_FROM", 1)
     chance = np.random.default_rng(7)
     readers = [("acme", GROUPS)] * 97 + [("acme", frozenset({"few"})), ("north", GROUPS), ("*", GROUPS)]
     items = [
@@ -97,24 +85,7 @@ def test_who_reads_one_passage_in_a_hundred_finds_what_an_exact_search_of_those_
             ]
 
 
-def test_zeros_have_no_direction_and_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "CODED_FROM", 0)
-    monkeypatch.setattr(rows, "BESIDE", 0)
+def test_zeros_have_no_direction_and_do_no_harm() -> None:
     index = ExactIndex()
     index.upsert([VectorItem(1, "zero", "acme", GROUPS, np.zeros(DIMENSIONS, dtype=np.float32), {})])
     assert index.search(np.zeros(DIMENSIONS, dtype=np.float32), ACME, limit=1) == [("zero", 0.0)]
-
-
-def test_a_block_that_was_merged_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even until Python looks for cycles, which counts objects and no bytes."""
-    monkeypatch.setattr(rows, "BESIDE", 1)
-    partition, chance = rows.Partition(), np.random.default_rng(7)
-    gc.disable()
-    try:
-        former = []
-        for n in range(8):
-            partition.put(VectorItem(n, f"{n}", "acme", GROUPS, unit(chance), {}))
-            former += [weakref.ref(seen.block) for seen in partition.see()]
-        assert sum(block() is not None for block in former) == len(partition.see())
-    finally:
-        gc.enable()

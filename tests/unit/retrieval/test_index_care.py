@@ -396,21 +396,16 @@ def test_a_process_that_still_runs_with_the_old_parts_notices_a_reindex(store: S
         parts.check()
 
 
-@pytest.mark.parametrize("exact_up_to", [0, 9])
-def test_a_large_index_is_opened_again_after_a_reindex_with_another_size(
-    exact_up_to: int, store: Store, data_dir: Path
-) -> None:
+@pytest.mark.parametrize("use", ["exact", "chroma"])
+def test_an_index_is_opened_again_after_a_reindex_with_another_size(use: str, store: Store, data_dir: Path) -> None:
     def opened() -> Any:
-        part = Part.model_validate({"use": "chroma", "exact_up_to": exact_up_to})
-        return load("retrieval.vectors", part, Context(data_dir=data_dir))
+        return load("retrieval.vectors", Part(use=use), Context(data_dir=data_dir))
 
     store.add("a.md", "One two")
     for _ in range(2):
         with closing(opened()) as index:
             open_index(store.ledger, index, store.fingerprint())
-            assert (index.count(), index.sequence(), index.partial) == (1, store.ledger.sequence(), False)
-    with closing(opened()) as index:
-        assert index.partial is (exact_up_to == 0)
+            assert (index.count(), index.sequence()) == (1, store.ledger.sequence())
     other = load(
         "models.embedder", Part.model_validate({"use": "hashing", "dimensions": 64}), Context(data_dir=data_dir)
     )

@@ -430,7 +430,7 @@ def test_writers_side_by_side_lose_nothing(desk: Desk) -> None:
 def test_an_ingestor_follows_a_reindex_of_the_same_parts_and_reports_one_of_others(desk: Desk) -> None:
     chunker, words = (load("retrieval.chunker", Part(use=use), desk.context) for use in ("structure", "fixed"))
     before, other = (fingerprint_of("hashing", desk.embedder, parts) for parts in (chunker, words))
-    index = load("retrieval.vectors", Part.model_validate({"use": "chroma", "exact_up_to": 0}), desk.context)
+    index = load("retrieval.vectors", Part(use="exact"), desk.context)
     ingestor = desk.ingestor(vectors=index, same_parts=SameParts(desk.ledger, before, index))
     open_index(desk.ledger, index, before)
     ingestor.ingest([item("a.md"), item("b.md")])

@@ -9,6 +9,7 @@ from foundation.types import Scope
 from retrieval.documents import VectorItem
 from retrieval.filters import equals
 from retrieval.index.exact_search import ExactIndex
+from retrieval.index.rows import Block, nearest
 
 A, B, C = np.eye(3, dtype=np.float32)
 ACME = Scope("acme")
@@ -33,22 +34,20 @@ def test_the_nearest_come_first_and_only_those_asked_for() -> None:
 
 
 def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
-    index = ExactIndex()
-    index.upsert([item("a", A), item("b", B)])
-    hits = index.hits(A, ACME, 9, True)
-    first = next(hits)
-    index.upsert([item("a", B), item("c", C)])
-    index.delete(["b"])
-    assert [first, *hits] == [("a", 1.0), ("b", 0.0)]
-    assert index.search(B, ACME, limit=1) == [("a", 1.0)]
-    assert sorted(names(index, A)) == ["a", "c"]
+    """It goes on with what it saw, also where the rows are moved for others to have room."""
+    block = Block.of([item("a", A), item("b", B)])
+    for name in "cd":
+        before = block.see()
+        hits = nearest([before], A, 9, True)
+        block.add([item(name, C)])
+        block.remove([b"b"])
+        assert nearest([before], A, 9, True) == hits
+    assert {name for name, _ in nearest([block.see()], A, 9, True)} == {"a", "c", "d"}
 
 
-def test_the_largest_partition_is_told_and_one_that_is_empty_is_gone() -> None:
+def test_a_partition_of_which_all_is_gone_is_gone() -> None:
     index = ExactIndex()
-    assert index.largest() is None
-    index.upsert([item("a", A), item("b", B), VectorItem(0, "c", "north", frozenset(), C)])
-    assert index.largest() == ("acme", frozenset())
-    index.delete(["a", "b"])
-    assert index.largest() == ("north", frozenset())
-    assert [kept.chunk_id for kept in index.partition(("north", frozenset()))] == ["c"]
+    index.upsert([item("a", A), VectorItem(0, "c", "north", frozenset(), C)])
+    index.delete(["a"])
+    assert [*index._partitions] == [("north", frozenset())]
+    assert (index.count(), names(index, A)) == (1, [])

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foundation.components import Context
 from foundation.types import Scope
 from retrieval.documents import VectorItem
 from retrieval.filters import Between, OneOf, Value, matches
 from retrieval.index import exact_search, rows, saved_rows
 from retrieval.index.checksum import FolderChecksum
+from retrieval.index.exact_search import ExactIndex
 from retrieval.index.saved_rows import RowFiles
-from retrieval.vectors.chroma import ChromaVectorIndex, Options
+from retrieval.vectors.exact import Options, build
 
 DIMENSIONS = 32
 SCOPES = [Scope("acme"), Scope("acme", frozenset({"staff"})), Scope("north")]
@@ -27,8 +29,8 @@ WHERES = [None, OneOf("even", (True,)), OneOf("kind", ("a", "b")), Between("day"
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact_search, "CODED_FROM", 10)
-    monkeypatch.setattr(rows, "BESIDE", 3)
+    monkeypatch.setattr(exact_search, "SAVED_FROM", 10)
+    monkeypatch.setattr(rows, "HOLLOW", 3)
 
 
 def an_item(sequence: int, name: str, chance: np.random.Generator) -> VectorItem:
@@ -40,11 +42,11 @@ def an_item(sequence: int, name: str, chance: np.random.Generator) -> VectorItem
     return VectorItem(sequence, name, tenant, readers, row / np.linalg.norm(row), attributes)
 
 
-def opened(folder: Path) -> ChromaVectorIndex:
-    return ChromaVectorIndex(folder, Options())
+def opened(folder: Path) -> ExactIndex:
+    return build(Options(folder=folder.name), Context(data_dir=folder.parent))
 
 
-def filled(folder: Path, items: Iterable[VectorItem], sequence: int = 50) -> ChromaVectorIndex:
+def filled(folder: Path, items: Iterable[VectorItem], sequence: int = 50) -> ExactIndex:
     index = opened(folder)
     index.upsert(items)
     index.set_sequence(sequence, "t")
@@ -56,7 +58,7 @@ def fifty() -> list[VectorItem]:
     return [an_item(number, f"{number}", chance) for number in range(50)]
 
 
-def finds(index: ChromaVectorIndex, stored: dict[str, VectorItem]) -> None:
+def finds(index: ExactIndex, stored: dict[str, VectorItem]) -> None:
     """What every scope and filter finds is what a comparison with each permitted vector finds, in its order."""
     vector = an_item(0, "", np.random.default_rng(len(stored))).vector
     for scope in SCOPES:
@@ -109,7 +111,7 @@ def test_after_a_kill_there_is_what_was_saved_last_and_the_rest_is_known_to_be_m
     assert third.sequence() == 60
 
 
-@pytest.mark.parametrize("name", ["about.json", *rows.Names._fields, *rows.Coded._fields, "order", "sets"])
+@pytest.mark.parametrize("name", ["about.json", "sets.json", *(f"{name}.npy" for name in rows.Rows._fields)])
 @pytest.mark.parametrize("damage", ["flipped", "shortened", "lost"])
 def test_a_damaged_file_is_noticed_and_nothing_is_read(
     name: str, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -136,7 +138,7 @@ def test_files_of_another_version_and_files_that_were_not_finished_are_not_read(
     FolderChecksum(tmp_path / "one" / "rows.txt", about.parent).write()
     assert opened(tmp_path / "one").count() == 0
     with monkeypatch.context() as patch:
-        patch.setattr(RowFiles, "delete", _stop)
+        patch.setattr(RowFiles, "_delete", _stop)
         with pytest.raises(KeyboardInterrupt):
             filled(tmp_path / "two", fifty())
     (tmp_path / "two" / "owner.lock").unlink()
@@ -173,15 +175,4 @@ def test_what_was_deleted_is_in_no_file_once_the_index_is_closed(tmp_path: Path)
     index.delete(["7"])
     index.set_sequence(51, "later")
     index.close()
-    assert b"7" not in np.fromfile(tmp_path / "rows" / "ids", dtype="S2").tolist()
-
-
-def test_files_of_an_index_that_has_moved_to_chroma_go(tmp_path: Path) -> None:
-    filled(tmp_path, fifty()).close()
-    index = ChromaVectorIndex(tmp_path, Options(exact_up_to=20))
-    index.upsert(fifty()[:1])
-    index.set_sequence(51, "later")
-    stored = {item.chunk_id: item for item in fifty()}
-    assert index.count() == len(stored)
-    index.close()
-    assert not (tmp_path / "rows").exists()
+    assert b"7" not in np.load(tmp_path / "rows" / "ids.npy").tolist()
