@@ -7,7 +7,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -30,8 +29,6 @@ from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
 Invoke = Callable[[BaseTool, dict[str, Any], dict[str, Any]], Awaitable[ToolMessage]]
 # Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
-# Most characters of a tool's schema, what it refers to in place of the references
-SCHEMA_CHARACTERS = 100_000
 # Most seconds of checking the arguments of one call by a schema
 CHECKING_S = 2.0
 
@@ -74,14 +71,18 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
-        _demand_schema(tool, tool.tool_call_schema)
-        _demand_followable(tool, tool.tool_call_schema)
+        demand_schema(tool, tool.tool_call_schema)
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
             hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
             raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
-    properties = schema_of(tool)["properties"]
+    try:
+        properties = schema_of(tool)["properties"]
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidSetting(
+            f'The schema of tool "{tool.name}" refers to what is not in it: {error!r:.200}.'
+        ) from error
     for name, unit in declared.get("units", {}).items():
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
             wrong = f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount.'
@@ -95,7 +96,8 @@ def demand_described(tool: BaseTool) -> None:
             )
 
 
-def _demand_schema(tool: BaseTool, schema: dict[str, Any]) -> None:
+def demand_schema(tool: BaseTool, schema: dict[str, Any]) -> None:
+    """Raises InvalidSetting: it is no JSON schema of an object whose patterns can be read."""
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
@@ -120,60 +122,16 @@ def _patterns_in(value: Any) -> Iterator[str]:
         yield from _patterns_in(item)
 
 
-def _demand_followable(tool: BaseTool, schema: dict[str, Any]) -> None:
-    # LangChain follows references for each call of a model, in every keyword, and a short schema can stand for millions of parts
-    left, keywords = (
-        SCHEMA_CHARACTERS,
-        {key: item for key, item in schema.items() if key not in {"properties", "$defs"}},
-    )
-    for kind, parts in (("property", schema.get("properties", {})), ("keyword", keywords)):
-        for name, item in parts.items():
-            with _naming_unfollowable(tool, f'{kind} "{name}"', item):
-                for length in _lengths({name: item}, schema):
-                    if (left := left - length) < 0:
-                        raise LookupError(name)
-                dereference_refs({name: item}, full_schema=schema)
-
-
-@contextmanager
-def _naming_unfollowable(tool: BaseTool, place: str, part: Any) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidSetting(
-            f'The {place} of tool "{tool.name}" refers to what is not in its schema, or to too much, or has a property named "$ref": '
-            f"{json.dumps(part)[:200]}. Only what stands there (#/$defs/...) is looked up, and nothing is fetched; with all of it in "
-            f"place, a schema has at most {SCHEMA_CHARACTERS:,} characters. Correct the schema, or leave the tool out."
-        ) from error
-
-
-def _lengths(part: Any, schema: Any, following: frozenset[str] = frozenset()) -> Iterator[int]:
-    """Yield the length of each part that LangChain visits to follow references: it turns back where one contains itself."""
-    yield len(part) if isinstance(part, str) else 1
-    reference = part.get("$ref") if isinstance(part, Mapping) else None
-    if isinstance(reference, str) and reference.startswith("#/") and reference not in following:
-        target = schema
-        for step in reference.split("/")[1:]:
-            target = target[int(step)] if isinstance(target, list) else target[step]
-        yield from _lengths(target, schema, following | {reference})
-    inside = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list) else ()
-    for key, item in inside:
-        yield len(str(key))
-        if key != "$defs":
-            yield from _lengths(item, schema, following)
-
-
 def schema_of(tool: BaseTool) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model, its boolean parts resolved and its
-    references followed, but for what contains itself. Raises InvalidSetting: a reference leads nowhere.
+    references followed, but for what contains itself. Raises LookupError: a reference leads nowhere.
     """
     given: Any = tool.tool_call_schema
     schema: dict[str, Any] = given if isinstance(given, dict) else given.model_json_schema()
     properties = {name: item for name, item in (schema.get("properties") or {}).items() if item is not False}
     for name, item in properties.items():
         if "'$ref'" in repr({name: item}):  # to LangChain it is a reference also as a property's name
-            with _naming_unfollowable(tool, f'property "{name}"', item):
-                properties[name] = dereference_refs({name: item}, full_schema=schema)[name]
+            properties[name] = dereference_refs({name: item}, full_schema=schema)[name]
     properties = {name: {} if item is True else item for name, item in properties.items()}
     return {name: item for name, item in schema.items() if name not in {"$defs", "definitions"}} | {
         "properties": properties

@@ -14,10 +14,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
+from extensions.outside_tools.schemas import demand_offerable
 from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
 from foundation.types import Principal
-from orchestration.calls import demand_described
 from orchestration.language.guard import visible
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,8 @@ def take_over(
     taken: dict[str, BaseTool] = {}
     for name in (name for name in theirs if options.only is None or name in options.only):
         try:
-            demand_described(tool := make(theirs[name]))
+            tool = make(theirs[name])
+            demand_offerable(tool)
             _demand_free(tool.name, taken)
         except InvalidSetting as error:
             # whoever runs the server may change its tools, but not keep us from starting

@@ -196,9 +196,9 @@ def reopen_results() -> None:
 
 def reopen_schema() -> None:
     """Nobody counts what references stand for."""
-    from orchestration import calls
+    from extensions.outside_tools import schemas
 
-    calls.SCHEMA_CHARACTERS = 10**9
+    schemas.SCHEMA_CHARACTERS = 10**9
 
 
 def reopen_drafts() -> None:

@@ -43,6 +43,7 @@ LEAD = Principal("lena", TENANT, frozenset({"approver"}))
 UNLIMITED = 1_000_000_000
 WIDE = BudgetSettings(steps=UNLIMITED, tokens=UNLIMITED, usd=UNLIMITED, seconds=3_600)
 SEARCH, FORGETFUL, FAITHFUL = "search_conversation", "forgetful", "faithful"
+SEARCH_PART = "conversation_search"
 # Documents, their sentences, and the searches made at once by window
 DOCUMENTS, SENTENCES, AT_ONCE = 12, 90, {8_192: 4, 32_000: 8}
 DONE = "has been refunded"
@@ -163,7 +164,12 @@ class Bench:
         own = replace(
             self.parts, chat=server.chat, checkpoints=InMemorySaver(), services=(), spending=None, settings=settings
         )
-        return cast("Agent", load("orchestration.agent", Part(use="tool_calling", rounds=rounds), own))
+        return cast(
+            "Agent",
+            load(
+                "orchestration.agent", Part(use="tool_calling", rounds=rounds, middleware=[{"use": SEARCH_PART}]), own
+            ),
+        )
 
 
 @dataclass(frozen=True)

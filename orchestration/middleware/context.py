@@ -21,14 +21,11 @@ from langgraph.types import Command
 from pydantic import Field
 
 from foundation.errors import BudgetExceeded, ComponentError, ContextTooLong
-from foundation.text.lexical import terms
-from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from orchestration.middleware.base import ModelHandler, reading_tool
-from orchestration.middleware.policy import artifact_of, this_turn
+from orchestration.middleware.policy import artifact_of
 from orchestration.middleware.window import (
     find_boundary,
-    find_said,
     lay_out,
     read_on,
     shorten_unread,
@@ -57,9 +54,8 @@ TRIES = 2
 # Pieces of a conversation that are summarised one after the other; what is older is left out
 PIECES = 4
 READ = "I have read this."
-SEARCH = "search_conversation"
-# Messages that a search of the conversation gives, the characters of each, and the summaries that a process remembers
-FOUND, QUOTED, SUMMARIES = 5, 800, 128
+# Summaries that a process remembers
+SUMMARIES = 128
 # Characters of a result in the transcript that is summarised
 SUMMED = 400
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
@@ -67,9 +63,6 @@ SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_docume
 
 CallId = Annotated[str, Field(description="the id of the call whose result was shown in part or left out")]
 Start = Annotated[int, Field(ge=0, description="the character to read on from")]
-
-
-Words = Annotated[str, Field(min_length=1, max_length=500, description="words of what was said")]
 
 
 class ContextState(AgentState[Any]):
@@ -96,12 +89,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
                 self._read_result,
                 "read_result",
                 "Read on in the result of an earlier tool call that was shown in part or left out.",
-            ),
-            reading_tool(
-                self._search_conversation,
-                SEARCH,
-                "Search the earlier messages of this conversation that are no longer shown, word for word.",
-            ),
+            )
         ]
         self._summaries = OrderedDict[str, str]()
         """The latest summaries, by what they sum up: clients that keep their conversations send them whole with each question."""
@@ -119,13 +107,8 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
             left = max(reserved, min(longest, self._window - int(sent * scale / SHARE)))
             settings = {"max_tokens": left} if stated and left < stated else {}
             try:
-                response = await handler(
-                    request.override(
-                        messages=messages,
-                        tools=_leave_out_search(request.tools, state),
-                        model_settings={**request.model_settings, **settings},
-                    )
-                )
+                sampling = {**request.model_settings, **settings}
+                response = await handler(request.override(messages=messages, model_settings=sampling))
                 break
             except ContextTooLong:
                 if not tries_left:
@@ -163,7 +146,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
     async def _summarise(
         self, messages: Sequence[AnyMessage], room: int, state: ContextState, reply: int
     ) -> list[AnyMessage]:
-        begin, before = _place_of(messages, state)
+        begin, before = find_summary_place(messages, state)
         noted = self._note(messages, state)
         starts = [place for place, it in enumerate(noted) if isinstance(it, HumanMessage) and place > begin]
         # half of the room, since each new summary costs a call and the prompt cache
@@ -190,7 +173,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
 
     def _lay_out(self, messages: Sequence[AnyMessage], state: ContextState) -> list[AnyMessage]:
         """Return the messages as the model sees them, those before the summary's place in its words."""
-        place, summary = _place_of(messages, state)
+        place, summary = find_summary_place(messages, state)
         if not summary:
             return self._note(messages, state)
         # with a reply, or it would be one message with what the person says next
@@ -207,14 +190,6 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
             ) <= room:
                 return noted[start].id or "", summary
         return None
-
-    async def _search_conversation(self, query: Words, runtime: ToolRuntime) -> str:
-        wanted, messages = terms(query), cast("Sequence[AnyMessage]", runtime.state["messages"])
-        place, _ = _place_of(messages, cast("ContextState", runtime.state))
-        # the question has its own words, and so have the results of earlier searches
-        earlier = messages[: max(len(messages) - len(this_turn(messages)), place)]
-        found = find_said([message for message in earlier if message.name != SEARCH], wanted, FOUND)
-        return "\n".join(_quote(message, wanted) for message in found) or "No earlier message has these words."
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
         if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:
@@ -250,7 +225,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
             if not summary:
                 run.note(f"earlier turns are left out: they could not be summarised ({why})")
                 return "[Earlier turns of this conversation are left out here.]", False
-            said = f"[The system's summary of what was said before; {SEARCH} finds it word for word: {summary}]"
+            said = f"[The system's summary of what was said before: {summary}]"
         return said, True
 
     def _pieces_of(self, messages: Sequence[AnyMessage], reply: int) -> list[str]:
@@ -266,7 +241,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         return pieces[-PIECES:]
 
 
-def _place_of(messages: Sequence[AnyMessage], state: ContextState) -> tuple[int, str]:
+def find_summary_place(messages: Sequence[AnyMessage], state: ContextState) -> tuple[int, str]:
     """Return where the messages after the summary begin, and the summary."""
     begin, summary = state.get("summary_before", ("", ""))
     place = next((place for place, message in enumerate(messages) if message.id == begin), 0)
@@ -289,12 +264,6 @@ def _question_before(messages: Sequence[AnyMessage], place: int) -> list[AnyMess
     return [] if not place or isinstance(messages[place], HumanMessage) else humans[-1:]
 
 
-def _leave_out_search(tools: Sequence[Any], state: ContextState) -> list[Any]:
-    """Return the tools without the search of the conversation where nothing was left out: it would find nothing, and cost."""
-    left = state.get("summary_before") or state.get("left_out_before")
-    return [tool for tool in tools if left or getattr(tool, "name", "") != SEARCH]
-
-
 def _digests(messages: Sequence[AnyMessage]) -> list[str]:
     """Return for each message a digest of the caller and of all messages before it."""
     owner = current_run().principal
@@ -303,15 +272,6 @@ def _digests(messages: Sequence[AnyMessage]) -> list[str]:
         digests.append(digest.hexdigest())
         digest.update(f"{message.type}\n{message.text}\n".encode("utf-8", "replace"))
     return digests
-
-
-def _quote(message: AnyMessage, wanted: frozenset[str] | set[str]) -> str:
-    """Return who said it, and the part of the message that has most of the words."""
-    text, speaker = message.text, {"human": "Person", "ai": "Assistant"}.get(message.type, message.name or "Tool")
-    spans = list(sentence_spans(text)) or [(0, len(text))]
-    start, _ = max(spans, key=lambda span: len(wanted & terms(text[slice(*span)])))
-    start = max(0, start - QUOTED // 4)
-    return f"{speaker}: {text[start : start + QUOTED]}"
 
 
 def _line_of(message: AnyMessage) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from foundation.text.lexical import Rarity, terms
 from orchestration.middleware.policy import artifact_of
 from orchestration.run.tokens import count_tokens, cut_at, tokens_in
 
@@ -71,21 +70,6 @@ def tell_done(messages: Sequence[AnyMessage]) -> str:
     effects = [message for message in messages if artifact_of(message).get("effect")]
     told = "; ".join(message.text[:TOLD] for message in effects[-DONE:])
     return f"[Done before, and not to be done again: {told}]" if told else ""
-
-
-def find_said(messages: Sequence[AnyMessage], wanted: frozenset[str], most: int) -> list[AnyMessage]:
-    """Return the messages that together have most of the wanted terms, rare ones before frequent ones, as they follow on each other."""
-    words = [terms(message.text) & wanted for message in messages]
-    weights, found = dict(Rarity.among(wanted, words).weights), list[int]()
-    for _ in range(min(most, len(messages))):
-        places = (place for place in range(len(messages)) if place not in found and words[place])
-        best = max(places, key=lambda place: (sum(weights[term] for term in words[place]), place), default=None)
-        if best is None:
-            break
-        found.append(best)
-        # or many that say the same would stand before the one that says more
-        weights |= {term: weights[term] / 2 for term in words[best]}
-    return [messages[place] for place in sorted(found)]
 
 
 def find_boundary(messages: Sequence[AnyMessage], room: int) -> str:

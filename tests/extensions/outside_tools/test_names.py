@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
+from extensions.outside_tools.schemas import demand_offerable
 from extensions.planned_agent.stated_arguments import arguments_in
 from foundation.errors import InvalidSetting
 from orchestration.actions import Origin
-from orchestration.calls import UnfitArguments, check_arguments, demand_described, schema_of
+from orchestration.calls import UnfitArguments, check_arguments, schema_of
 from orchestration.effects.values import foreign_values
 
 
@@ -79,7 +80,7 @@ def test_a_property_that_refers_to_a_part_of_its_schema_is_checked_and_read_as_t
     parts = {"Line": A_LINE, "Other": {"$ref": "#/$defs/Line"}}
     schema = {"properties": {"line": line, "first": A_LINE}, "$defs": parts, "definitions": parts}
     tool = made("order", schema)
-    demand_described(tool)
+    demand_offerable(tool)
     assert schema_of(tool)["properties"]["line"]["properties"]["sku"] == {"type": "string"}
     fitting = {"line": {"sku": "a", "next": {"sku": "b", "next": {"sku": "c"}}}}
     assert check_arguments(tool, fitting) == fitting
@@ -94,7 +95,7 @@ def test_a_property_that_refers_to_a_part_of_its_schema_is_checked_and_read_as_t
 def test_a_reference_to_elsewhere_is_an_error_that_names_the_tool_and_the_property(wrong: str) -> None:
     tool = made("order", {"properties": {"lines": {"type": "array", "items": {"$ref": wrong}}}})
     with pytest.raises(InvalidSetting, match=rf'property "lines" of tool "notes_order" .*{re.escape(wrong)}'):
-        demand_described(tool)
+        demand_offerable(tool)
 
 
 @pytest.mark.parametrize("named", [{"type": "string"}, {"$ref": "#/$defs/Line"}, True])
@@ -106,7 +107,7 @@ def test_a_property_named_as_a_keyword_is_a_property_or_an_error_that_names_it(n
     for properties in ({"$ref": named}, {"line": {"type": "object", "properties": {"$ref": named}}}):
         tool = made("order", {"properties": properties, "$defs": {"Line": {"type": "string"}}})
         with pytest.raises(InvalidSetting, match=r'named "\$ref"'):
-            demand_described(tool)
+            demand_offerable(tool)
 
 
 def test_references_that_stand_for_millions_are_refused_before_they_are_followed() -> None:
@@ -115,7 +116,7 @@ def test_references_that_stand_for_millions_are_refused_before_they_are_followed
         "order", {"properties": {"lines": {"$ref": "#/$defs/a0"}}, "$defs": {**both, "a30": {"type": "string"}}}
     )
     with pytest.raises(InvalidSetting, match=r'property "lines" of tool "notes_order" .* or to too much'):
-        demand_described(tool)
+        demand_offerable(tool)
 
 
 def test_references_in_a_chain_that_is_too_long_are_refused_by_name() -> None:
@@ -123,4 +124,4 @@ def test_references_in_a_chain_that_is_too_long_are_refused_by_name() -> None:
     parts = {**chain, "a1500": {"type": "string"}}
     tool = made("order", {"properties": {"lines": {"$ref": "#/$defs/a0"}}, "$defs": parts})
     with pytest.raises(InvalidSetting, match=r'property "lines" of tool "notes_order" .* or to too much'):
-        demand_described(tool)
+        demand_offerable(tool)

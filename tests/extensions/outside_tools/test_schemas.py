@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
+from extensions.outside_tools.schemas import demand_offerable
 from extensions.planned_agent.stated_arguments import arguments_in, identifiers, mask_identifiers
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, InvalidSetting
@@ -19,7 +20,7 @@ from foundation.machine import deadline
 from foundation.settings import Part
 from foundation.text import patterns
 from foundation.text.patterns import check_schema, find_mistake
-from orchestration.calls import UnfitArguments, check_in_time, demand_described
+from orchestration.calls import UnfitArguments, check_in_time
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import NORTH, World
 
@@ -79,7 +80,7 @@ def test_patterns_of_keys_are_refused_before_a_key_is_looked_at(schema: dict[str
     with pytest.raises(InvalidRequest, match="patternProperties"):
         find_mistake({LONG: 1}, {"type": "object", **schema})
     with pytest.raises(InvalidSetting, match=r"notes_read.*patternProperties"):
-        demand_described(made(schema))
+        demand_offerable(made(schema))
     said = {"type": "object", "properties": {"x": {"description": 'no "patternProperties": {} here'}}}
     assert not find_mistake({}, said)
 
@@ -104,13 +105,13 @@ def test_patterns_of_keys_are_refused_before_a_key_is_looked_at(schema: dict[str
 )
 def test_what_references_stand_for_is_counted_in_every_keyword(schema: dict[str, Any], place: str) -> None:
     with pytest.raises(InvalidSetting, match=rf'{place}.* of tool "notes_read" .* or to too much'):
-        demand_described(made(schema))
+        demand_offerable(made(schema))
 
 
 @pytest.mark.parametrize("pattern", ["[", "(?:" * 3000 + "a" + ")" * 3000, "(?P<a>.)(?P=b)", r"(?<=a+)b"])
 def test_a_pattern_that_cannot_be_read_is_refused_at_the_start(pattern: str) -> None:
     with pytest.raises(InvalidSetting, match=r"notes_read.* is not a JSON schema"):
-        demand_described(made({"properties": {"x": {"type": "string", "pattern": pattern}}}))
+        demand_offerable(made({"properties": {"x": {"type": "string", "pattern": pattern}}}))
 
 
 async def test_arguments_that_take_long_to_check_are_unfit(monkeypatch: pytest.MonkeyPatch) -> None:

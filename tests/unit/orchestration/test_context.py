@@ -12,11 +12,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from foundation.errors import ContextTooLong
-from foundation.text.lexical import terms
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.middleware.context import READ
-from orchestration.middleware.window import find_said
 from orchestration.requests import AnswerRequest
 from tests.doubles.orchestration import LEAD, NORTH, POLICY, World
 from tests.doubles.strong import calls, strong
@@ -81,8 +79,7 @@ async def test_a_summary_stands_until_the_window_is_full_again_and_is_made_of_th
         thread_id = last.thread_id
     assert 2 <= len(made) <= 6, "of 40 turns, of which a window holds 17"
     assert all(
-        f"[The system's summary of what was said before; search_conversation finds it word for word: Summary {number}.]"
-        in text
+        f"[The system's summary of what was said before: Summary {number}.]" in text
         for number, text in enumerate(made[1:], 1)
     )
     assert max(map(len, made)) < 4 * 6_000, "each fits into the window itself"
@@ -104,7 +101,7 @@ async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_
     assert last is not None
     assert last.text == "Blue."
     shown = [message.text for message in world.chat.seen[-1]]
-    summary = "[The system's summary of what was said before; search_conversation finds it word for word: They like blue, in short.]"
+    summary = "[The system's summary of what was said before: They like blue, in short.]"
     assert shown[1:] == [summary, READ, again.question], "the summary is no part of what the person says"
     stored = await agent._graph.aget_state({"configurable": {"thread_id": first.thread_id}})
     assert [message.text for message in stored.values["messages"]][:2] == [long.strip(), "Noted."]
@@ -323,28 +320,6 @@ async def test_a_client_that_sends_all_messages_pays_a_summary_once_and_not_with
     assert summaries[-1] == summaries[0], "of the same beginning"
 
 
-async def test_what_is_no_longer_shown_is_found_in_the_conversation(world: World) -> None:
-    world.chat = ScriptedChat(replies=(reply_that_looks,), profile={"tool_calling": True, "max_input_tokens": 6_000})
-    first = "My code word is heron. " + "The weather is fine. " * 60
-    turns = [first, *[f"{number} {'My colour is blue. ' * 60}" for number in range(20)], "What was the code word?"]
-    answers = await converse(world, turns)
-    assert "heron" in answers[-1].text
-    offered = [
-        any(tool["function"]["name"] == "search_conversation" for tool in bound.get("tools") or ())
-        for bound in world.chat.bound
-    ]
-    assert (offered[0], offered[-1]) == (False, True), "only once there is something to find"
-    assert not any("heron" in message.text for message in world.chat.seen[-2])
-
-
-def reply_that_looks(messages: Sequence[BaseMessage]) -> AIMessage:
-    if isinstance(messages[-1], ToolMessage):
-        return AIMessage(f"It was: {messages[-1].text.split('Person: ')[-1][:40]}")
-    if messages[-1].text == "What was the code word?":
-        return calls(("search_conversation", {"query": "the code word"}))
-    return AIMessage("Noted.")
-
-
 async def test_a_turn_of_many_rounds_goes_on_in_a_small_window_and_what_was_done_stays_told(world: World) -> None:
     """Its first rounds are summed up, and neither the question nor an effect is lost to that."""
     with_long_results(world, 2_000)
@@ -380,10 +355,3 @@ async def test_a_search_shows_the_passages_for_which_there_is_room_and_names_the
     assert "[Found as well, and not shown to save room: 4, 5, 6" in first
     assert "[Above already: 1, 2, 3.]" in second
     assert second.count("<passage") == 3, "the next ones"
-
-
-def test_a_search_of_the_conversation_finds_what_many_similar_questions_lack() -> None:
-    fact = HumanMessage("Locker A123 has the code 5812.")
-    questions = [HumanMessage(f"What is the code of locker B{number}, please?") for number in range(20)]
-    found = find_said([fact, *questions], terms("What is the code of locker A123, please?"), 5)
-    assert fact in found
