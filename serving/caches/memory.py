@@ -1,4 +1,4 @@
-"""A cache in this process, for one worker and without installation. Several workers need `redis` to count together."""
+"""A cache in this process, for one worker and without installation. Several workers need one that they share to count together."""
 
 import threading
 from collections import OrderedDict

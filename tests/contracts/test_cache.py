@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from serving.contract import Cache, Window
 from tests import services
-from tests.contracts import bad_line, under_test
+from tests.contracts import under_test
 from tests.contracts.broken import cache as broken
 
 SECTION = "serving.cache"
@@ -204,59 +204,6 @@ def cache(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Cache]:
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 async def test_every_adapter_keeps(promise: Promise, watched: under_test.Watch, cache: Cache) -> None:
     await promise(watched(SECTION, cache))
-
-
-if "redis" in under_test.adapters(SECTION):
-
-    def test_a_server_that_is_not_there_is_an_error_that_names_it(data_dir: Path) -> None:
-        url = "redis://:swordfish@127.0.0.1:9/0"
-        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9 cannot be used: .*Check that it runs") as caught:
-            opened("redis", data_dir, url=url)
-        assert caught.value.__cause__ is not None
-        assert "swordfish" not in str(caught.value)
-
-    def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:
-        with (
-            bad_line.to_nobody("redis", data_dir) as options,
-            pytest.raises(StoreUnavailable, match="cannot be used: Timeout") as caught,
-        ):
-            opened("redis", data_dir, **options)
-        assert caught.value.__cause__ is not None
-
-    async def test_a_server_that_falls_silent_is_given_up_and_used_again(data_dir: Path) -> None:
-        with (
-            bad_line.to_server("redis", data_dir) as (line, options),
-            closing(opened("redis", data_dir, **options)) as cache,
-        ):
-            await cache.set("acme", "k", b"1", ttl_s=HOUR)
-            line.silence()
-            for call in (lambda: cache.get("acme", "k"), lambda: cache.take("acme", "k", limit=1, window_s=1)):
-                with pytest.raises(StoreUnavailable, match="Timeout") as caught:
-                    await call()
-                assert caught.value.__cause__ is not None
-            line.heal()
-
-            async def used_again() -> bool:
-                with suppress(StoreUnavailable):
-                    return await cache.get("acme", "k") == b"1"
-                return False
-
-            await until(used_again)
-
-    async def test_two_processes_count_together(data_dir: Path) -> None:
-        """Each is another client here, which holds nothing in common with the first."""
-        with closing(opened("redis", data_dir)) as one, closing(opened("redis", data_dir)) as other:
-            taken = await asyncio.gather(
-                *(each.take("acme", "k", limit=7, window_s=HOUR) for each in (one, other) for _ in range(6))
-            )
-            assert sum(said.allowed for said in taken) == 7
-            await one.set("acme", "k", b"1", ttl_s=HOUR)
-            assert await other.get("acme", "k") == b"1"
-
-    async def test_two_systems_share_a_server_without_meeting(data_dir: Path) -> None:
-        with closing(opened("redis", data_dir)) as one, closing(opened("redis", data_dir, prefix="else")) as other:
-            await one.set("acme", "k", b"1", ttl_s=HOUR)
-            assert await other.get("acme", "k") is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,12 +11,9 @@ from unittest.mock import AsyncMock
 import httpx2
 import pytest
 
-from foundation.components import Context, load
-from foundation.settings import Part
 from serving.app import create_app
-from serving.http.quotas import QuotaAgent, Quotas
+from serving.http.quotas import QuotaAgent
 from serving.server import running
-from tests import services
 from tests.doubles.serving import World, world
 
 ASK = {"question": "When does it ship?"}
@@ -147,21 +143,3 @@ async def test_a_server_is_ready_without_a_cache_only_where_nothing_is_counted(t
         given.system.cache.close()
         async with client_of(given) as api:
             assert (await api.get("/health/ready")).json() == {"ready": not reasons, "reasons": reasons}
-
-
-async def test_two_servers_on_one_redis_count_together(tmp_path: Path) -> None:
-    given = [limited(tmp_path / name, caller={"requests": {"day": 7}}) for name in ("one", "two")]
-    part = Part(use="redis", **services.options("redis", tmp_path))
-    caches = [load("serving.cache", part, Context(data_dir=tmp_path)) for _ in given]
-    for one, cache in zip(given, caches, strict=True):
-        one.system.quotas = Quotas(one.system.settings.serving.quotas, one.system.settings.orchestration.budget, cache)
-    async with client_of(given[0]) as first, client_of(given[1]) as second:
-        sent = [
-            api.get("/v1/usage", headers=bearer(one.reader))
-            for api, one in ((first, given[0]), (second, given[1]))
-            for _ in range(10)
-        ]
-        told = [reply.status_code for reply in await asyncio.gather(*sent)]
-    for cache in caches:
-        cache.close()
-    assert sorted(told) == [200] * 7 + [429] * 13

@@ -22,12 +22,10 @@ use = "openai_compatible"
 model = "m"
 api_key = "{SECRET}"
 base_url = "http://ada:{SECRET}@127.0.0.1:9/v1"
-[retrieval.vectors]
-use = "qdrant"
-url = "http://127.0.0.1:9/?api_key={SECRET}"
-[serving.cache]
-use = "redis"
-url = "redis://:{SECRET}@127.0.0.1:9/0"
+[models.embedder]
+use = "openai_compatible"
+model = "e"
+base_url = "http://127.0.0.1:9/?api_key={SECRET}"
 [[orchestration.tools]]
 use = "mcp"
 name = "files"

@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS, ASKED_AGAIN, SEARCHES = 18, 4, 24
 PATIENCE_S = 120
 STACK = """
-extensions = ["postgres", "workers"]
+extensions = ["postgres", "redis", "workers"]
 [foundation]
 data_dir = "{data}"
 [models.chat]
@@ -302,7 +302,7 @@ def test_a_worker_that_cannot_start_ends_the_server_with_its_error(
 ) -> None:
     nowhere = 'dsn = "host=127.0.0.1 port=1 dbname=none connect_timeout=1"\n'
     (tmp_path / "stack.toml").write_text(
-        f'extensions = ["postgres", "workers"]\n[foundation]\ndata_dir = "{tmp_path / "var"}"\n[workers]\nprocesses = 2\n[serving.cache]\nuse = "redis"\n'
+        f'extensions = ["postgres", "redis", "workers"]\n[foundation]\ndata_dir = "{tmp_path / "var"}"\n[workers]\nprocesses = 2\n[serving.cache]\nuse = "redis"\n'
         f'[models.chat]\nuse = "scripted"\n[models.embedder]\nuse = "hashing"\n'
         f'[retrieval.ledger]\nuse = "postgres"\n{nowhere}[retrieval.vectors]\nuse = "pgvector"\n{nowhere}'
         f'[orchestration.checkpoints]\nuse = "postgres"\n{nowhere}',

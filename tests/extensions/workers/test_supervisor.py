@@ -21,7 +21,7 @@ from tests.doubles.stacks import stack as doubled
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 STACK = """
-extensions = ["postgres", "workers"]
+extensions = ["postgres", "redis", "workers"]
 [workers]
 processes = 2
 [serving.cache]

@@ -162,7 +162,6 @@ def test_a_server_on_this_machine_needs_no_key(host):
 @pytest.mark.parametrize(
     ("section", "part"),
     [
-        ("serving.cache", Part(use="redis", url="redis://redis:6379/0")),
         ("observability.exporters[1]", Part(use="otlp", endpoint="http://jaeger:4318/v1/traces")),
     ],
 )

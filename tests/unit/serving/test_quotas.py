@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from foundation.components import Context
+from foundation.components import Context, available
 from foundation.components import load as load_part
 from foundation.errors import InvalidSetting, UpstreamDown
 from foundation.settings import Part
@@ -46,14 +46,14 @@ def memory(clock: ManualClock) -> MemoryCache:
     return MemoryCache(clock)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=available("serving.cache"))
 def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Quotas]]:
     """Opens the quotas as one more worker would: over a connection of its own, where there are connections."""
     with ExitStack() as opened:
         shared: list[Any] = []
 
         def another(**settings: Any) -> Quotas:
-            if request.param == "redis" or not shared:
+            if request.param != "memory" or not shared:
                 part = Part(use=request.param, **services.options(request.param, tmp_path))
                 shared.append(
                     opened.enter_context(closing(load_part("serving.cache", part, Context(data_dir=tmp_path))))
