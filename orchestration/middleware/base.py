@@ -26,7 +26,16 @@ def reading_tool(
 ) -> BaseTool:
     """Return a read-only tool of a middleware; its errors go to the model as its result."""
     details: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
-    return kind.from_function(coroutine=method, handle_tool_error=True, **details)
+    # pydantic takes longer to make a schema than all else about an agent, so each is made once a process
+    key = getattr(method, "__func__", method), name
+    if "args_schema" not in details and key in _SCHEMAS:
+        details["args_schema"] = _SCHEMAS[key]
+    tool = kind.from_function(coroutine=method, handle_tool_error=True, **details)
+    _SCHEMAS.setdefault(key, tool.args_schema)
+    return tool
+
+
+_SCHEMAS: dict[tuple[Callable[..., Any], str], Any] = {}
 
 
 async def _trace_on_loop(
