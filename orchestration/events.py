@@ -120,11 +120,16 @@ class Answer(Noun):
 
 
 class Conversation(Noun):
-    """A conversation, listed by its first question."""
+    """A conversation, listed by its title, or else by its first question."""
 
     thread_id: str
     question: str
     begun_at: datetime
+    title: str = ""
+    """The name that its person gave it; empty: none."""
+    pinned: bool = False
+    shared: bool = False
+    """Whether a link opens it for others of the tenant."""
 
 
 class Turn(Noun):

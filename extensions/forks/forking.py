@@ -15,11 +15,13 @@ from foundation.types import Principal
 from orchestration.events import Conversation, Turn
 from orchestration.flow.base_agent import config_of
 from orchestration.flow.beside import calls_beside, note_of
-from orchestration.memory.conversations import Conversations, ends_of_turns
+from orchestration.memory.conversations import PINNED, SHARED, SHARED_UNTIL, Conversations, ends_of_turns
 from orchestration.middleware.policy import recorded_outcomes
 
 # Most characters that the copy is told of one action
 OUTCOME = 600
+# What is said of the conversation and not of its copy: its link opens it alone
+OWN_LABELS = frozenset({PINNED, SHARED, SHARED_UNTIL})
 
 
 async def fork_conversation(
@@ -47,6 +49,7 @@ async def fork_conversation(
     new = Conversation(thread_id=uuid4().hex, question=turns[0].question, begun_at=clock.now())
     parent: Any = config_of(new.thread_id)
     for place, entry in enumerate(copied):
+        metadata = {name: value for name, value in entry.metadata.items() if name not in OWN_LABELS}
         values = {**entry.checkpoint["channel_values"], "thread_id": new.thread_id}
         if entry is copied[-1] and note:
             values |= {"messages": [*values["messages"], note], "approval_id": kept[-1].approval_id or ""}
@@ -54,7 +57,7 @@ async def fork_conversation(
         if place == 0:  # which says when a conversation began, and that it is new to the rules of how long one is kept
             checkpoint["ts"] = new.begun_at.isoformat()
         versions = entry.checkpoint["channel_versions"]
-        parent = await conversations.checkpoints.aput(parent, cast("Any", checkpoint), entry.metadata, versions)
+        parent = await conversations.checkpoints.aput(parent, cast("Any", checkpoint), cast("Any", metadata), versions)
     return new
 
 

@@ -1,12 +1,13 @@
 """Conversations as read from the checkpoints: there is no second record that could disagree with them or outlive them.
 
-A conversation is found by a mark on its first checkpoint and belongs to one person of one tenant. Quotes in its answers
-stay until it is deleted, even if the documents change or go.
+A conversation is found by a mark on its first checkpoint and belongs to one person of one tenant. Its title, its pin and the
+link that shares it are metadata of that checkpoint, too, and go with it. Quotes in its answers stay until it is deleted, even if
+the documents change or go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,13 +23,16 @@ from orchestration.middleware.policy import approvals_of
 from orchestration.run.state import BEGUN_BY, State, day_of, owner_of
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
 
 BEFORE_THE_FIRST_NODE = -1
 # LangGraph's channel for the values of interrupts
 INTERRUPT = "__interrupt__"
 # And for the input of a turn
 INPUT = "__start__"
+# Keys in the metadata of the first checkpoint, beside BEGUN_BY. A link is stored as a mark that opens nothing
+TITLE, PINNED, SHARED, SHARED_UNTIL = "title", "pinned", "shared", "shared_until"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,47 @@ class Conversations:
         if not turns or (person.tenant, person.subject) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id} of yours.")
         return turns
+
+    async def change(
+        self, thread_id: str, principal: Principal, *, title: str | None = None, pinned: bool | None = None
+    ) -> Conversation:
+        """Name or pin a conversation; what is `None` stays. Raises Conflict: it is busy."""
+        return await self._label(thread_id, principal, {TITLE: title, PINNED: pinned})
+
+    async def share(self, thread_id: str, principal: Principal, code: str) -> Conversation:
+        """Let whoever has the code in this tenant read the conversation up to its last answer; an empty code ends it, and a new one
+        replaces an earlier one. Raises Conflict: it is busy.
+        """
+        until = (await self.turns(thread_id, principal))[-1].answer_id
+        shared = {SHARED: _mark_of_code(code, principal), SHARED_UNTIL: until} if code else {SHARED: "", SHARED_UNTIL: ""}
+        return await self._label(thread_id, principal, shared)
+
+    async def shared(self, code: str, reader: Principal) -> list[tuple[Principal, Turn]]:
+        """Return the turns that a code opens in the reader's tenant, oldest first, each with its asker as they were then.
+
+        The caller decides what of it the reader may see. Raises NotFound: no conversation has this code.
+        """
+        first = self.checkpoints.alist(None, filter={SHARED: _mark_of_code(code, reader), "step": BEFORE_THE_FIRST_NODE})
+        entries = [entry async for entry in first] if code else []
+        if not entries:
+            raise NotFound("This link opens no conversation of your tenant. It was withdrawn, deleted, or cut short.")
+        thread_id = entries[0].config["configurable"]["thread_id"]
+        ends = ends_of_turns([entry async for entry in self.checkpoints.alist(_config_of(thread_id))])
+        turns = [(owner_of(cast("State", it.checkpoint["channel_values"])), _turn(it)) for it in reversed(ends.values())]
+        last = [turn.answer_id for _, turn in turns].index(cast("Any", entries[0].metadata)[SHARED_UNTIL])
+        return turns[: last + 1]
+
+    async def _label(self, thread_id: str, principal: Principal, labels: Mapping[str, Any]) -> Conversation:
+        """Write the first checkpoint again, with these labels in its metadata."""
+        with self.claim(thread_id):  # else it might come back after a deletion
+            own = self.checkpoints.alist(_config_of(thread_id), filter=_first_of(principal))
+            entries = [entry async for entry in own]
+            if not entries:
+                raise NotFound(f"There is no conversation {thread_id} of yours.")
+            changed = {name: value for name, value in labels.items() if value is not None}
+            metadata = cast("CheckpointMetadata", {**entries[0].metadata, **changed})
+            await self.checkpoints.aput(_config_of(thread_id), entries[0].checkpoint, metadata, {})
+        return _conversation(entries[0]._replace(metadata=metadata))
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
         """Delete the conversation for good, and withdraw what waits in it. Raises Conflict: it is busy."""
@@ -77,7 +122,7 @@ async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -
 
 async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
     """Return the owner and the turns of a conversation; no turns where it does not exist. For operators: nothing is checked."""
-    own = checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+    own = checkpoints.alist(_config_of(thread_id))
     newest = ends_of_turns([entry async for entry in own])
     if not newest:
         return Principal("", "", frozenset()), []
@@ -96,16 +141,27 @@ def ends_of_turns(entries: Iterable[CheckpointTuple]) -> dict[str, CheckpointTup
     return newest
 
 
+def _config_of(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+
+
+def _mark_of_code(code: str, person: Principal) -> str:
+    return mark_of(Principal(f"shared {code}", person.tenant))
+
+
 def _first_of(principal: Principal) -> dict[str, Any]:
     return {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
 
 
 def _conversation(entry: CheckpointTuple) -> Conversation:
-    values = entry.checkpoint["channel_values"]
+    values, metadata = entry.checkpoint["channel_values"], cast("Mapping[str, Any]", entry.metadata)
     return Conversation(
         thread_id=entry.config["configurable"]["thread_id"],
         question=values.get(INPUT, values)["question"],  # a graph keeps its input there
         begun_at=datetime.fromisoformat(entry.checkpoint["ts"]),
+        title=metadata.get(TITLE, ""),
+        pinned=metadata.get(PINNED, False),
+        shared=bool(metadata.get(SHARED)),
     )
 
 

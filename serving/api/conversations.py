@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import NotFound
 from orchestration.events import Conversation, Turn
 from orchestration.memory.conversations import Conversations
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, Pages
+from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
 from serving.runtime import Running, Runtime, admit
 
@@ -48,6 +48,21 @@ async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Page
     turns = await require_conversations(runtime).turns(thread_id, caller)
     page, cursor = pages.page(list(enumerate(turns)), lambda numbered: f"{numbered[0]:09}")
     return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
+
+
+class ConversationChange(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Warranty of the QL-20"}, {"pinned": True}]})
+
+    title: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=200)] | None = Field(
+        default=None, description="Its name in lists; empty: its first question again."
+    )
+    pinned: bool | None = Field(default=None, description="Whether the page lists it before the others.")
+
+
+@router.patch("/{thread_id}", responses=responses(404, 409))
+async def change(thread_id: ThreadId, body: ConversationChange, caller: Asker, runtime: Running) -> Conversation:
+    """Name or pin a conversation. What is left out stays."""
+    return await require_conversations(runtime).change(thread_id, caller, title=body.title, pinned=body.pinned)
 
 
 @router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))

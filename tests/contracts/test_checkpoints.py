@@ -115,6 +115,23 @@ async def a_deleted_thread_is_gone(open_saver: Open) -> None:
     assert await saver.aget_tuple(_thread("a")) is None
 
 
+async def the_first_checkpoint_written_again_changes_its_metadata_alone(open_saver: Open) -> None:
+    """So a conversation is named: the name is found by a filter, and the run goes on where it was."""
+    saver = open_saver()
+    graph = _graph(saver)
+    await graph.ainvoke({"count": 3}, _thread("a"), durability="sync")
+    before = [entry async for entry in saver.alist(_thread("a"))]
+    place: Any = {"configurable": {"thread_id": "a", "checkpoint_ns": ""}}
+    metadata: Any = {**before[-1].metadata, "title": "Piers", "pinned": True}
+    await saver.aput(place, before[-1].checkpoint, metadata, {})
+    found = [entry async for entry in saver.alist(None, filter={"title": "Piers", "step": -1})]
+    assert [(it.config["configurable"]["thread_id"], it.metadata.get("pinned")) for it in found] == [("a", True)]
+    after = [entry async for entry in saver.alist(_thread("a"))]
+    assert [it.checkpoint for it in after] == [it.checkpoint for it in before]
+    done = await graph.ainvoke(Command(resume="wharf"), _thread("a"), durability="sync")
+    assert done == {"count": 4, "word": "wharf"}
+
+
 async def any_text_comes_back_as_it_was(open_saver: Open) -> None:
     """Of a person, or of a document that somebody uploaded."""
     text = 'U+0000: \0, U+FFFF: \uffff, 漢字 🙂, \\u0000 "quoted"'
@@ -144,6 +161,7 @@ CHECKS: list[Check] = [
     it_serves_one_event_loop_after_another,
     an_unknown_type_in_the_store_is_data_and_not_imported,
     pickles_are_refused,
+    the_first_checkpoint_written_again_changes_its_metadata_alone,
     a_deleted_thread_is_gone,
 ]
 

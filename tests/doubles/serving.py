@@ -109,6 +109,13 @@ class MemoryConversations:
             raise NotFound("No such conversation.")
         return self.turns_of[thread_id]
 
+    async def change(
+        self, thread_id: str, principal: Principal, *, title: str | None = None, pinned: bool | None = None
+    ) -> Conversation:
+        await self.turns(thread_id, principal)
+        (own,) = await self.all(principal)
+        return own.model_copy(update={"title": title or "", "pinned": bool(pinned)})
+
     def claim(self, thread_id: str) -> AbstractContextManager[None]:
         return nullcontext()
 

@@ -50,6 +50,7 @@ RULES = {
     "POST /v1/search": Rule(json={"query": "ships"}),
     "GET /v1/conversations": Rule(paged=True),
     "GET /v1/conversations/{thread_id}": Rule(paged=True, of_tenant=True, of_person=True),
+    "PATCH /v1/conversations/{thread_id}": Rule(json={"title": "Hours"}, of_tenant=True, of_person=True),
     "DELETE /v1/conversations/{thread_id}": Rule(of_tenant=True, of_person=True),
     "GET /v1/usage": Rule(),
     "POST /v1/documents": Rule(WRITERS, files=FILE),

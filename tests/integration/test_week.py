@@ -97,7 +97,10 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
     zoe = Principal("zoe", "north", frozenset({"reader"}))
     with open_system(load(stack)) as system:
         request = AnswerRequest(question=f"{QUESTION} By the way, {SECRET}.")
-        asyncio.run(answering.answer(system.agent, request, zoe))
+        given = asyncio.run(answering.answer(system.agent, request, zoe))
+        named = f"Of {SECRET}"
+        asyncio.run(system.agent.conversations.change(given.thread_id, zoe, title=named, pinned=True))
+        asyncio.run(system.agent.conversations.share(given.thread_id, zoe, "a-code"))
         asyncio.run(system.approvals.request(_approval("zoe")))
         asyncio.run(system.approvals.request(_approval("ada")))
     assert said_in(data)

@@ -56,7 +56,11 @@ async def test_a_copy_goes_on_from_an_earlier_answer_and_the_original_stays(worl
     first = await ask(agent, "Count to one.")
     await ask(agent, "And to two.", first.thread_id)
     await ask(agent, "And to three.", first.thread_id)
+    await agent.conversations.change(first.thread_id, NORTH, title="Counting", pinned=True)
+    await agent.conversations.share(first.thread_id, NORTH, "a-code")
     copy = await fork(world, agent, first.thread_id, first.answer_id)
+    listed = {it.thread_id: (it.title, it.pinned, it.shared) for it in await agent.conversations.all(NORTH)}
+    assert listed[copy.thread_id] == ("Counting", False, False), "a link opens what was shared, and no copy"
     other = await ask(agent, "And otherwise?", copy.thread_id)
     assert other.thread_id == copy.thread_id != first.thread_id
     assert [turn.text for turn in await agent.conversations.turns(copy.thread_id, NORTH)] == ["One.", "Another two."]

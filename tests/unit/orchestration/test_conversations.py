@@ -101,6 +101,47 @@ async def test_somebody_elses_conversation_does_not_exist(world: World, stranger
     assert len(await store.turns(thread_id, NORTH)) == 1
 
 
+async def test_a_title_and_a_pin_are_listed_change_nothing_else_and_go_with_the_conversation(world: World) -> None:
+    agent, store = world.agent(), kept(world.agent())
+    thread_id = (await answer(agent, AnswerRequest(question=HOURS), NORTH)).thread_id
+    (before,) = await store.all(NORTH)
+    for stranger in (SOUTH, READER):
+        with pytest.raises(NotFound):
+            await store.change(thread_id, stranger, title="Mine now", pinned=True)
+    changed = await store.change(thread_id, NORTH, title="Opening hours", pinned=True)
+    assert changed == before.model_copy(update={"title": "Opening hours", "pinned": True})
+    assert await store.change(thread_id, NORTH, pinned=False) == changed.model_copy(update={"pinned": False})
+    second = await answer(agent, AnswerRequest(question="And when does it close?", thread_id=thread_id), NORTH)
+    assert [turn.answer_id for turn in await store.turns(thread_id, NORTH)][-1] == second.answer_id
+    assert (await store.change(thread_id, NORTH, title="")).title == ""
+    await store.delete(thread_id, NORTH)
+    with pytest.raises(NotFound):
+        await store.change(thread_id, NORTH, title="Back again")
+    assert await store.all(NORTH) == []
+
+
+async def test_a_code_opens_a_conversation_in_its_tenant_up_to_what_was_shared_until_it_is_taken_back(
+    world: World,
+) -> None:
+    agent, store = world.agent(), kept(world.agent())
+    first = await answer(agent, AnswerRequest(question=HOURS), NORTH)
+    assert (await store.share(first.thread_id, NORTH, "c-1")).shared
+    await answer(agent, AnswerRequest(question="And when does it close?", thread_id=first.thread_id), NORTH)
+    ((asker, turn),) = await store.shared("c-1", READER)
+    assert (asker.subject, asker.groups, turn.answer_id) == (NORTH.subject, NORTH.groups, first.answer_id)
+    for code, reader in (("c-1", SOUTH), ("", READER), ("c-2", READER)):
+        with pytest.raises(NotFound, match="opens no conversation"):
+            await store.shared(code, reader)
+    with pytest.raises(NotFound):
+        await store.share(first.thread_id, READER, "c-2")
+    await store.share(first.thread_id, NORTH, "c-3")
+    assert len(await store.shared("c-3", READER)) == 2
+    assert not (await store.share(first.thread_id, NORTH, "")).shared
+    for code in ("c-1", "c-3"):
+        with pytest.raises(NotFound, match="opens no conversation"):
+            await store.shared(code, READER)
+
+
 async def test_a_deleted_conversation_is_gone_and_cannot_be_continued(world: World) -> None:
     agent = world.agent()
     first = await answer(agent, AnswerRequest(question=HOURS), NORTH)
@@ -148,6 +189,8 @@ async def test_a_run_that_is_under_way_is_unfinished_and_cannot_be_deleted(world
         await anext(events)
         with pytest.raises(Conflict, match="busy"):
             await kept(agent).delete(begun.thread_id, NORTH)
+        with pytest.raises(Conflict, match="busy"):
+            await kept(agent).change(begun.thread_id, NORTH, title="Parcels")
         turns = await kept(agent).turns(begun.thread_id, NORTH)
         world.retriever.gate.set()
     assert [one.status for one in turns] == ["answered", "unfinished"]
