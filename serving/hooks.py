@@ -20,9 +20,11 @@ from serving.settings import Settings
 if TYPE_CHECKING:  # whoever plugs in has imported what they need
     from starlette.types import ASGIApp
 
+    from foundation.types import Principal
     from orchestration.actions import Approval
     from orchestration.contract import Agent, AnswerCheck, Demand, Guarded
     from orchestration.effects.records import Recorder
+    from orchestration.events import Conversation
     from serving.access.identity import KeyStore
     from serving.http.errors import Surface
     from serving.runtime import Runtime
@@ -61,6 +63,18 @@ class Panel:
     read: Callable[[str], Sequence[Mapping[str, Any]]]
     columns: Sequence[str] = ()
     cells: Callable[[Mapping[str, Any]], Sequence[object]] = lambda row: [*row.values()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerAction:
+    """What a person can do with an answer of their own conversation. An extension offers it among its services; the page has a button for it."""
+
+    label: str
+    icon: str
+    """A name of Material's icons."""
+    is_offered: Callable[[System, Principal], bool]
+    run: Callable[[str, str, Principal, Runtime], Awaitable[Conversation]]
+    """Called with the ids of the conversation and of the answer; returns the conversation to open. It raises for people to read."""
 
 
 @dataclass(frozen=True, kw_only=True)

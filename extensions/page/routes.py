@@ -29,15 +29,23 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 router = APIRouter(include_in_schema=False, lifespan=lifespan)
 
 
+# The code in a link to a shared conversation, which stays in the address while its reader signs in
+Shared = Annotated[str, Query(pattern=r"^[\w-]{0,64}$")]
+
+
 @router.get("/", dependencies=[Depends(anyone)])
-async def show(request: Request, runtime: Running) -> Response:
+async def show(request: Request, runtime: Running, shared: Shared = "") -> Response:
     try:
         request.state.principal = await runtime.part(Sessions).principal(token_of(request))
     except Unauthenticated:
+        if (
+            request.headers.get("sec-fetch-site") == "cross-site"
+        ):  # a strict cookie is not sent from there, but from our own page
+            return HTMLResponse('<meta http-equiv="refresh" content="0">', headers={"Cache-Control": "no-store"})
         if "text/html" in request.headers.get("accept", ""):  # a browser, not a probe
             mounted: Mounted = request.app.state.page
             mounted.prepare(brand_of(runtime.system))
-        return _form(runtime)
+        return _form(runtime, shared=shared)
     return await _page(request, work="reads")
 
 
@@ -57,13 +65,15 @@ async def follow_link(
 
 
 @router.post("/sign-in", dependencies=[Depends(anyone)], max_body_size=4 * sign_in.LONGEST)
-async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
+async def begin(
+    key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running, shared: Shared = ""
+) -> Response:
     refuse_other_sites(request)
     try:
         token = await runtime.part(Sessions).begin(key)
     except (Unauthenticated, StoreUnavailable) as error:
-        return _form(runtime, error)
-    return _signed_in(request, token)
+        return _form(runtime, error, shared=shared)
+    return _signed_in(request, token, shared=shared)
 
 
 @router.post("/sign-out", dependencies=[Depends(anyone)])
@@ -100,16 +110,18 @@ async def events(socket: WebSocket) -> None:
         await socket.close(code=1013, reason=error.code)
 
 
-def _signed_in(request: Request, token: str) -> Response:
-    back = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
+def _signed_in(request: Request, token: str, *, shared: str = "") -> Response:
+    back = RedirectResponse(
+        f"/?shared={shared}" if shared else "/", status_code=303, headers={"Cache-Control": "no-store"}
+    )
     over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
     return back
 
 
-def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
+def _form(runtime: Runtime, refused: SixplyError | None = None, *, shared: str = "") -> Response:
     brand = brand_of(runtime.system)
-    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.callers.takes_tokens)
+    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.callers.takes_tokens, shared=shared)
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.headers(text))
 
 

@@ -16,6 +16,7 @@ from foundation.errors import RequestError
 from foundation.tracing import span
 from foundation.types import Principal
 from serving.access.identity import Permission
+from serving.hooks import AnswerAction
 from serving.http.streams import explain
 from serving.runtime import Runtime
 from serving.wiring import System
@@ -69,6 +70,12 @@ class Visitor:
         """Take the time zone of the person's browser; UTC remains where it gives none that is known here."""
         with suppress(ZoneInfoNotFoundError, ValueError, TimeoutError):
             self.zone = ZoneInfo(str(await ui.run_javascript(ZONE, timeout=5)))
+
+    @property
+    def answer_actions(self) -> list[AnswerAction]:
+        """What extensions offer to do with the visitor's answers."""
+        actions = (it for it in self.system.hooks.services if isinstance(it, AnswerAction))
+        return [action for action in actions if action.is_offered(self.system, self.seen)]
 
     def when(self, at: datetime) -> str:
         """Return a moment in the person's time zone."""
@@ -143,6 +150,26 @@ def pluralise(many: int, what: str) -> str:
 def act(label: str, do: Callable[..., Any] | None, look: str = "flat", *, icon: str | None = None) -> ui.button:
     """Build a button with text, in one of Quasar's looks: flat, outline or unelevated."""
     return ui.button(label, icon=icon, on_click=do).props(f"{look} dense no-caps")
+
+
+# The clipboard of the browser exists over TLS and on this machine alone
+COPY = """async event => {
+  const text = event.currentTarget.dataset.text;
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const field = document.body.appendChild(Object.assign(document.createElement("textarea"), {value: text}));
+    field.select(); document.execCommand("copy"); field.remove();
+  }
+  emit();
+}"""
+
+
+def copy_button(text: str, says: str, label: str = "Copy") -> ui.button:
+    """Build a button that puts a text into the clipboard, and then says so."""
+    button = act(label, None, icon="content_copy")
+    button.props["data-text"] = text
+    button.on("click", lambda: say(says), js_handler=COPY)
+    return button
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def page(request: Request) -> None:
     ui.add_head_html(SIGN_IN_AGAIN + GO_BACK)
     ui.add_body_html(LOADING)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
-    Shell(visitor, dark=request.cookies.get(DARK)).build()
+    Shell(visitor, dark=request.cookies.get(DARK), shared=request.query_params.get("shared", "")).build()
 
 
 def make_room(principal: Principal) -> None:
@@ -77,12 +77,12 @@ def make_room(principal: Principal) -> None:
 class Shell:
     """The whole page of one visitor."""
 
-    def __init__(self, visitor: Visitor, *, dark: str | None) -> None:
+    def __init__(self, visitor: Visitor, *, dark: str | None, shared: str) -> None:
         self._visitor = visitor
         self._dark = ui.dark_mode({"yes": True, "no": False}.get(dark or ""))
         self._source = SourcePanel(visitor)
         self._views: list[tuple[str, str, View]] = [
-            ("Ask", "forum", AskView(visitor, self._source)),
+            ("Ask", "forum", AskView(visitor, self._source, shared)),
             ("Documents", "description", DocumentsView(visitor, self._source)),
             ("Approvals", "task_alt", ApprovalsView(visitor)),
             ("Live", "insights", LiveView(visitor)),

@@ -15,8 +15,8 @@ _FORM = jinja2.Environment(autoescape=True).from_string(Path(__file__).with_name
 LONGEST = 16_000
 
 
-def form(refused: str, brand: Brand, *, tokens: bool) -> str:
-    """Return the form, with the error of the last attempt; `tokens`: whether tokens are accepted too."""
+def form(refused: str, brand: Brand, *, tokens: bool, shared: str = "") -> str:
+    """Return the form, with the error of the last attempt; `tokens`: whether tokens are accepted too; `shared`: what is opened then."""
     return _FORM.render(
         credential="API key or token" if tokens else "API key",
         longest=LONGEST,
@@ -24,6 +24,7 @@ def form(refused: str, brand: Brand, *, tokens: bool) -> str:
         logo=logo_address(brand),
         name=brand.name,
         refused=refused,
+        shared=shared,
     )
 
 

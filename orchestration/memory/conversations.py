@@ -68,7 +68,9 @@ class Conversations:
         replaces an earlier one. Raises Conflict: it is busy.
         """
         until = (await self.turns(thread_id, principal))[-1].answer_id
-        shared = {SHARED: _mark_of_code(code, principal), SHARED_UNTIL: until} if code else {SHARED: "", SHARED_UNTIL: ""}
+        shared = (
+            {SHARED: _mark_of_code(code, principal), SHARED_UNTIL: until} if code else {SHARED: "", SHARED_UNTIL: ""}
+        )
         return await self._label(thread_id, principal, shared)
 
     async def shared(self, code: str, reader: Principal) -> list[tuple[Principal, Turn]]:
@@ -76,13 +78,17 @@ class Conversations:
 
         The caller decides what of it the reader may see. Raises NotFound: no conversation has this code.
         """
-        first = self.checkpoints.alist(None, filter={SHARED: _mark_of_code(code, reader), "step": BEFORE_THE_FIRST_NODE})
+        first = self.checkpoints.alist(
+            None, filter={SHARED: _mark_of_code(code, reader), "step": BEFORE_THE_FIRST_NODE}
+        )
         entries = [entry async for entry in first] if code else []
         if not entries:
             raise NotFound("This link opens no conversation of your tenant. It was withdrawn, deleted, or cut short.")
         thread_id = entries[0].config["configurable"]["thread_id"]
         ends = ends_of_turns([entry async for entry in self.checkpoints.alist(_config_of(thread_id))])
-        turns = [(owner_of(cast("State", it.checkpoint["channel_values"])), _turn(it)) for it in reversed(ends.values())]
+        turns = [
+            (owner_of(cast("State", it.checkpoint["channel_values"])), _turn(it)) for it in reversed(ends.values())
+        ]
         last = [turn.answer_id for _, turn in turns].index(cast("Any", entries[0].metadata)[SHARED_UNTIL])
         return turns[: last + 1]
 

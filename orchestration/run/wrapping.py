@@ -54,6 +54,13 @@ class AgentWrapper(Around):
                 yield event
 
 
+def innermost(agent: Agent, principal: Principal) -> Agent:
+    """Return the agent that answers this caller, without its wrappers."""
+    while isinstance(agent, AgentWrapper):
+        agent = agent.of(principal)
+    return agent
+
+
 class TenantAgents(AgentWrapper):
     """Passes each call to the agent of the caller's tenant, where it has its own chat model, else to `inner`."""
 

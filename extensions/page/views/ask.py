@@ -10,7 +10,8 @@ from nicegui import background_tasks, html, ui
 from nicegui.events import GenericEventArguments
 
 from extensions.feedback.store import OutcomeStore
-from extensions.page.session import Visitor, act, refill, say, trace
+from extensions.page.session import Visitor, act, alert, refill, say, trace
+from extensions.page.sharing import select_readable
 from extensions.page.views.attachment import Attachment
 from extensions.page.views.conversations import Earlier
 from extensions.page.views.documents import Upload
@@ -25,10 +26,12 @@ from serving.http.streams import explain, follow
 
 
 class AskView:
-    def __init__(self, visitor: Visitor, source: SourcePanel) -> None:
+    def __init__(self, visitor: Visitor, source: SourcePanel, shared: str = "") -> None:
+        """`shared` is the code of a conversation of somebody else, to read first."""
+        self._shared = shared
         self._visitor = visitor
         self._source = source
-        self._earlier = Earlier(visitor, self._go_on, self._is_deleted)
+        self._earlier = Earlier(visitor, self._begin_anew, self._go_on, self._is_deleted)
         self._attachment = Attachment(visitor, self._go_on_with_file)
         self._thread_id: str | None = None
         self._model = ""
@@ -42,7 +45,7 @@ class AskView:
                 self._title = ui.label().classes("unseen").props("role=heading aria-level=1")
                 self._turns = html.div().classes("turns")
                 self._greet()
-                with html.div().classes("composer"):
+                with html.div().classes("composer") as self._composer:
                     self._attachment.build()
                     self._question = (
                         ui.textarea(placeholder="Ask a question")
@@ -58,7 +61,7 @@ class AskView:
                         self._models.set_visibility(False)
                         if self._visitor.may("write"):
                             act("Add a file", self._files().open, icon="upload_file")
-                        self._new = act("New conversation", self._begin_anew)
+                        self._new = act("New conversation", self._begin_anew, icon="add").classes("narrow")
                         self._halt = act("Stop", self._stop, "outline", icon="stop")
                         self._send = act("Ask", self._ask, "unelevated", icon="send")
         self._idle()
@@ -107,15 +110,35 @@ class AskView:
         await self._offer_models()
         await self._offer_examples()
         await self._earlier.refresh(self._thread_id)
+        if self._shared:
+            await self._show_shared()
+
+    async def _show_shared(self) -> None:
+        """Show what somebody shared, to read only, and then what one can ask oneself."""
+        code, self._shared = self._shared, ""
+        caller, system = await self._visitor.caller(), self._visitor.system
+        turns = await require_conversations(self._visitor.runtime).shared(code, caller)
+        shown = await asyncio.to_thread(select_readable, turns, caller, system.policy, system.ledger)
+        self._clear(None)
+        self._composer.set_visibility(False)
+        with self._turns:
+            alert(
+                f"{turns[0][0].subject} shared this with you, to read. You see what your own rights allow.", kind="note"
+            )
+            for turn, is_readable in shown:
+                self._show_exchange(turn.question).show_shared(turn, is_readable=is_readable)
+            with html.div():
+                act("Ask something yourself", self._begin_anew, "outline")
+        self._name(shown[0][0].question)
 
     def _greet(self) -> None:
         with self._turns:
             self._empty = html.div().classes("empty")
         with self._empty:
             html.h1("Ask your documents")
-            html.p("Every sentence of an answer comes with the passage that it rests on. Open it and check.")
+            html.p("Answers show the passages that they rest on. Open one, and check it in its document.")
             if self._visitor.may("write"):
-                html.p("What answers are made from stands under Documents, and you can add to it.")
+                html.p("To answer from more, add files here or under Documents.")
             self._examples = html.ul().classes("examples").props('aria-label="Examples"')
 
     async def _offer_examples(self) -> None:
@@ -165,7 +188,7 @@ class AskView:
                     background_tasks.create(self._earlier.refresh(self._thread_id), name="earlier conversations")
 
     def _show_exchange(self, question: str) -> Exchange:
-        return Exchange(question, self._visitor, self._source, again=self._begin, edit=self._edit)
+        return Exchange(question, self._visitor, self._source, again=self._begin, edit=self._edit, open_=self._go_on)
 
     def _edit(self, question: str) -> None:
         self._question.value = question
@@ -224,6 +247,7 @@ class AskView:
     def _clear(self, thread_id: str | None) -> None:
         self._stop()
         self._thread_id = thread_id
+        self._composer.set_visibility(True)
         self._new.set_visibility(thread_id is not None)
         self._attachment.drop()
         self._turns.clear()

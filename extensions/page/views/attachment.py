@@ -17,22 +17,14 @@ from extensions.page.session import Visitor, act, refill, say, show_errors
 from foundation.errors import DocumentRefused, TooLarge
 from foundation.machine.deadline import in_thread
 from foundation.types import Principal
-from orchestration.contract import Agent
 from orchestration.flow.message_agent import MessageAgent
-from orchestration.run.wrapping import AgentWrapper
+from orchestration.run.wrapping import innermost
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.http.uploads import media_type_of
 
 TOOL = "read_attached_file"
 MOST_CHARACTERS = 60_000
-
-
-def takes_files(agent: Agent, principal: Principal) -> bool:
-    """Whether the caller's agent hands texts to its model as they are: one whose model calls no tools only quotes documents."""
-    while isinstance(agent, AgentWrapper):
-        agent = agent.of(principal)
-    return isinstance(agent, MessageAgent)
 
 
 class Attachment:
@@ -58,7 +50,8 @@ class Attachment:
     def choose(self) -> None:
         """Build the button that asks for a file, where the model reads one."""
         self._button: ui.button | None = None
-        if not takes_files(self._visitor.system.agent, self._visitor.seen):
+        # one whose model calls no tools only quotes documents, and hands no text to it as it is
+        if not isinstance(innermost(self._visitor.system.agent, self._visitor.seen), MessageAgent):
             return
         most = self._visitor.system.settings.serving.http.max_body_bytes
         too_large = f"Not sent: at most {most // 10**6} MB."

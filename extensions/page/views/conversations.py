@@ -1,11 +1,13 @@
-"""The visitor's earlier conversations: a list beside the question, or above everything on a narrow screen."""
+"""The visitor's conversations: a list beside the question, or above everything on a narrow screen."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from nicegui import html, ui
 
-from extensions.page.session import Visitor, act, confirm, refill, say, show_errors
+from extensions.page.session import Visitor, act, refill, show_errors
+from extensions.page.views.conversation_menu import ConversationMenu
+from extensions.page.views.export import name_of
 from foundation.errors import NotFound
 from orchestration.events import Conversation
 from serving.api.conversations import require_conversations
@@ -16,13 +18,17 @@ MOST_SEARCHED = 200
 
 
 class Earlier:
-    """The list of conversations by their first question, newest first."""
+    """The list of conversations by their titles: the pinned ones first, then from the newest to the oldest."""
 
     def __init__(
-        self, visitor: Visitor, opened: Callable[[str], Awaitable[None]], deleted: Callable[[str], Awaitable[None]]
+        self,
+        visitor: Visitor,
+        begin: Callable[[], Awaitable[None]],
+        opened: Callable[[str], Awaitable[None]],
+        deleted: Callable[[str], Awaitable[None]],
     ) -> None:
         self._visitor = visitor
-        self._opened, self._deleted = opened, deleted
+        self._begin, self._opened, self._deleted = begin, opened, deleted
         self._known: list[Conversation] = []
         self._current: str | None = None
         self._shown = AT_ONCE
@@ -31,6 +37,7 @@ class Earlier:
     def build(self) -> None:
         with html.aside().classes("earlier").props('aria-label="Earlier conversations"') as self._place:
             self._place.on("keydown.escape", self.close)
+            act("New conversation", self._begin, "outline", icon="add").classes("wide-only")
             with html.div().classes("above"):
                 html.h2("Earlier conversations")
                 close = ui.button(icon="close", on_click=self.close, color=None).classes("quiet narrow")
@@ -41,7 +48,7 @@ class Earlier:
             self._none = ui.label().classes("dim")
             self._list = html.ul()
             self._more = act("Show more", self._show_more)
-            self._asking = html.div()
+            self._menu = ConversationMenu(self._visitor, html.div(), self._reload, self._deleted)
 
     def opener(self) -> None:
         """Build the button that opens the list on narrow screens."""
@@ -56,19 +63,24 @@ class Earlier:
             self._place.set_visibility(False)
             self._button.set_visibility(False)
             return
-        self._known, self._current = await store.all(await self._visitor.caller()), current
+        conversations = await store.all(await self._visitor.caller())
+        self._known, self._current = sorted(conversations, key=lambda it: not it.pinned), current
         await self._search()
 
+    async def _reload(self) -> None:
+        await self.refresh(self._current)
+
     async def _search(self) -> None:
-        """Show the conversations with these words in a question or an answer."""
+        """Show the conversations with these words in their title, a question or an answer."""
         words = (self._words.value or "").casefold().strip()
         self._found = self._known
         if words:
             store, caller = require_conversations(self._visitor.runtime), await self._visitor.caller()
             found = []
             for conversation in self._known[:MOST_SEARCHED]:
-                said = (f"{turn.question}\n{turn.text}" for turn in await store.turns(conversation.thread_id, caller))
-                if any(words in text.casefold() for text in said):
+                turns = await store.turns(conversation.thread_id, caller)
+                texts = [conversation.title, *(f"{turn.question}\n{turn.text}" for turn in turns)]
+                if any(words in text.casefold() for text in texts):
                     found.append(conversation)
             self._found = found
         self._fill()
@@ -105,26 +117,16 @@ class Earlier:
 
     def _entry(self, conversation: Conversation) -> None:
         with html.button().classes("begun").props("type=button") as button:
-            html.span(conversation.question).classes("asked")
-            html.span(self._visitor.when(conversation.begun_at)).classes("dim")
+            html.span(name_of(conversation)).classes("asked")
+            marks = [name for name in ("pinned", "shared") if getattr(conversation, name)]
+            html.span(" · ".join([*marks, self._visitor.when(conversation.begun_at)])).classes("dim")
         button.on("click", partial(self._open, conversation.thread_id))
-        button.props["title"] = conversation.question
+        button.props["title"] = name_of(conversation)
         if conversation.thread_id == self._current:
             button.props["aria-current"] = "true"
-        bin_ = ui.button(icon="delete", on_click=partial(self._delete, conversation), color=None)
-        bin_.props("flat dense round").classes("quiet").props["aria-label"] = f"Delete: {conversation.question}"
+        self._menu.build(conversation)
 
     async def _open(self, thread_id: str) -> None:
         with show_errors():
             await self._opened(thread_id)
             self.close()
-
-    async def _delete(self, conversation: Conversation) -> None:
-        what = "It cannot be read or gone on with afterwards. What it cost stays in the ledger of costs."
-        if not await confirm(self._asking, f"Delete “{conversation.question}”?", what):
-            return
-        with show_errors():
-            async with self._visitor.acts() as caller:
-                await require_conversations(self._visitor.runtime).delete(conversation.thread_id, caller)
-            say("The conversation was deleted.")
-            await self._deleted(conversation.thread_id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 from nicegui import html, ui
 
 from extensions.feedback.store import Outcome
-from extensions.page.session import WORDS, Visitor, act, every, refill, say, show_errors
+from extensions.page.session import WORDS, Visitor, act, copy_button, every, refill, show_errors
+from extensions.page.views.export import as_text
 from extensions.page.views.feedback import FeedbackBar
 from extensions.page.views.how_it_was_made import Making
 from extensions.page.views.markdown import Draft, show_markdown
@@ -20,26 +22,19 @@ from retrieval.documents import Citation
 from serving.api.approvals import carry_out
 from serving.api.conversations import require_conversations
 from serving.cli.terminal import near_titles
+from serving.hooks import AnswerAction
 
 LOOK_AGAIN_S = 2.0
 # a draft is drawn this often: every word by itself would cost more than the model
 DRAW_AGAIN_S = 0.1
-# The clipboard of the browser exists over TLS and on this machine alone
-COPY = """async event => {
-  const text = event.currentTarget.dataset.text;
-  if (navigator.clipboard) await navigator.clipboard.writeText(text);
-  else {
-    const field = document.body.appendChild(Object.assign(document.createElement("textarea"), {value: text}));
-    field.select(); document.execCommand("copy"); field.remove();
-  }
-  emit();
-}"""
 UNSUPPORTED = "[?]"
 MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
 
 class Exchange:
-    """`again` asks a question once more, in the same conversation; `edit` puts it where it is written, to be changed first."""
+    """`again` asks a question once more, in the same conversation; `edit` puts it where it is written, to be changed first; `open_`
+    opens another conversation.
+    """
 
     def __init__(
         self,
@@ -49,8 +44,10 @@ class Exchange:
         *,
         again: Callable[[str], None],
         edit: Callable[[str], None],
+        open_: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._question, self._again, self._edit = question, again, edit
+        self._question, self._again, self._edit, self._open = question, again, edit, open_
+        self._is_own = True
         self._visitor = visitor
         self._source = source
         self.thread_id: str | None = None
@@ -94,6 +91,15 @@ class Exchange:
         making = Making(turn.trace_id, self._visitor, says=self._visitor.when(turn.at))
         self._show(turn, making, feedback=feedback)
 
+    def show_shared(self, turn: Turn, *, is_readable: bool) -> None:
+        """Show a turn of somebody else, who shared it, with nothing to do but to copy it; or say that the visitor may not read it."""
+        self._is_own = False
+        if is_readable:
+            self._show(turn, Making(None, self._visitor, says=""))
+        elif self._end("Not shown to you", "refused"):
+            with refill(self._text):
+                html.p("This answer may rest on documents or tools that you may not use.")
+
     def fail(self, message: str) -> None:
         if self._end("No answer", "bad"):
             with refill(self._text):
@@ -113,8 +119,10 @@ class Exchange:
         self._status.text = status
         self._status.classes(replace=f"status {how}")
         self._text.props["aria-busy"] = "false"
-        with refill(self._rest), html.div().classes("choices"):
-            self._offer_to_ask()
+        with refill(self._rest):
+            if self._is_own:
+                with html.div().classes("choices"):
+                    self._offer_to_ask()
         return True
 
     def _offer_to_ask(self) -> None:
@@ -151,26 +159,30 @@ class Exchange:
                     with html.p():
                         self._show_markers(paragraph, turn, doubts)
         with refill(self._rest):
-            if turn.as_of is not None:
-                html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
-            for worse in remarks:
-                html.p(worse).classes("warning")
-            if turn.band and turn.confidence is not None:
-                html.p(f"{turn.confidence:.0%} sure that this answers the question.").classes("dim")
-            if turn.citations:
-                self._sources(turn)
-            if turn.worked_out:
-                html.p("Worked out: " + "; ".join(f"{it.figure} = {it.working}" for it in turn.worked_out)).classes(
-                    "dim"
-                )
-            if turn.nearest:
-                html.p(f"Nearest: {near_titles(turn)}").classes("dim")
+            self._show_basis(turn, remarks)
             self._offer(turn)
+            if not self._is_own:
+                return
             if turn.status in ("waiting", "unfinished"):
                 self._wait_for(turn)
             else:
                 FeedbackBar(turn.answer_id, turn.text, self._visitor).build(feedback)
             making.build()
+
+    def _show_basis(self, turn: Turn, remarks: tuple[str, ...]) -> None:
+        """Show how sure the answer is, and what it rests on."""
+        if turn.as_of is not None:
+            html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
+        for worse in remarks:
+            html.p(worse).classes("warning")
+        if turn.band and turn.confidence is not None:
+            html.p(f"{turn.confidence:.0%} sure that this answers the question.").classes("dim")
+        if turn.citations:
+            self._sources(turn)
+        if turn.worked_out:
+            html.p("Worked out: " + "; ".join(f"{it.figure} = {it.working}" for it in turn.worked_out)).classes("dim")
+        if turn.nearest:
+            html.p(f"Nearest: {near_titles(turn)}").classes("dim")
 
     def _remarks(self, answer: Answer) -> tuple[str, ...]:
         # whoever asks can do nothing about a price that is not set
@@ -178,11 +190,19 @@ class Exchange:
 
     def _offer(self, turn: Turn) -> None:
         with html.div().classes("choices"):
-            copy = act("Copy", None, icon="content_copy")
-            copy.props["data-text"] = as_copied(turn)
-            copy.on("click", lambda: say("Copied, with its sources."), js_handler=COPY)
+            copy_button(as_text(turn), "Copied, with its sources.")
+            if not self._is_own:
+                return
             if turn.status != "waiting":
                 self._offer_to_ask()
+            for action in self._visitor.answer_actions if turn.status not in ("waiting", "unfinished") else ():
+                act(action.label, partial(self._do, action, turn.answer_id), icon=action.icon)
+
+    async def _do(self, action: AnswerAction, answer_id: str) -> None:
+        with show_errors():
+            async with self._visitor.acts() as caller:
+                opened = await action.run(self.thread_id or "", answer_id, caller, self._visitor.runtime)
+            await self._open(opened.thread_id)
 
     def _wait_for(self, turn: Turn) -> None:
         """Say that the turn waits for a decision; when it was made, or the run has ended, show the result."""
@@ -274,9 +294,3 @@ def show_draft_markers(text: str) -> None:
         html.span(part.strip("[]") if MARKER.fullmatch(part) else part).classes(
             "cite" if MARKER.fullmatch(part) else ""
         )
-
-
-def as_copied(turn: Turn) -> str:
-    """Return an answer as text with the list of its sources."""
-    sources = [f"[{citation.marker}] {citation.title or citation.uri} ({citation.uri})" for citation in turn.citations]
-    return "\n".join([turn.text, *([""] if sources else []), *sources])

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 from nicegui import html, ui
 
+from extensions.page.session import copy_button
+from extensions.page.views.formula import show_formula
+
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 Write = Callable[[str], None]
 
+# Formulas in \\( \\) that are looked for in one text
+MOST_FORMULAS = 200
 BLOCKS = {
     "paragraph": html.p,
     "bullet_list": html.ul,
@@ -69,8 +74,15 @@ class Draft:
 
 def _parse(text: str) -> list[Token]:
     from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+    from mdit_py_plugins.texmath import texmath_plugin
 
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).parse(text)
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    # "$5 and $10" are prices: no space within the signs, and no digit beside them
+    parser.use(dollarmath_plugin, allow_space=False, allow_digits=False, allow_labels=False, double_inline=True)
+    if text.count("\\(") <= MOST_FORMULAS:  # it looks for the end of each to the end of the text
+        parser.use(texmath_plugin, delimiters="brackets")
+    return parser.parse(text)
 
 
 def _top_blocks(tokens: Sequence[Token]) -> Iterator[list[Token]]:
@@ -102,7 +114,11 @@ def _show(tokens: Sequence[Token], write: Write) -> None:
 
 def _leaf(token: Token, write: Write) -> None:
     if token.type in ("fence", "code_block"):
-        html.pre(token.content)
+        with html.div().classes("code"):
+            html.pre(token.content)
+            copy_button(token.content, "The code was copied.").props["aria-label"] = "Copy the code"
+    elif token.type in ("math_inline", "math_block"):
+        show_formula(token.content.strip(), is_block=token.type == "math_block")
     elif token.type == "code_inline":
         html.code(token.content)
     elif token.type == "hardbreak":

@@ -10,6 +10,7 @@ from nicegui import Client, ui
 from pydantic import TypeAdapter
 
 from extensions.page.views.arguments import Arguments
+from extensions.page.views.markdown import show_markdown
 from extensions.page.views.plots import Plot
 from extensions.page.views.source import find_cited_page, show_page_map
 from retrieval.documents import Box
@@ -100,3 +101,27 @@ def test_cited_words_that_were_recognised_are_marked_at_their_place_on_the_page(
     show_page_map(words, cited)
     outlines = [one.props["d"] for one in client.elements.values() if one.tag == "path"]
     assert outlines == ["M100 707H190V735H100zM200 707H290V735H200z", "M200 707H290V735H200z"]
+
+
+def texts(client: Client, tag: str) -> list[str]:
+    return [it._text for it in client.elements.values() if it.tag == tag and it._text]
+
+
+def test_formulas_are_mathml_prices_are_none_and_neither_brings_markup_or_addresses(client: Client) -> None:
+    told: list[str] = []
+    show_markdown("$x^2$ and \\(y_1\\) cost $5 and $10, not $7-$9.\n\n$$\n\\frac{a}{b}\n$$", told.append)
+    assert texts(client, "mi") == ["x", "y", "a", "b"]
+    assert "cost $5 and $10, not $7-$9." in "".join(told)
+    for hostile in (r"\href{javascript:alert(1)}{x}", r"\text{<b>x</b>}", r"\style{color:red}{x}", r"\class{bar}{x}"):
+        show_markdown(f"${hostile}$", told.append)
+    assert texts(client, "mtext") == ["<b>x</b>"], "as text"
+    names = {name for it in client.elements.values() if it.tag.startswith("m") for name in it.props}
+    assert names.isdisjoint({"href", "style", "class"})
+    show_markdown(r"$\frac{$" + "\n\n$" + "{" * 900 + "$", told.append)
+    assert texts(client, "code") == [r"\frac{", "{" * 900], "what is no formula is shown as it was written"
+
+
+def test_a_block_of_code_has_a_button_that_copies_it(client: Client) -> None:
+    show_markdown("```python\nprint(1)\n```", str)
+    (button,) = (it for it in client.elements.values() if isinstance(it, ui.button))
+    assert (button.props["data-text"], button.props["aria-label"]) == ("print(1)\n", "Copy the code")
