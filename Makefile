@@ -35,8 +35,8 @@ make COMMAND NAME=value ...   Values in [ ] are optional. Most commands take STA
 Start$(start_text)
   make ask            ask a question, get an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]
   make trace          show what happened in one request: steps, times, costs   ID=last, or the first digits of a trace id
-  make ingest         add your documents: files, folders or a URL   SRC=path [TENANT=name] [PRUNE=1 deletes what left the folder]
-  make serve          run the API, and the page to open in a browser; only reachable from this machine by default
+  make ingest         add your documents: a file or a folder   SRC=path [TENANT=name] [PRUNE=1 deletes what left the folder]
+  make serve          run the API, and with the extension page the page; only reachable from this machine by default
   make doctor         check this machine and its configuration
 
 Change
@@ -63,9 +63,13 @@ endef
 
 .DEFAULT_GOAL := help
 rules := help setup test test-quick check format docs lock clean
-# What proves the template and shows it at work; both folders can be deleted.
+not_core := extensions
+# of the template alone: what shows it at work and proves it; both folders can be deleted
 -include examples/examples.mk
 -include lab/lab.mk
+examples/examples.mk lab/lab.mk: ;
+not_core += examples lab docs
+# end
 .PHONY: $(rules) _base _dev
 
 # The values go to the command through the environment, as they were given: text in Q may hold quotes, dollars and semicolons.
@@ -85,8 +89,8 @@ endif
 %: _base
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --rules $(filter-out _%,$(rules)) --programs $(programs)
 
-adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
-Makefile examples/examples.mk lab/lab.mk requirements.lock requirements-dev.lock: ;
+adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update) $(if $(wildcard extensions/$(NAME)/__init__.py),,add): _dev
+Makefile requirements.lock requirements-dev.lock: ;
 
 help:
 	@:$(info $(help_text))
@@ -121,7 +125,7 @@ $(model):
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 all_tests := --numprocesses=auto --dist=loadfile --no-loadscope-reorder -m "not nightly" \
-  $(if $(filter-out 0 no false off,$(CORE)),$(patsubst %,--ignore=tests/%,extensions examples lab docs))
+  $(if $(filter-out 0 no false off,$(CORE)),$(patsubst %,--ignore=tests/%,$(not_core)))
 test: _dev
 	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(all_tests)) $(ARGS)
 
@@ -137,7 +141,7 @@ format: _dev
 # The documentation as a site, from docs/ and the code, into site/.
 docs: _dev
 	@test -f mkdocs.yml || { echo "There is no mkdocs.yml here: the site was left out, the pages in docs/ stay."; exit 1; }
-	@test ! -f tests/docs/reference.py || $(BIN)/python -m tests.docs.reference # where its tests were left out, so is it
+	@test ! -f tests/docs/reference.py || $(BIN)/python -m tests.docs.reference # it can be deleted with the other tests
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html."
 
 lock: _dev

@@ -25,7 +25,11 @@ def known_limits(report: Mapping[str, Any] | None, register: Register) -> list[s
     """Return the kinds of questions that the last evaluation did not pass fully, and the register's limits."""
     # a figure is the row of a page's table
     rows = [(limit, limit.figure.strip("| ").replace(" | ", ", ")) for limit in register.limits]
-    limits = [f"{limit.what} Measured: {figure} ({limit.page}, {limit.command})" for limit, figure in rows]
+    sources = [", ".join(filter(None, (limit.page, limit.command))) for limit, _ in rows]
+    limits = [
+        f"{limit.what} Measured: {figure}{f' ({source})' if source else ''}"
+        for (limit, figure), source in zip(rows, sources, strict=True)
+    ]
     kinds: Mapping[str, Any] = report["by_kind"] if report else {}
     for kind, scores in kinds.items():
         passed = scores["passed"]

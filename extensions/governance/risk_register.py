@@ -35,8 +35,9 @@ class Limit(Section):
     what: str
     figure: str
     """The measured figure, as written on the page."""
-    page: str
-    command: str
+    page: str = ""
+    command: str = ""
+    """A project made from this one has neither the lab's pages nor its commands."""
 
 
 class Register(Section):
@@ -62,10 +63,10 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
             gone = (reference for reference, there in lookups.items() if not there)
             broken += [f"{risk.id}: there is no {reference}" for reference in gone]
     for limit in register.limits:
-        page = root / limit.page
+        page = root / (limit.page or "no folder/page")
         lookups = {
             f'"{limit.figure}" in {limit.page}': not page.parent.is_dir() or limit.figure in _text(page),
-            limit.command: _is_command(root, limit.command.removeprefix("make ").split()[0]),
+            limit.command: not limit.command or _is_command(root, limit.command.removeprefix("make ").split()[0]),
         }
         broken += [f"{limit.what}: there is no {reference}" for reference, there in lookups.items() if not there]
     return broken

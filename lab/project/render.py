@@ -46,7 +46,15 @@ OF_THE_TEMPLATE = (
 """What proves the template, shows it at work or is about it alone."""
 OF_IT_ALONE = re.compile(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", re.MULTILINE | re.DOTALL)
 """What a page says of the template, or shows with the example company."""
+LINES_OF_IT_ALONE = re.compile(r"^# of the template alone.*?^# end\n", re.MULTILINE | re.DOTALL)
+"""The same in a file whose comments begin with #."""
+_SENT_TO_THE_LAB = re.compile(r" (?:\([^()\n]*`lab/[^`]*`\)|(?:More|Results): `lab/[^`]*`\.)")
 _OF_EXTENSION = re.compile(r"(?:tests\.)?extensions\.(\w+)")
+RULES_OF_EXTENSIONS = {
+    "page": r'^ignore_imports = \["extensions\.page\..*\n',
+    "ray": r'^\[\[tool\.importlinter\.contracts\]\]\nname = "Ray: .*\n(?:\w.*\n)+\n',
+}
+"""Of pyproject.toml: an import that only the extension makes, and a rule about it alone."""
 EXTRAS_OF_THE_LAB = ("finetune",)
 
 
@@ -124,17 +132,46 @@ def _write_packages(folder: Path, choices: Choices, gone: Iterable[str], used: I
 def _edit_texts(folder: Path, choices: Choices, names: Sequence[str], lost_parts: AbstractSet[str]) -> None:
     """What names the project, and what is gone, in its other files."""
     _edit(folder / "risks.toml", lambda text: _without_lost_controls(text, folder))
+    _edit(folder / "Makefile", lambda text: re.sub(r" ?\$\((?:start_text|more_text|also_checked)\)", "", text))
+    for file in ("Makefile", "pyproject.toml"):
+        _edit(folder / file, lambda text: LINES_OF_IT_ALONE.sub("", text))
+    _name_project(folder, choices)
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices, names, folder, lost_parts))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_lost_extras(text, folder))
-    for file in ("CONTRIBUTING.md", "AGENTS.md"):
-        _edit(folder / file, lambda text: _without_template(text, folder))
+    for page in (folder / "CONTRIBUTING.md", folder / "AGENTS.md", *(folder / "docs").rglob("*.md")):
+        if page.parent.name == "reference":  # made from the code
+            continue
+        _edit(page, lambda text: _without_template(text, folder))
     for page in (folder / "AGENTS.md", folder / "llms.txt", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
-    for page in (folder / "llms.txt", folder / "mkdocs.yml"):
+    for page in (folder / "llms.txt", folder / "mkdocs.yml", folder / "docs/README.md"):
         _edit(page, lambda text: _without_lost_pages(text, folder))
     for page in folder.rglob("*.md"):
         _edit(page, lambda text, page=page: unlink_dead(OF_IT_ALONE.sub("", text), page.parent))  # type: ignore[misc]
+    _remove_pictures_not_shown(folder)
+
+
+def _name_project(folder: Path, choices: Choices) -> None:
+    """Put the project's name where another program shows the template's."""
+    for file, line in (
+        (".devcontainer/devcontainer.json", f'"name": "{TITLE}"'),
+        ("compose.yaml", f"name: {PROJECT}\n"),
+        ("mkdocs.yml", f"site_name: {TITLE}\n"),
+    ):
+        named = line.replace(TITLE, choices.title).replace(PROJECT, choices.name)
+        _edit(folder / file, partial(_replace_line, line, named))
+
+
+def _remove_pictures_not_shown(folder: Path) -> None:
+    shown = "".join(page.read_text(encoding="utf-8") for page in folder.rglob("*.md"))
+    for picture in (folder / "docs/pictures").glob("*"):
+        if f"pictures/{picture.name}" not in shown:
+            picture.unlink()
+
+
+def _replace_line(line: str, named: str, text: str) -> str:
+    return text.replace(line, named, 1)
 
 
 def _edit_reference(folder: Path, left_out: Iterable[Declared]) -> None:
@@ -207,6 +244,9 @@ def _remove(path: Path) -> None:
 
 def _without_lost_controls(text: str, folder: Path) -> str:
     """The risk register without the controls whose code or test is gone, and without the risks that none is left of."""
+    pages = re.compile(r'^page = "(.*)"\n', re.MULTILINE)
+    text = pages.sub(lambda page: page.group() if (folder / page[1]).exists() else "", text)
+    text = re.sub(r'^command = "make bench-.*\n', "", text, flags=re.MULTILINE)
     head, *risks = text.split("[[risks]]\n")
     kept = []
     for risk in risks:
@@ -223,16 +263,33 @@ def _without_lost_controls(text: str, folder: Path) -> str:
 
 
 def _without_template(text: str, folder: Path) -> str:
-    """A guide without what it says of the template alone, and of folders and files that are gone."""
-    text = OF_IT_ALONE.sub("", text)
+    """A page without what it says of the template alone, and of folders and files that are gone."""
+    text = _SENT_TO_THE_LAB.sub("", OF_IT_ALONE.sub("", text))
 
     def is_gone(line: str) -> bool:
         of_row = line.rpartition(" | ")[2] if line.startswith("| ") else ""
         places = re.findall(r"^([a-z]+/) {2,}", line) or re.findall(r"`([\w.]+/[\w./]*)`", of_row)
         return bool(places) and not any((folder / place).exists() for place in places)
 
-    kept = "".join(line for line in text.splitlines(keepends=True) if not is_gone(line))
+    kept = "".join(_without_lost_places(line, folder) for line in text.splitlines(keepends=True) if not is_gone(line))
     return re.sub(r", lab/(?:, examples/)?$", "", kept, flags=re.MULTILINE)
+
+
+def _without_lost_places(line: str, folder: Path) -> str:
+    """A row of a table whose last cell lists files, `a`, `b`; of something else, `c`: without those of extensions that are gone."""
+    start, bar, cell = line.rstrip(" |\n").rpartition(" | ")
+    if not line.startswith("| ") or "`extensions/" not in cell:
+        return line
+
+    def keep_or_drop(place: re.Match[str]) -> str:
+        return place.group() if (folder / place[1]).exists() else ""
+
+    def without_lost(part: str) -> str:
+        return re.sub(r"(?:, )?`(extensions/[\w./]+)`", keep_or_drop, part)
+
+    parts = [without_lost(part).removeprefix(", ") for part in cell.split("; ")]
+    kept = [left for left, part in zip(parts, cell.split("; "), strict=True) if left == part or "`" in left]
+    return f"{start}{bar}{'; '.join(kept)} |\n"
 
 
 def _without_lost_pages(text: str, folder: Path) -> str:
@@ -299,6 +356,9 @@ def _rename_project(text: str, choices: Choices, names: Sequence[str], commit: s
     )
     lost = rf'^ *"(?:examples[./*]|lab[./*]|extensions\.(?!(?:{"|".join(map(re.escape, names)) or "(?!)"})\b)\w).*\n'
     text = re.sub(lost, "", text, flags=re.MULTILINE)
+    text = re.sub(r"^ignore_imports = \[\n\]\n", "", text, flags=re.MULTILINE)
+    for name, rule in RULES_OF_EXTENSIONS.items():
+        text = text if name in names else re.sub(rule, "", text, flags=re.MULTILINE)
     listed = ", ".join(f'"{name}"' for name in names)
     return f"""{text}
 [tool.sixply] # what this project was made from; `make update` and `make add` read and renew it

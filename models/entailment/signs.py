@@ -34,7 +34,7 @@ Parts = dict[str, frozenset[str]]
 
 class Options(Section):
     weights: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
-    """A file that `make train-verify` wrote, for another embedder or field; `None`: the shipped one."""
+    """A file of weights that were trained for another embedder or field; `None`: the shipped one."""
 
 
 class SignsJudge:
@@ -111,7 +111,7 @@ def _share(wanted: frozenset[str], present: frozenset[str]) -> float:
 
 
 def build(options: Options, context: ScoringParts) -> SignsJudge:
-    """Raises WeightsInvalid: the file is missing, or not in the format of `make train-verify`."""
+    """Raises WeightsInvalid: the file is missing, or not in the format of the shipped one."""
     file = options.weights or WEIGHTS
     try:
         curve = LogisticCurve.of(json.loads(file.read_text(encoding="utf-8")), SIGNS)

@@ -60,7 +60,7 @@ def _find_asking(settings: Settings, address: Address) -> RunningServer:
                 return service
     raise StoreInUse(
         f"The server on port {address.port} holds what this command needs. Stop the server, run the command and start it again, or "
-        "use the server's API. An extension can ask it: make extensions"
+        "use the server's API. With the extension served, commands ask the running server: make add NAME=served"
     )
 
 

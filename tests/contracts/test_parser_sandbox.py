@@ -23,9 +23,24 @@ Pools = Callable[[ParseLimits], ParserPool]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [name for name in under_test.adapters(FOLDER) if name in available(FOLDER)])
 def test_parser_in_the_process_of_its_own_in_which_the_system_runs_it(
-    name: str, check: Callable[[Build], None], watched: under_test.Watch, pools: Pools
+    name: str,
+    check: Callable[[Build], None],
+    watched: under_test.Watch,
+    pools: Pools,
+    builds: dict[tuple[str, str], Build],
+    request: pytest.FixtureRequest,
 ) -> None:
-    check(lambda limits: watched(FOLDER, _Pooled(build_of(name)(limits), pools(limits))))
+    def build(limits: ParseLimits) -> Parser:
+        part: Parser = watched(FOLDER, _Pooled(build_of(name)(limits), pools(limits)))
+        return part
+
+    check(builds.setdefault((name, request.node.callspec.params["watched"]), build))
+
+
+@pytest.fixture(scope="module")
+def builds() -> dict[tuple[str, str], Build]:
+    """One for each parser, plain and traced: the checks share the samples that it has read, as recognising a picture takes seconds."""
+    return {}
 
 
 class _Pooled:

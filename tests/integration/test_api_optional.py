@@ -83,7 +83,9 @@ async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: W
         assert_problem(hidden, 404, "not_found")
     read = await api.get("/v1/conversations/t-1", headers=bearer(given.reader))
     assert [turn["answer_id"] for turn in read.json()["turns"]] == ["a-1"]
-    named = await api.patch("/v1/conversations/t-1", headers=bearer(given.reader), json={"title": " Hours ", "pinned": True})
+    named = await api.patch(
+        "/v1/conversations/t-1", headers=bearer(given.reader), json={"title": " Hours ", "pinned": True}
+    )
     assert (named.json()["title"], named.json()["pinned"]) == ("Hours", True)
     long = await api.patch("/v1/conversations/t-1", headers=bearer(given.reader), json={"title": "x" * 201})
     assert_problem(long, 422, "invalid_request")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,52 @@ def test_what_is_read_first_names_no_command_that_the_core_has_not(core: Path) -
     listed = set(re.findall(r"^[ │|]*([a-z-]+) ", run_in(core, "--help"), re.MULTILINE))
     assert told > {"setup", "ingest", "ask", "serve"}
     assert told - rules - listed == {"new"}, "which made it, in the template"
+
+
+def test_what_it_is_read_by_names_no_file_and_no_command_that_is_not_there(core: Path) -> None:
+    files = git(core, "ls-files").splitlines()
+    there = {*files, *(str(folder) for file in files for folder in Path(file).parents)}
+    roots = "|".join((*CODE, "examples", "lab", "tests", "docs"))
+    named = re.compile(rf"(?<![\w./-])((?:{roots})/[\w./-]*\w)")
+    read_first = [file for file in files if file.endswith((".md", ".toml", ".yml", ".yaml")) or file == "Makefile"]
+    # an adapter that is to be written; what begins with <port>; what make docs and a person make
+    kept = ("acme", "tests/contracts/test_", "docs/reference", "/sixply.key")
+    lost = {
+        f"{file}: {place}"
+        for file in read_first
+        for line in read(core / file).splitlines()
+        for place in named.findall(line)
+        if not any(word in place for word in kept)
+        if file != "docs/project.md" or "extensions/page" not in place  # how one comes and goes
+        if not {place, f"{place}.py", str(Path(file).parent / place), f"docs/{place}"} & there
+    }
+    assert lost == set()
+    of_the_template = {command for program in ("lab", "examples") for command in commands_of(program)}
+    told = {
+        f"{file}: make {command}"
+        for file in read_first
+        for command in re.findall(r"(?:^    +|`)make ([a-z-]+)", read(core / file), re.MULTILINE)
+        if command in of_the_template - {"new"}
+    }
+    assert told == set()
+    pictures = {file for file in files if file.startswith("docs/pictures/")}
+    pages = "".join(read(core / file) for file in files if file.endswith(".md"))
+    assert [picture for picture in pictures if picture.removeprefix("docs/") not in pages] == []
+
+
+def commands_of(program: str) -> set[str]:
+    return {str(command.name or "") for command in import_module(f"{program}.cli").app.registered_commands} - {""}
+
+
+def test_an_extension_is_brought_by_the_developers_packages_and_one_that_is_there_turned_on_without(core: Path) -> None:
+    def installs(name: str) -> str:
+        order = ["make", "--dry-run", "add", f"NAME={name}"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+        done = subprocess.run(order, cwd=core, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    assert "Installing requirements-dev.lock" in installs("audit"), "its checks are lint and types"
+    assert "Installing requirements-dev.lock" not in installs("development")
 
 
 @pytest.mark.parametrize("name", DECLARED)

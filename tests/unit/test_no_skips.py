@@ -52,3 +52,12 @@ def test_a_test_that_is_left_out_must_exist() -> None:
 
     with pytest.raises(pytest.UsageError, match="names tests that it does not have: test_pictured"):
         _not_run(Suite)
+
+
+def test_a_port_without_an_adapter_has_nothing_to_skip() -> None:
+    alone = {"CONTRACT_PARTS": '{"retrieval.recogniser": []}', "PYTHONPATH": str(ROOT)}
+    suite = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contracts/test_recogniser.py"]
+    done = subprocess.run(suite, cwd=ROOT, env=os.environ | alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "deselected" in done.stdout
+    assert "skipped" not in done.stdout, "CI refuses a skip, and a project without recognisers has none to install"
