@@ -23,6 +23,7 @@ Pools = Callable[[ParseLimits], ParserPool]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [name for name in under_test.adapters(FOLDER) if name in available(FOLDER)])
 def test_parser_in_the_process_of_its_own_in_which_the_system_runs_it(
+    *,
     name: str,
     check: Callable[[Build], None],
     watched: under_test.Watch,
