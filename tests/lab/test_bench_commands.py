@@ -128,7 +128,7 @@ def test_a_benchmark_of_ingest_writes_the_agreed_figures(sixply: Callable[..., A
 def test_a_benchmark_of_long_conversations_writes_what_is_kept_and_says_that_its_model_is_a_double(
     sixply: Callable[..., Any],
 ) -> None:
-    figures = sixply("bench-context", "--window", "8192", "--facts", "2", "--turns", "12", "--rounds", "8")
+    figures = sixply("bench-context", "--window", "8192", "--facts", "2", "--turns", "12", "--rounds", "30")
     assert "double" in figures["model"]
     rows = {(row["language"], row["what"]): row for row in figures["rows"]}
     for language in ("English", "Chinese"):

@@ -97,7 +97,7 @@ class Earlier:
         self._place.classes(add="shown")
         self._button.props["aria-expanded"] = "true"
         ui.run_javascript(  # hidden elements cannot have the focus: wait until it is drawn
-            f"(function look(times) {{ const first = document.querySelector('#{self._place.html_id} button');"
+            f"(function look(times) {{ const first = document.querySelector('#{self._place.html_id} .narrow');"
             "if (first?.checkVisibility()) first.focus(); else if (times) requestAnimationFrame(() => look(times - 1)); })(600)"
         )
 

@@ -134,7 +134,8 @@ def test_what_somebody_asked_and_said_of_the_answer_is_text(page: Page, served: 
     expect(earlier).to_have_count(1)
     earlier.get_by_role("button", name=re.compile("^How heavy")).click()
     expect(page.get_by_role("article").get_by_text("Edited </script>")).to_be_visible()
-    earlier.get_by_role("button", name="Delete").click()
+    earlier.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("How heavy")
     assert page.evaluate(FOUND) == HARMLESS
     page.get_by_role("dialog").get_by_role("button", name="Keep it").click()

@@ -331,14 +331,16 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     expect(page.get_by_role("article")).to_have_count(2)
     expect(entries).to_have_count(2)
 
-    entries.last.get_by_role("button", name="Delete").click()
+    entries.last.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(entries).to_have_count(1)
     expect(page.get_by_role("article")).to_have_count(0)
     headers = {"Authorization": f"Bearer {key}"}
     left = httpx2.get(f"{served.url}/v1/conversations", headers=headers, timeout=WAIT_S).json()["conversations"]
     assert [one["question"] for one in left] == ["Please refund order QM-10015"]
-    entries.first.get_by_role("button", name="Delete").click()
+    entries.first.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(entries).to_have_count(0)
 
@@ -436,7 +438,8 @@ def test_a_file_goes_beside_a_question_for_its_conversation_alone_and_is_deleted
         listed = httpx2.get(f"{url}/v1/documents", headers=other, timeout=WAIT_S).json()["documents"]
         found = httpx2.post(f"{url}/v1/search", json={"query": "comet lamp"}, headers=other, timeout=WAIT_S).json()
         assert (listed, found["hits"]) == ([], [])
-        page.get_by_role("complementary", name="Earlier conversations").get_by_role("button", name="Delete").click()
+        page.get_by_role("complementary", name="Earlier conversations").get_by_role("button", name="More").click()
+        page.get_by_role("menuitem", name="Delete").click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(page.get_by_role("article")).to_have_count(0)
         expect(page.get_by_role("button", name="Attach")).to_be_visible()

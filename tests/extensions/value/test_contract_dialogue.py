@@ -94,7 +94,9 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path, giv
 
 
 def test_the_example_is_named_as_one_and_may_be_written_over(run: Callable[..., tuple[int, str]], tmp_path: Path):
-    example = (Path(__file__).parents[2] / "doubles" / "outcomes.toml").read_text()
+    example = (
+        f"# {contract_dialogue.EXAMPLES[0]}.\n{(Path(__file__).parents[2] / 'doubles' / 'outcomes.toml').read_text()}"
+    )
     (tmp_path / "outcomes.toml").write_text(example)
     code, said = run()
     assert code == 0, said
