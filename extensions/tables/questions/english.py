@@ -37,6 +37,13 @@ OLDEST, NEWEST = frozenset({"oldest", "earliest"}), frozenset({"newest", "latest
 SUMS = frozenset("together altogether total sum".split())  # noqa: SIM905
 AVERAGES = frozenset({"average"})
 BY = frozenset({"by", "per"})
+# Words before a year that stands for itself
+OF_A_YEAR = frozenset({"in", "of", "for", "year"})
+# Question words, and what they ask for beside "which" and "what"
+WHEN, WHERE, WHO = frozenset({"when"}), frozenset({"where"}), frozenset({"who", "whom", "whose"})
+# What is done with a thing is not what it has: "how many persons use the lift" is not how many it may carry
+DEEDS = frozenset("use uses used need needs needed live lives lived get gets got make makes made offer".split())  # noqa: SIM905
+TAKES, LASTS = frozenset({"take", "takes", "took", "taken"}), frozenset({"long", "longer", "longest"})
 # Words behind which the bound of a condition stands, and whether that is above it
 ABOVE = (
     ("more", "than"),
@@ -84,7 +91,8 @@ CHANGES = frozenset(
 # What columns are called that a word asks for without naming one
 _PRICE = ("price", "cost", "fee", "fare", "rent", "rate", "charge")
 _LENGTH = ("length", "duration")
-_TIME = ("built", "founded", "commissioned", "opened", "discovered", "established", "started", "collected")
+# What is founded first is the oldest; what was discovered or hired first need not be
+_TIME = ("built", "founded", "commissioned", "opened", "established")
 ASKS_FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("cost costs pay pays cheapest cheaper dearest dearer expensive".split(), _PRICE),  # noqa: SIM905
     **dict.fromkeys("long longest longer short shortest shorter".split(), _LENGTH),  # noqa: SIM905
@@ -93,7 +101,7 @@ ASKS_FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("deep deepest deeper".split(), ("depth",)),  # noqa: SIM905
     **dict.fromkeys("wide widest wider".split(), ("width",)),  # noqa: SIM905
     **dict.fromkeys("fast fastest faster slow slowest slower".split(), ("speed",)),  # noqa: SIM905
-    **dict.fromkeys("old oldest older new newest newer youngest earliest latest".split(), _TIME),  # noqa: SIM905
+    **dict.fromkeys("old oldest older new newest newer youngest".split(), _TIME),  # noqa: SIM905
 }
 ASKS_FOR_PRICE = frozenset(word for word, names in ASKS_FOR.items() if names is _PRICE)
 CURRENCIES = {

@@ -4,15 +4,14 @@ Every word of the question has to be a column, a value, a word for what is asked
 means that the table may not be what the person asks for, so that there is no query. So few questions are answered, and rightly.
 """
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from extensions.tables.figures import CURRENCIES
 from extensions.tables.query import Filter, Query
 from extensions.tables.questions import english
-from extensions.tables.questions.reading import Reading, hinted, read_question
+from extensions.tables.questions.kinds import says_what_is_asked
+from extensions.tables.questions.reading import Reading, has_currency, hinted, read_question
 from extensions.tables.questions.vocabulary import Vocabulary
 
 
@@ -41,7 +40,10 @@ def _choose(reading: Reading) -> Plan | None:
     if reading.left_over() or len(asks) > 1 or not _is_clear(reading, shape, hints):
         return None
     grouped = bool(shape.texts) and not english.BY.union({"each"}).isdisjoint(reading.words)
-    return (asks[0] if asks else shape.rows)(grouped)
+    found = (asks[0] if asks else shape.rows)(grouped)
+    if found is None or found.kind == "difference":
+        return found
+    return found if says_what_is_asked(reading, found.kind, found.queries[0]) else None
 
 
 def _is_clear(reading: Reading, shape: "Shape", hints: set[str]) -> bool:
@@ -58,9 +60,7 @@ def _is_clear(reading: Reading, shape: "Shape", hints: set[str]) -> bool:
 
 
 def _is_price(reading: Reading, at: int, hints: set[str]) -> bool:
-    unit = reading.sheet.columns[at].unit or ""
-    has_currency = unit in CURRENCIES or (len(unit) == 1 and unicodedata.category(unit) == "Sc")
-    return has_currency and hints <= english.ASKS_FOR_PRICE
+    return has_currency(reading.sheet.columns[at]) and hints <= english.ASKS_FOR_PRICE
 
 
 def _is_counted(reading: Reading, name: frozenset[str]) -> bool:

@@ -1,17 +1,22 @@
 """A question, read by the words of one table: the columns, values and conditions that it names."""
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from extensions.tables.figures import CURRENCIES
 from extensions.tables.query import Filter
 from extensions.tables.questions import english
-from extensions.tables.questions.vocabulary import VALUE_WORDS, Vocabulary, stem
-from extensions.tables.reading import Sheet
+from extensions.tables.questions.vocabulary import VALUE_WORDS, Vocabulary, singular, stem
+from extensions.tables.reading import Column, Sheet
 from foundation.text.lexical import is_foreign, words
 
 _QUESTION_WORDS = 40
 # Cells of a table whose words are compared with a question's
 _CELLS = 10_000
+# "QL-20a" is read as "QL-20", and "a" says nothing
+_CODE_WITH_ARTICLE = re.compile(r"\d[ai](?!\w)", re.IGNORECASE)
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         self.stems = [stem(word) for word in self.words]
+        self.singular = [singular(word) for word in self.words]
         self.used = [False] * len(self.words)
 
     @property
@@ -54,6 +60,8 @@ class Reading:
 
 def may_ask(question: str) -> bool:
     """Whether the question has no word that keeps it from being read, whatever the table."""
+    if _CODE_WITH_ARTICLE.search(question):
+        return False
     asked = words(question)
     return 2 < len(asked) <= _QUESTION_WORDS and not is_foreign(question) and english.BREAKERS.isdisjoint(asked)
 
@@ -69,13 +77,13 @@ def read_question(question: str, vocabulary: Vocabulary) -> Reading | None:
 
 def _find_values(reading: Reading) -> bool:
     """Find the values that the question names; return whether it is clear of which column each is."""
-    values, count = reading.vocabulary.values, len(reading.stems)
+    values, count = reading.vocabulary.values, len(reading.words)
     at = 0
     while at < count:
         sizes = range(min(VALUE_WORDS, count - at), 0, -1)
-        size = next((size for size in sizes if tuple(reading.stems[at : at + size]) in values), 0)
+        size = next((size for size in sizes if tuple(reading.singular[at : at + size]) in values), 0)
         if size:
-            column = _column_of(reading, at, values[tuple(reading.stems[at : at + size])])
+            column = _column_of(reading, at, values[tuple(reading.singular[at : at + size])])
             if column is None:
                 return False
             reading.named.append(column)
@@ -114,6 +122,8 @@ def _find_bounds(reading: Reading) -> bool:
         if reading.used[at] or not word[:1].isdigit():
             continue
         compare, width = _comparison(reading.words[:at])
+        if not compare and not _is_plain_year(reading, at):
+            return False
         column, unit = _bound_column(reading, at, is_year=not compare)
         if column is None:
             return False
@@ -124,6 +134,15 @@ def _find_bounds(reading: Reading) -> bool:
         reading.taken.update(range(at - width, at + 1))
         reading.use(range(at - width, at + 1))
     return True
+
+
+def _is_plain_year(reading: Reading, at: int) -> bool:
+    """Whether a year stands for itself: "in 2004" and "built 2004" do, "from 2004", "by 2004" and "2004 to 2010" may ask for others."""
+    before = at - 1
+    return before >= 0 and (
+        reading.words[before] in english.OF_A_YEAR
+        or any(reading.stems[before] in reading.vocabulary.columns[place] for place in reading.mentioned)
+    )
 
 
 def _comparison(before: Sequence[str]) -> tuple[str, int]:
@@ -140,7 +159,7 @@ def _bound_column(reading: Reading, at: int, *, is_year: bool) -> tuple[int | No
     columns = reading.sheet.columns
     mentioned = [place for place in reading.mentioned if columns[place].is_numeric] or hinted(reading)
     if is_year:
-        years = [place for place in mentioned if _has_years(columns[place].numbers)]
+        years = [place for place in mentioned if has_years(columns[place].numbers)]
         return (years[0] if len(years) == 1 else None), ""
     after = reading.words[at + 1] if at + 1 < len(reading.words) else ""
     code = english.CURRENCIES.get(after, "")
@@ -155,7 +174,7 @@ def _bound_column(reading: Reading, at: int, *, is_year: bool) -> tuple[int | No
     return mentioned[0], code
 
 
-def _has_years(numbers: Sequence[object]) -> bool:
+def has_years(numbers: Sequence[object]) -> bool:
     present = [number for number in numbers if number is not None]
     return bool(present) and all(1000 <= number < 2200 and number == int(number) for number in present)  # type: ignore[operator, call-overload]
 
@@ -167,9 +186,27 @@ def _has_unit(reading: Reading, place: int, word: str) -> bool:
 
 
 def hinted(reading: Reading) -> list[int]:
-    """Return the columns of figures that words such as "cheapest" ask for, those of no other words where there are any."""
+    """Return the columns of figures that words such as "cheapest" ask for: those whose whole name is asked for, else the only price."""
     said = [at for at, word in enumerate(reading.words) if word in english.ASKS_FOR]
     reading.use(said)
     wanted = {stem(name) for at in said for name in english.ASKS_FOR[reading.words[at]]}
-    names = {at: name for at, name in enumerate(reading.vocabulary.columns) if reading.sheet.columns[at].is_numeric}
-    return [at for at, name in names.items() if name <= wanted] or [at for at, name in names.items() if name & wanted]
+    columns = {at: name for at, name in enumerate(reading.vocabulary.columns) if reading.sheet.columns[at].is_numeric}
+    beside = wanted.union(stem for at, stem in enumerate(reading.stems) if at not in reading.taken)
+    is_of_price = any(reading.words[at] in english.ASKS_FOR_PRICE for at in said)
+    named = [at for at, name in columns.items() if name & wanted and name <= beside]
+    prices = [at for at in columns if has_currency(reading.sheet.columns[at])]
+    if is_of_price:
+        named = [at for at in named if at in prices or not reading.sheet.columns[at].unit]
+        return _use_names(reading, named) or [at for at in prices if len(prices) == 1 and columns[at] & wanted]
+    return _use_names(reading, named)
+
+
+def _use_names(reading: Reading, named: list[int]) -> list[int]:
+    for column in named:
+        reading.use(at for at, stem in enumerate(reading.stems) if stem in reading.vocabulary.columns[column])
+    return named
+
+
+def has_currency(column: Column) -> bool:
+    unit = column.unit or ""
+    return unit in CURRENCIES or (len(unit) == 1 and unicodedata.category(unit) == "Sc")
