@@ -183,7 +183,7 @@ class Shape:
         if not self.where or len(targets) > 1 or grouped:
             return None
         if targets:
-            return self._plan("look-up", columns=[*self._shown(), self.names[targets[0]]])
+            return self._plan("look-up", columns=[*dict.fromkeys([*self._shown(), self.names[targets[0]]])])
         asks = {"which", "list", "what", "who"}.intersection(self.reading.words)
         is_of_rows = bool(self.reading.vocabulary.rows.intersection(self.reading.stems))
         return self._plan("list", columns=self._shown()) if asks and is_of_rows and not self._names_a_row() else None

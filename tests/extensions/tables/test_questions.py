@@ -94,6 +94,17 @@ def test_a_question_of_known_words_is_answered_with_its_rows(
         "What is the average hire a day?",  # a row has no figure
         "How long was the hire of the Tern?",  # a price does not say how long
         "Was kostet die Tern im Hafen von Selk?",
+        "Which boats were built from 1990 on?",  # not those of 1990
+        "How many boats were built by 2004?",
+        "When is the Tern in a harbour?",  # a harbour is no date
+        "Who is the length of the Tern?",
+        "Where was the Tern built?",  # a year is no place
+        "Where is the cheapest boat?",
+        "How many hours does Cy use?",  # what is done with hours is not what somebody has
+        "Which boats are in Selk and of the motor class?",  # those of either, or of both
+        "Who is the oldest skipper?",  # no column of age
+        "Which boats are in Selkirk?",  # a name that only begins like a value
+        "List the sailing boats.",
         "Tern",
     ],
 )
