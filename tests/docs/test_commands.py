@@ -64,6 +64,7 @@ RUN_BY = {
     "make evaluate": "tests/examples/test_your_own.py",
     "make strengthen": "tests/extensions/strengthen/test_weakest_layer.py",
     "make calibrate": "tests/extensions/calibration/test_command.py",
+    ".venv/bin/python -m examples.german_letter": "tests/examples/test_german_letter.py",
     "make why": "tests/extensions/proposals/test_why.py",
     "make cases-from-feedback": "tests/extensions/proposals/test_week.py",
     "make scale-model": "tests/lab/test_scale.py",
