@@ -153,7 +153,8 @@ def _refusing(name: str) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name, str(error)) from error
+        size = next((word for word in str(error).replace("(", " ").split() if word.isdigit()), "")
+        raise _too_large(name, f"{int(size):,} pixels" if size else "too many pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError) as error:
         what = str(error) or type(error).__name__
         raise DocumentRefused(
