@@ -30,8 +30,8 @@ NAME = "letter.jpg"
 STACK: dict[str, Any] = {
     "extensions": [],
     "models": {"embedder": {"use": "e5"}},
-    # a question in one language and passages in another are less alike: docs/extensions/languages.md
-    "retrieval": {"multilingual": True, "grounding": {"min_evidence": 0.38}},
+    # from where on an answer is told as one is as it ships, and not as for the small system's four documents
+    "retrieval": {"multilingual": True, "grounding": {}},
 }
 WRITES = {"chat": {"use": f"{double.__name__}:build"}}
 

@@ -12,7 +12,7 @@ from math import log
 
 from foundation.machine.deadline import check
 from foundation.text import tokens
-from foundation.text.tokens import arabic_stems, latin_digits, latin_spelling
+from foundation.text.tokens import arabic_stems, in_latin_letters, latin_digits, latin_spelling
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
 # A capitalised word inside a sentence; what is before it is matched possessively, so that the search stays linear
@@ -47,6 +47,8 @@ FUNCTION_WORDS = tokens.FUNCTION_WORDS | frozenset(
 # English function words that are not also words of German, Spanish or French
 ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
 _FEW_WORDS = 3
+# A shorter passage may be a row of a table or a list of names
+_PASSAGE_WORDS = 8
 _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
     excludes except hardly""".split()  # noqa: SIM905 - as above
@@ -68,6 +70,20 @@ def is_foreign(question: str) -> bool:
     if 3 * len(_NOT_LATIN.findall(letters)) >= len(letters) > 0:
         return True
     return len(letter_runs) > _FEW_WORDS and not any(word in ENGLISH_ALONE for word in letter_runs)
+
+
+def are_of_two_languages(question: str, passage: str) -> bool:
+    """Whether they surely are: one is English and the other is not, or their letters are of two scripts.
+
+    >>> are_of_two_languages("Wie lange gilt die Garantie?", "The warranty of the pumps is three years.")
+    True
+    >>> are_of_two_languages("How long is the warranty?", "Pump P-40, flange, gasket")
+    False
+    """
+    if in_latin_letters(question) != in_latin_letters(passage):
+        return True
+    is_short = len(_LETTERS_ONLY.findall(passage)) < _PASSAGE_WORDS
+    return not is_short and is_foreign(question) != is_foreign(passage)
 
 
 def words(text: str) -> list[str]:

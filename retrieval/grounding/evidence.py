@@ -13,7 +13,7 @@ from math import exp
 import numpy as np
 
 from foundation.text.clauses import parts_of, word_count
-from foundation.text.lexical import Rarity, is_foreign, terms, unmet_names, versions
+from foundation.text.lexical import Rarity, are_of_two_languages, is_foreign, terms, unmet_names, versions
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from foundation.types import EVERY_TENANT
@@ -32,6 +32,8 @@ _MOST_EMBEDDED = 32
 _CONTEXT_CHARACTERS = 80
 # Weight of a question's words against the embedder's tokens where it is in letters that the embedder does not read
 FOREIGN_WORDING = 0.5
+# A question is less like what answers it where that is in another language: docs/extensions/languages.md
+ACROSS_LANGUAGES = 1.25
 # Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
 # retriever with another scale from deciding alone.
 FAR_BEHIND = 2.0
@@ -131,8 +133,10 @@ class Grounding:
         question = self._fit(question, [item.hit for item in evidence])
         by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
-        if self._multilingual and is_foreign(question):  # it may share no word with what answers it
-            sure = max(sure, similarity)
+        if self._multilingual:  # it may share no word with what answers it
+            nearest = max(evidence, key=lambda item: item.similarity).hit.chunk.text
+            across = ACROSS_LANGUAGES if are_of_two_languages(question, nearest) else 1.0
+            sure = max(sure, min(1.0, across * similarity)) if across > 1 or is_foreign(question) else sure
         around = " ".join(f"{headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
         return sure / 2 if unmet_names(question, around) else sure

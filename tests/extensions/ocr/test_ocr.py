@@ -268,7 +268,10 @@ def test_a_long_scan_a_picture_bomb_and_a_broken_picture_are_refused_in_a_senten
         parse(scan, "scan.tiff", ("word", 0.9))
     for side in (9_500, 20_000):
         assert side * side > PIXELS
-        with pytest.raises(DocumentRefused, match=rf"holds a picture with ({side:,} by {side:,}|{side * side:,}) pixels, more than 70,000,000"):
+        with pytest.raises(
+            DocumentRefused,
+            match=rf"holds a picture with ({side:,} by {side:,}|{side * side:,}) pixels, more than 70,000,000",
+        ):
             parse(saved(Image.new("1", (side, side))), "bomb.png", ("word", 0.9))
     with pytest.raises(DocumentRefused, match="has no readable picture"):
         parse(b"GIF89a and no more", "a.gif")

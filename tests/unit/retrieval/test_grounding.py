@@ -18,7 +18,7 @@ from retrieval.documents import Chunk, Hit, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.grounding import evidence as module
 from retrieval.grounding.citing import Evidence
-from retrieval.grounding.evidence import Grounding, narrow
+from retrieval.grounding.evidence import ACROSS_LANGUAGES, Grounding, narrow
 from retrieval.grounding.sureness import contradicts, says_all
 from retrieval.settings import GroundingSettings
 from retrieval.text.sections import passage
@@ -467,7 +467,11 @@ def test_a_question_in_another_language_may_share_no_word_with_what_answers_it_w
     english, reads_all = (
         Grounding(embedder, signs_over(embedder), GroundingSettings(), multilingual=it) for it in (False, True)
     )
-    assert reads_all.strength(GERMAN, [item]) == pytest.approx(0.6)
+    assert reads_all.strength(GERMAN, [item]) == pytest.approx(ACROSS_LANGUAGES * 0.6)
     assert english.strength(GERMAN, [item]) == pytest.approx(0.48)
     asked = "how many points did it allow"
     assert reads_all.strength(asked, [item]) == english.strength(asked, [item])
+    german = "Die Verteidigung der Hafenstadt gab im letzten Spiel genau 308 Punkte ab."
+    same = Evidence(hit(german), 0, len(german), german, 0.5, similarity=0.6, coverage=0.0)
+    assert reads_all.strength(GERMAN, [same]) == pytest.approx(0.6)
+    assert reads_all.strength(asked, [same]) == pytest.approx(ACROSS_LANGUAGES * 0.6)
