@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import dataclass, field, replace
@@ -82,7 +83,8 @@ class SourceRights(RightsCheck):
     def _ask(self, source: str, keys: Collection[str]) -> Mapping[str, Readers]:
         """Return who may read these now; nothing of a source that does not answer in time."""
         try:
-            return self._asking[source].submit(self.connections[source][1].readers, keys).result(self.timeout_s)
+            answered = self._asking[source].submit(self.connections[source][1].readers, keys).result(self.timeout_s)
+            return {key: answered[key] for key in keys if key in answered and _are_readers(answered[key])}
         except TooSlow:
             log.warning(
                 "%s did not say within %g s who may read %d documents; they are left out",
@@ -95,3 +97,10 @@ class SourceRights(RightsCheck):
         except Exception:  # a connector is foreign code, and what it reads as well
             log.exception("%s failed when asked who may read %d documents; they are left out", source, len(keys))
         return {}
+
+
+def _are_readers(answered: object) -> bool:
+    """Whether a source, which is foreign code, names readers or everybody; what is neither confirms nothing."""
+    if answered is None:
+        return True
+    return isinstance(answered, AbstractSet) and all(isinstance(reader, str) for reader in answered)

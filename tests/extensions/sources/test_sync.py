@@ -305,6 +305,29 @@ def test_rights_that_are_too_old_are_asked_for_and_what_is_not_confirmed_is_not_
         assert found(system, "leave days", both) == {"desk/a.md"}
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"b.md": EVERYONE},  # of another document than was asked
+        {"a.md": "all@desk.example"},  # a text in place of a list of readers
+        {"a.md": 5},
+        {"a.md": frozenset({"staff"})},  # a group here, which the source does not name so
+        {"a.md": frozenset({("all@desk.example",)})},
+        ["a.md"],
+        None,
+    ],
+)
+def test_a_source_that_lies_about_rights_shows_nothing_of_its_own_and_breaks_no_question(
+    lie: Any, desk: Desk, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put("a.md", "Leave is ten days.")
+    desk.put("b.md", "Leave of others is ten days.", PEOPLE)
+    with opened("rights_max_age_s = 0") as system:
+        sync(system)
+        monkeypatch.setattr(desk, "readers", lambda _: lie)
+        assert found(system, "leave days", STAFF) == set()
+
+
 def test_a_source_that_does_not_answer_in_time_holds_no_question_and_shows_nothing(
     desk: Desk, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
