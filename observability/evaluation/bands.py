@@ -39,8 +39,8 @@ class Bands:
 
 
 def bands_of(rows: Sequence[Mapping[str, Any]]) -> Bands:
-    """Return how the quotes in an evaluation's rows were told."""
-    shown = [row for row in rows if row.get("band") in ("answered", "closest")]
+    """Return how the quotes in an evaluation's rows were told. What was worked out is no quote, and has no confidence."""
+    shown = [row for row in rows if row.get("band") in ("answered", "closest") and row.get("confidence") is not None]
     told = estimate(float(row["passed"]) for row in shown if row["band"] == "answered")
     sure, right = [row["confidence"] for row in shown], [bool(row["passed"]) for row in shown]
     return Bands(len(shown), told, expected_error(sure, right) if shown else None)

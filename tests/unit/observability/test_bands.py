@@ -24,3 +24,10 @@ def test_the_gate_counts_what_was_told_as_an_answer_and_is_surely_wrong_too_ofte
     wrong = [{"band": "answered", "confidence": 0.9, "passed": 0.0}] * 20
     assert bands_of(wrong).too_often_wrong
     assert str(bands_of([])) == "nothing was quoted from documents"
+
+
+def test_what_was_worked_out_is_no_quote_and_needs_no_confidence() -> None:
+    worked_out = {"band": "answered", "confidence": None, "passed": 1.0}
+    quoted = {"band": "closest", "confidence": 0.4, "passed": 0.0}
+    bands = bands_of([worked_out, quoted])
+    assert (bands.shown, bands.right.n, bands.error) == (1, 0, pytest.approx(0.4))
