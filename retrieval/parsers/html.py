@@ -44,7 +44,7 @@ _ENOUGH = 0.7
 
 def build(limits: ParseLimits) -> FormatParser:
     return FormatParser(
-        (".html", ".htm", ".xhtml"), f"html {12 + TEXT_VERSION + TABLES_VERSION + DECLARED_VERSION}", _parse, limits
+        (".html", ".htm", ".xhtml"), f"html {13 + TEXT_VERSION + TABLES_VERSION + DECLARED_VERSION}", _parse, limits
     )
 
 
@@ -251,6 +251,10 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
     """Fill the spans of tables and join their header rows; return whether there were any. Raises DocumentRefused."""
     any_spans, written = False, 0
     for table in list(document.iter("table")):
+        if table.xpath(".//table") and table.xpath(".//*[@rowspan]"):
+            _make_text(table)
+            any_spans = True
+            continue
         rows = list(table.iter("tr"))
         spans = table.xpath(".//*[@rowspan or @colspan]")
         widest = _widest(rows) if spans and _holds_data(table) else 0
@@ -274,6 +278,17 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
             for row in heads[1:]:
                 row.getparent().remove(row)
     return any_spans
+
+
+def _make_text(table: Any) -> None:
+    """Turn a table around others into text: which of its rows a merged cell is of is lost where they are taken out of it."""
+    own = [part for part in table.iter("thead", "tbody", "tfoot", "tr", "td", "th") if _table_of(part) is table]
+    for part in (table, *own):
+        part.tag = "div"
+
+
+def _table_of(part: Any) -> Any:
+    return next(part.iterancestors("table"))
 
 
 def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:

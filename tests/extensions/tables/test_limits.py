@@ -36,6 +36,15 @@ def test_the_name_in_a_merged_cell_stands_in_each_of_its_rows(tmp_path: Path) ->
         assert made.ask("merged.html", calculate="sum", measure="amount") == [["3", "21"]]
 
 
+def test_a_merged_cell_of_a_table_around_another_names_no_single_row(tmp_path: Path) -> None:
+    around = """<p>Rooms of the inn.</p><table><tr><th>room</th><th>price</th></tr><tr><td rowspan="2">Attic</td><td>80</td></tr><tr><td>95</td></tr>
+    <tr><td>Cellar</td><td><table><tr><th>day</th><th>fee</th></tr><tr><td>Monday</td><td>12</td></tr></table></td></tr></table>"""
+    with desk(tmp_path) as made:
+        made.add("inn.html", around)
+        assert made.ask("inn.html") == [["Monday", "12"]]
+    assert "Attic" in parse_here(around.encode(), "inn.html", ParseLimits()).text
+
+
 @pytest.mark.parametrize(
     "content", ["<p>Words.</p><table></table><table><tr></tr></table>", "<table><tr><td>" * 60 + "x"]
 )

@@ -303,7 +303,7 @@ def _formats_behind(parser: str) -> set[str]:
 
 OUTPUTS = {
     "csv 5": "e7b833059575372e",
-    "html 14": "3d3a78d48822553a",
+    "html 15": "3d3a78d48822553a",
     "json 5": "225c60891bfec0fc",
     "markdown 7": "14cd791484a3b2ee",
     "pdf 6": "8e25c8cfeecd0835",
