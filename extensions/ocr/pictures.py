@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from foundation.errors import DocumentRefused
 
@@ -155,6 +155,10 @@ def _refusing(name: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = next((word for word in str(error).replace("(", " ").split() if word.isdigit()), "")
         raise _too_large(name, f"{int(size):,} pixels" if size else "too many pixels") from error
+    except UnidentifiedImageError as error:  # its text has the address of an object
+        raise DocumentRefused(
+            f'"{name}" is no picture in one of the formats {", ".join(FORMATS)}. Save it anew.', reason="malformed"
+        ) from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError) as error:
         what = str(error) or type(error).__name__
         raise DocumentRefused(

@@ -1,7 +1,7 @@
 """One pass over a source: what is gone or may no longer be read goes first, then what is new is read.
 
 Each page is written down when it is done, so a pass that was broken off goes on where it was. A document that the ledger has and
-the state has not yet is offered again, and found unchanged.
+the state has not yet is offered again, and found unchanged. One that somebody wrote over or deleted here is read anew.
 """
 
 from __future__ import annotations
@@ -102,7 +102,12 @@ class Sync:
             if source is None:
                 report.for_nobody += 1
                 kept.append(self._noted(listed, None, now))
-            elif before and before.uri and (before.version, before.name) == (listed.version, listed.name):
+            elif (
+                before
+                and before.uri
+                and (before.version, before.name) == (listed.version, listed.name)
+                and self._is_kept(before, source)
+            ):
                 report.unchanged += 1
                 kept.append(self._noted(listed, source, now, refused=not before.document_id))
             else:
@@ -152,6 +157,11 @@ class Sync:
 
     def _delete(self, known: Known) -> None:
         self.ingestor.delete(known.uri, self.connection.tenant, scope=None, document_id=known.document_id)
+
+    def _is_kept(self, known: Known, source: Source) -> bool:
+        """Whether the document is still the source's: nobody has written over it here, or deleted it."""
+        stored = self.ledger.find(known.document_id) if known.document_id else None
+        return not known.document_id or (stored is not None and stored.source.origin == source.origin)
 
     def _source_of(self, listed: Listed) -> Source | None:
         """Return the document of an object; `None` where nobody here may read it."""

@@ -1,7 +1,7 @@
 """`make COMMAND NAME=value`: run the command with make's values. The Makefile has one rule for all commands.
 
 A value goes to the option or argument of its name: `TENANT=north` is `--tenant north`, `ID=last` the argument ID, `PLAN=1`
-the switch `--plan`. Empty values are ignored.
+the switch `--plan`. An option that may be repeated takes several, with blanks between them. Empty values are ignored.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Colle
         elif parameter.is_flag:
             options += [parameter.opts[-1]] if _is_on(name, value) else []
         else:
-            options.append(f"{parameter.opts[-1]}={value}")
+            options += [f"{parameter.opts[-1]}={each}" for each in (value.split() if parameter.multiple else [value])]
     return [*options, "--", *operands] if operands else options
 
 

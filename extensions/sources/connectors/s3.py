@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+import urllib3
 from pydantic import Field
 
 from extensions.sources.contract import Listed, Page, Readers
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE = 1_000
+# Most requests for one page: a server may answer some without a key, but not all
+REQUESTS = 100
 GONE = ("NoSuchKey", "NoSuchObject")
 
 
@@ -38,13 +41,24 @@ class Options(Section):
     timeout_s: float = Field(default=30, gt=0)
 
 
+class CountedRequests(urllib3.PoolManager):
+    """The client's connections. Without a bound here its listing goes on for as long as the server says that there is more."""
+
+    left = REQUESTS
+
+    def urlopen(self, *arguments: Any, **named: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(f"after {REQUESTS} requests its listing still has no end and too few keys")
+        return super().urlopen(*arguments, **named)
+
+
 class S3Connector:
     def __init__(self, options: Options, key: str, secret: str) -> None:
-        import urllib3
         from minio import Minio
 
         self._options, address = options, urlsplit(options.endpoint)
-        self._http = urllib3.PoolManager(timeout=options.timeout_s, retries=urllib3.Retry(2, backoff_factor=0.2))
+        self._http = CountedRequests(timeout=options.timeout_s, retries=urllib3.Retry(2, backoff_factor=0.2))
         self._client = Minio(
             address.netloc,
             key,
@@ -62,6 +76,8 @@ class S3Connector:
             return list(islice(found, PAGE))
 
         found = self._ask(list_some) or []
+        if cursor and found and str(found[0].object_name) <= cursor:
+            raise self._down(f'its listing after "{cursor}" begins again with "{found[0].object_name}"')
         keys = [(str(it.object_name), str(it.etag)) for it in found if not str(it.object_name).endswith("/")]
         readers = self.readers([key for key, _ in keys]) if self._options.readers_metadata else None
         objects = [
@@ -112,6 +128,7 @@ class S3Connector:
         from minio.error import MinioException, S3Error
         from urllib3.exceptions import HTTPError
 
+        self._http.left = REQUESTS
         try:
             return request()
         except S3Error as error:

@@ -6,8 +6,10 @@ import io
 import os
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -296,3 +298,44 @@ def test_a_file_whose_name_is_no_text_is_listed_read_and_kept_as_text(tmp_path: 
     assert mirror.read(one.key, 99) == b"Ten days of leave."
     assert found[one.key].name == one.name
     assert set(mirror.readers([one.key])) == {one.key}
+
+
+@pytest.fixture
+def hostile_storage() -> Iterator[tuple[s3.S3Connector, list[str]]]:
+    """Storage whose listings are always truncated; the second value is what stands in each, for the test to fill."""
+    keys: list[str] = []
+
+    class Listing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = "".join(f"<Contents><Key>{key}</Key><ETag>1</ETag><Size>1</Size></Contents>" for key in keys)
+            body = f"""<ListBucketResult><Name>docs</Name><IsTruncated>true</IsTruncated>
+            <NextContinuationToken>more</NextContinuationToken>{found}</ListBucketResult>""".encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    connector = s3.S3Connector(s3.Options(bucket="docs", endpoint=address), "key", "secret")
+    yield connector, keys
+    connector.close()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_listing_that_says_without_end_that_there_is_more_ends_with_an_error(
+    hostile_storage: tuple[s3.S3Connector, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector, keys = hostile_storage
+    with pytest.raises(UpstreamDown, match=f"after {s3.REQUESTS} requests its listing still has no end"):
+        connector.page("")
+    keys[:] = ["a.md", "b.md"]
+    monkeypatch.setattr(s3, "PAGE", SMALL)
+    page = connector.page("")
+    assert [it.key for it in page.objects] == keys
+    with pytest.raises(UpstreamDown, match=r'its listing after "b\.md" begins again with "a\.md"'):
+        connector.page(page.cursor)

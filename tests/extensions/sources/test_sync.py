@@ -28,6 +28,8 @@ from foundation.settings import Section
 from foundation.types import Principal, Scope
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
+from retrieval.documents import Source
+from retrieval.ingest.preparation import Item
 from serving.cli import main
 from serving.settings import load
 from serving.wiring import System, open_system
@@ -177,6 +179,22 @@ def test_what_is_new_changed_renamed_and_gone_is_so_here_and_nothing_else_is_rea
         assert found(system, "leave lunch cats doors", STAFF) == {"desk/a.md", "desk/c.md", "desk/d.md", "desk/e.md"}
         desk.read_keys.clear()
         assert (sync(system).unchanged, desk.read_keys) == (4, [])
+
+
+def test_what_somebody_wrote_over_or_deleted_here_is_the_sources_again_after_a_pass(desk: Desk, opened: Open) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        desk.put(name, f"Leave of {name} is ten days.")
+    with opened() as system:
+        sync(system)
+        forged = Item(Source("desk/a.md", "north", frozenset({"staff"})), b"Leave is a hundred days.", "a.md")
+        assert system.ingestor.ingest([forged]).replaced == 1
+        system.ingestor.delete("desk/b.md", "north", scope=None)
+        desk.read_keys.clear()
+        report = sync(system)
+        assert (report.replaced, report.added, report.unchanged, desk.read_keys) == (1, 1, 1, ["a.md", "b.md"])
+        hits = system.retriever.retrieve("leave days", STAFF)
+        assert {hit.chunk.text for hit in hits} == set(desk.texts.values())
+        assert sync(system).unchanged == 3
 
 
 def test_who_may_read_there_may_read_here_and_nobody_else(desk: Desk, opened: Open) -> None:

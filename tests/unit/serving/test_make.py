@@ -80,6 +80,7 @@ def test_every_target_that_was_promised_takes_the_values_that_were_promised(targ
             "make ask Q='How long?' TENANT=north ROLE=agent PLAN=1 AS_OF=2025-03-31 THREAD=",
             ["ask", "--tenant=north", "--role=agent", "--plan", "--as-of=2025-03-31", "--", "How long?"],
         ),
+        ("make ask Q='How long?' ROLE='agent lead'", ["ask", "--role=agent", "--role=lead", "--", "How long?"]),
         ("make ask Q='-5 degrees?' PLAN=0", ["ask", "--", "-5 degrees?"]),
         ("make trace ID=last JSON=-", ["trace", "--json=-", "--", "last"]),
         ("make ingest RETRY=1 CLASS=internal", ["ingest", "--retry", "--class=internal"]),
