@@ -619,7 +619,7 @@ def scale_model(
 def scale_sizes(
     *,
     passages: Annotated[
-        list[int] | None, typer.Option(min=100, help="Numbers of passages; default 10,000 and 100,000.")
+        list[int] | None, typer.Option(min=1_000, help="Numbers of passages; default 10,000 and 100,000.")
     ] = None,
     json: Json = None,
     stack: Stack = STACK,

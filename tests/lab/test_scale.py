@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.scale import trial
+from lab.scale import sizes, trial
 from serving.settings import load
 from tests import services
 
@@ -87,3 +87,21 @@ def test_what_a_passage_takes_is_measured_also_by_a_coarse_clock_and_the_rest_is
     assert all(measured[name] > 0 for name in ("embedded_per_core_s", "committed_per_s", "indexed_per_s"))
     assert 1000 < measured["ledger_bytes"] <= measured["disk_bytes"] < 100_000
     assert plot.read_text(encoding="utf-8").startswith("<svg")
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.real_model
+def test_the_sizes_are_measured_beside_the_plain_search_and_find_what_exact_search_finds(tmp_path: Path) -> None:
+    report = tmp_path / "sizes.json"
+    sizes.run(ROOT / "stack.toml", [1_000], report)
+    (row,) = json.loads(report.read_text(encoding="utf-8"))["sizes"]
+    assert row["passages"] == 1_000
+    assert row["recall at 150, big tenant"] == 1
+    for compared in (
+        "question to plain torch, p50",
+        "ingest to the embedder alone",
+        "tantivy alone p50 ms",
+        "delete cpu ms",
+    ):
+        assert row[compared] > 0
