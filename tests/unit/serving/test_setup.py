@@ -137,3 +137,19 @@ def test_an_unknown_extra_is_told_with_those_that_exist(set_up: SetUp) -> None:
     status, said, _ = set_up("setup", "WITH=redos")
     assert status == 2
     assert 'There is no extra "redos". Found: postgres, redis.' in said
+
+
+@pytest.mark.parametrize(("told", "kept_in"), [("1", ".venv/bytecode"), ("", None)])
+def test_bytecode_that_may_not_lie_beside_the_sources_is_kept_below_the_environment(
+    told: str, kept_in: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", told)
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (tmp_path / "Makefile").write_text(rules + "\nshow:\n\t@env\n", encoding="utf-8")
+    shown = subprocess.run(
+        ["make", "--silent", "show"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    variables = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    assert not variables.get("PYTHONDONTWRITEBYTECODE")
+    assert variables.get("PYTHONPYCACHEPREFIX") == (kept_in and str(tmp_path.resolve() / kept_in))
