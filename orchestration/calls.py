@@ -68,6 +68,12 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
     return (tool.metadata or {}).get(name, default)
 
 
+def amount_names(tool: BaseTool) -> list[str]:
+    """Return the names of the arguments that are amounts: those with that role, and those with a unit."""
+    named = {name for name, role in metadata_of(tool, "arguments", {}).items() if role == "amount"}
+    return sorted({*named, *metadata_of(tool, "units", {})})
+
+
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
@@ -146,6 +152,9 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     for name in arguments:
         if closed and name not in described["properties"]:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
+    for name in amount_names(tool):
+        if _has_boolean(arguments.get(name)):  # pydantic and Python read `true` as 1
+            raise unfit_error(tool, (name,), "it is true or false, and an amount is a number")
     if isinstance(schema, dict):
         fitting = _fit_to_schema(tool, schema, described["properties"], arguments)
     else:
@@ -156,6 +165,12 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
             raise unfit_error(tool, first["loc"], first["msg"]) from error
     _demand_whole_units(tool, fitting)
     return fitting
+
+
+def _has_boolean(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_boolean, value.values()))
+    return any(map(_has_boolean, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 def _fit_to_schema(

@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.errors import ComponentError, SixplyError
 from orchestration.actions import Approval, ProposedEffect, Requirement
-from orchestration.calls import metadata_of
+from orchestration.calls import amount_names, metadata_of
 from orchestration.contract import Approver
 
 
@@ -59,10 +59,7 @@ def propose(
 
 
 def _amount_of(tool: BaseTool, arguments: Mapping[str, Any]) -> Decimal | None:
-    named = {name for name, role in metadata_of(tool, "arguments", {}).items() if role == "amount"}
-    stated = [
-        arguments[name] for name in sorted({*named, *metadata_of(tool, "units", {})}) if arguments.get(name) is not None
-    ]
+    stated = [arguments[name] for name in amount_names(tool) if arguments.get(name) is not None]
     try:
         amounts = [Decimal(str(value)) for value in stated]
     except InvalidOperation:

@@ -12,10 +12,11 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 
 from foundation.components import Context, load
-from foundation.errors import ComponentError, Conflict, Forbidden, InvalidSetting
+from foundation.errors import ComponentError, Conflict, Forbidden, InvalidRequest, InvalidSetting
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, ProposedEffect, Requirement, ToolOutcome
+from orchestration.calls import UnfitArguments, check_arguments
 from orchestration.contract import Approver
 from orchestration.effects.executor import Executor
 from orchestration.effects.requirements import propose
@@ -272,6 +273,29 @@ def test_a_role_that_nobody_can_have_is_refused_at_the_start(tmp_path: Path) -> 
     said = r'names the role "manger", which nobody can have\..* "manager"'
     with pytest.raises(InvalidSetting, match=said), open_system(load_stack(path)):
         pass
+
+
+@pytest.mark.parametrize("amount", [True, False])
+async def test_true_and_false_are_no_amounts_neither_asked_nor_edited(data_dir: Path, amount: bool) -> None:
+    desk = open_desk(data_dir)
+    refused = await desk.ask(amount)
+    assert (refused.status, refused.reason, refused.approval) == ("failed", "arguments", None)
+    assert '"amount_usd" does not fit (it is true or false, and an amount is a number)' in refused.content
+    waiting = await desk.ask(100)
+    with pytest.raises(InvalidRequest, match="true or false"):
+        await desk.decide(waiting, OTHER, arguments={"order": "N-1", "amount_usd": amount})
+    assert desk.paid == []
+
+
+def test_true_within_a_list_of_amounts_is_refused_too() -> None:
+    def share(amounts: list[float]) -> str:
+        """Pay several amounts."""
+        return str(amounts)
+
+    tool = StructuredTool.from_function(share, metadata={"arguments": {"amounts": "amount"}})
+    assert check_arguments(tool, {"amounts": [5, 1]}) == {"amounts": [5.0, 1.0]}
+    with pytest.raises(UnfitArguments, match="true or false"):
+        check_arguments(tool, {"amounts": [5, True]})
 
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), "many", None])
