@@ -46,7 +46,7 @@ def main() -> None:
         keys = KeyStore.of(system.settings, system.context.clock)
         key = keys.create(subject=VISITOR.subject, tenant=VISITOR.tenant, roles=sorted(VISITOR.roles))
         bearer = {"Authorization": f"Bearer {key}"}
-        places = answers_at_once(system.settings.serving.http.concurrent_answers, system.chat)
+        places = answers_at_once(system.settings.serving.http.concurrent_answers, system.models.chat)
         print(f"places: {places} at work, half as many that wait ([serving.http] concurrent_answers)")
         print("callers questions  answers a second    p50      p95  refused (503)")
         with running(system) as url, httpx2.Client(base_url=url, headers=bearer, timeout=60, trust_env=False) as client:

@@ -21,7 +21,7 @@ def shorten(text: str, characters: int = 110) -> str:
 def main() -> None:
     with small_system() as system:
         for question in QUESTIONS:
-            alone = system.chat.bind(max_tokens=40).invoke(question)
+            alone = system.models.chat.bind(max_tokens=40).invoke(question)
             answer = ask(system, question)
             print(f"“{question}”")
             print(f"  the model alone  {shorten(alone.text)}")

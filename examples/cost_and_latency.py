@@ -29,9 +29,11 @@ def main() -> None:
         for name, compose in STEPS.items():
             reply = asyncio.run(answer(system.agent, AnswerRequest(question=QUESTION, compose=compose), VISITOR))
             print(f"{name}: {reply.text} ({reply.usage.output_tokens or 0} tokens written)")
-            system.telemetry.flush()
+            system.observability.telemetry.flush()
             assert reply.trace_id is not None
-            bills[name] = layer_bill(system.spans.trace(reply.trace_id), system.costs.of_trace(reply.trace_id))
+            bills[name] = layer_bill(
+                system.observability.spans.trace(reply.trace_id), system.observability.costs.of_trace(reply.trace_id)
+            )
     print("layer            " + "".join(f"{f'{name}, ms':>14}" for name in bills))
     for layer in (layer for layer in LAYERS if any(bill.share(layer).spans for bill in bills.values())):
         print(f"{layer:17}" + "".join(f"{bill.share(layer).ms:14.1f}" for bill in bills.values()))

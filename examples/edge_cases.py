@@ -31,7 +31,7 @@ def try_versions(system: System) -> None:
     versions = {"lockers-2025.md": (OLD, date(2025, 1, 1)), "lockers-2026.md": (NEW, date(2026, 1, 1))}
     sources = [Source(name, TENANT, series="lockers", effective_from=day) for name, (_, day) in versions.items()]
     texts = [text for text, _ in versions.values()]
-    system.ingestor.ingest(
+    system.retrieval.ingestor.ingest(
         [Item(source, text.encode(), source.uri) for source, text in zip(sources, texts, strict=True)]
     )
     question = "What does a locker cost?"
@@ -42,7 +42,7 @@ def try_versions(system: System) -> None:
 
 def try_file(system: System) -> None:
     item = Item(Source("timetable.pdf", TENANT), b"%PDF-1.7 and then nothing", "timetable.pdf")
-    (refusal,) = system.ingestor.ingest([item]).refused
+    (refusal,) = system.retrieval.ingestor.ingest([item]).refused
     print(f"a file that cannot be read\n  refused ({refusal.reason}): {refusal.message}")
 
 

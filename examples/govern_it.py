@@ -54,7 +54,7 @@ def main() -> None:
                     f"policy     {person.subject} and confidential documents: {verdict} by {ruling.rule}. {ruling.why}"
                 )
             print(f"before     {ask(system, 'What does a bicycle cost?').text}")
-            switches, recorders, tenant = system.hooks.service(Stops), system.recorders, VISITOR.tenant
+            switches, recorders, tenant = system.hooks.service(Stops), system.orchestration.recorders, VISITOR.tenant
             asyncio.run(stop(switches, recorders, "tenant", tenant, by="lena", reason="the fares are being corrected"))
             try:
                 ask(system, "What does a bicycle cost?")

@@ -32,7 +32,7 @@ def record_outcomes(system: System) -> None:
 def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
     recorded = system.hooks.service(OutcomeStore).all()
-    costs = {outcome.answer_id: history.answers(system.costs)[outcome.answer_id] for outcome in recorded}
+    costs = {outcome.answer_id: history.answers(system.observability.costs)[outcome.answer_id] for outcome in recorded}
     worth = value_report(contract, recorded, costs, measured=measure_floors(report.as_dict()["rows"]))
     print(title)
     for figure in worth.figures:

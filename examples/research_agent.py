@@ -56,8 +56,8 @@ def main() -> None:
             print(f"bookings  {bookings}")
             cheap = post("/v1/answers", ada, {"question": QUESTION, "max_usd": 0.001})
             print(f"for less  {cheap['status']} ({cheap['stop_reason']}): {cheap['text'].splitlines()[0]}")
-            system.telemetry.flush()
-            spans = [span.name for span in system.spans.trace(waiting["trace_id"])]
+            system.observability.telemetry.flush()
+            spans = [span.name for span in system.observability.spans.trace(waiting["trace_id"])]
             print(
                 f"trace     {len(spans)} spans, {sum(name.startswith('chat ') for name in spans)} of them calls of the model"
             )

@@ -47,7 +47,9 @@ def small_system(
 
 
 def store(system: System, documents: Mapping[str, str], tenant: str = VISITOR.tenant) -> None:
-    system.ingestor.ingest([Item(Source(name, tenant), text.encode(), name) for name, text in documents.items()])
+    system.retrieval.ingestor.ingest(
+        [Item(Source(name, tenant), text.encode(), name) for name, text in documents.items()]
+    )
 
 
 def ask(system: System, question: str, person: Principal = VISITOR) -> Answer:

@@ -49,7 +49,9 @@ def crash() -> None:
             child.kill()  # SIGKILL: it cannot tidy up
             stored += [line.strip() for line in child.stdout if line.endswith("\n")]
         with small_system({"foundation": {"data_dir": folder}}, documents={}) as system:
-            there = {document.source.uri for document in system.ledger.documents(system.policy.scope(VISITOR))}
+            there = {
+                document.source.uri for document in system.retrieval.ledger.documents(system.policy.scope(VISITOR))
+            }
             print(f"  of {len(stored)} notes that it had acknowledged; lost: {len(set(stored) - there)}")
             print(f"  answered from one of them: {ask(system, 'What is the code word of locker 3?').text}")
 

@@ -100,7 +100,7 @@ def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:
     system, http = runtime.system, runtime.system.settings.serving.http
     wraps: dict[Layer, Callable[[ASGIApp], ASGIApp]] = {
         Layer.BODIES: partial(BodyLimits, http=http, uploads=list_upload_paths(app), below=runtime.identity_paths),
-        Layer.QUOTAS: partial(QuotaGate, quotas=system.quotas),
+        Layer.QUOTAS: partial(QuotaGate, quotas=system.serving.quotas),
         Layer.CALLERS: partial(
             Authentication,
             callers=runtime.callers,

@@ -51,10 +51,13 @@ class StoreProbe:
     def _stores(self) -> Mapping[str, Callable[[], Any]]:
         system = self._system
         stores = dict(system.hooks.ready)
-        stores |= {"conversations": self._read_conversations, "costs": lambda: system.costs.of_trace("none")}
+        stores |= {
+            "conversations": self._read_conversations,
+            "costs": lambda: system.observability.costs.of_trace("none"),
+        }
         # a cache alone is no reason: answers are made anew, and say so
         if (quotas := system.settings.serving.quotas) != type(quotas)():
-            stores["cache"] = lambda: asyncio.run(system.cache.get("none", "none"))
+            stores["cache"] = lambda: asyncio.run(system.serving.cache.get("none", "none"))
         return stores
 
     def _read_conversations(self) -> None:
@@ -81,7 +84,7 @@ class Runtime:
         settings = system.settings
         callers = open_callers(settings, system.context.clock, system.hooks.services)
         lifecycle = Lifecycle()
-        answers = answers_at_once(settings.serving.http.concurrent_answers, system.chat)
+        answers = answers_at_once(settings.serving.http.concurrent_answers, system.models.chat)
         most: Mapping[Work, tuple[int, int]] = {"answers": (answers, math.ceil(QUEUED_SHARE * answers)), **PLACES}
         admission = {
             work: Admission(concurrent=concurrent, queued=queued, work=work)
@@ -93,7 +96,7 @@ class Runtime:
         runtime = cls(
             system=system,
             callers=callers,
-            permissions=permissions(settings.orchestration.policy, system.executor.approver_roles),
+            permissions=permissions(settings.orchestration.policy, system.orchestration.executor.approver_roles),
             admission=admission,
             lifecycle=lifecycle,
             stores=StoreProbe(system),
@@ -104,7 +107,7 @@ class Runtime:
     def choices(self, caller: Principal) -> list[str]:
         """Return the names under `[models.choices]` that the caller may choose; none where the tenant has a model of its own."""
         system = self.system
-        chat = system.tenants.get(caller.tenant, system.chat)
+        chat = system.models.tenants.get(caller.tenant, system.models.chat)
         offered = choices_in(chat).items()
         return [name for name, it in offered if system.policy.model(identity(it)[1], caller.tenant).allowed]
 
@@ -140,7 +143,7 @@ class Runtime:
 
     async def demand_left(self, principal: Principal) -> None:
         """Raises QuotaExceeded: a quota of tokens or dollars is used up. StoreUnavailable: counters are unreachable."""
-        await self.system.quotas.demand_left(principal)
+        await self.system.serving.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work, caller: Principal) -> AsyncIterator[None]:

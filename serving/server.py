@@ -137,8 +137,8 @@ class GracefulServer(uvicorn.Server):
 def load_what_answers_use(system: System) -> None:
     """Price a call and check a sentence, or the first answer would wait for what both import and compile at their first use."""
     usage = UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2)
-    call = call_of(system.chat, AIMessage("", usage_metadata=usage), seconds=0, at=system.context.clock.now())
-    system.prices.price(call)
+    call = call_of(system.models.chat, AIMessage("", usage_metadata=usage), seconds=0, at=system.context.clock.now())
+    system.models.prices.price(call)
     sentence_spans("Yes. No.")
     check_answer("Yes. No.", {}, ["No."])
 

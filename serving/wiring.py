@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,67 +17,46 @@ from foundation.stores.erasures import Erasures
 from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
-    from langchain_core.embeddings import Embeddings
-    from langchain_core.language_models import BaseChatModel
-    from langchain_core.tools import BaseTool
-
     from foundation.machine.manifest import Manifest
     from models.build import Models
-    from models.contract import Call, PriceSource, Reranker
+    from models.contract import Call
+    from observability.build import Observability
     from observability.stores.costs import CostLedger
-    from observability.stores.spans import SpanStore
-    from observability.telemetry.setup import Telemetry
+    from orchestration.build import Orchestration
     from orchestration.contract import Agent, AgentParts
-    from orchestration.effects.approvals import SqliteApprovals
-    from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.effects.records import Recorders
     from orchestration.prompts.files import Prompts
-    from orchestration.run.spending import SqliteSpending
     from retrieval.build import Retrieval
-    from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
-    from retrieval.grounding.evidence import Grounding
-    from retrieval.ingest.pipeline import Ingestor
-    from serving.contract import Cache
+    from retrieval.contract import Retriever
+    from serving.build import Serving
     from serving.hooks import Hooks
     from serving.http.quotas import Quotas
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """All running parts, by the name of their port."""
+    """All running parts, by layer."""
 
     settings: Settings
     manifest: Manifest
-    context: Context
-    telemetry: Telemetry
-    spans: SpanStore
-    costs: CostLedger
-    chat: BaseChatModel
-    embedder: Embeddings
-    reranker: Reranker | None
-    prices: PriceSource
-    chunker: Chunker
-    ledger: DocumentLedger
-    vectors: VectorIndex
-    ingestor: Ingestor
-    retriever: Retriever
-    grounding: Grounding
-    tools: tuple[BaseTool, ...]
-    approvals: SqliteApprovals
-    spending: SqliteSpending
-    recorders: Recorders
+    hooks: Hooks
     policy: Policy
-    executor: Executor
+    erasures: Erasures
+    observability: Observability
+    models: Models
+    retrieval: Retrieval
+    retriever: Retriever
+    """That of `retrieval`, traced."""
+    orchestration: Orchestration
+    serving: Serving
     parts: AgentParts
     """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
-    tenants: Mapping[str, BaseChatModel]
-    """Chat models of tenants that have their own."""
-    cache: Cache
-    quotas: Quotas
-    erasures: Erasures
-    hooks: Hooks
+
+    @property
+    def context(self) -> Context:
+        return self.hooks.context
 
 
 @contextmanager
@@ -142,31 +121,72 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Manifest, prompts:
         ledger=retrieval.ledger,
         retriever=retrieval.retriever,
     )
-    layers = (watching, models, retrieval, acting, serving)
-    opened = {name: part for layer in layers for name, part in vars(layer).items()}
-    opened["hooks"] = hooks
-    parts = _agent_parts(settings, context, prompts, opened)
-    agent = open_agent(settings.orchestration, assembly, parts, models.tenants)
-    opened |= {
-        "settings": settings,
-        "manifest": run,
-        "retriever": parts.retriever,
-        "policy": policy,
-        "parts": parts,
-        "erasures": erasures,
+    layers: dict[str, Any] = {
+        "observability": watching,
+        "models": models,
+        "retrieval": retrieval,
+        "orchestration": acting,
+        "serving": serving,
     }
-    opened["agent"] = _wrap_agent(agent, hooks, opened)
-    return System(**{field.name: opened[field.name] for field in fields(System)})
+    parts = _agent_parts(settings, hooks, prompts, **layers)
+    agent = open_agent(settings.orchestration, assembly, parts, models.tenants)
+    return System(
+        settings=settings,
+        manifest=run,
+        hooks=hooks,
+        policy=policy,
+        erasures=erasures,
+        retriever=parts.retriever,
+        parts=parts,
+        agent=_wrap_agent(agent, hooks, recorders, serving.quotas),
+        **layers,
+    )
 
 
-def _wrap_agent(agent: Agent, hooks: Hooks, opened: Mapping[str, Any]) -> Agent:
+def _agent_parts(
+    settings: Settings,
+    hooks: Hooks,
+    prompts: Prompts,
+    *,
+    observability: Observability,
+    models: Models,
+    retrieval: Retrieval,
+    orchestration: Orchestration,
+    serving: Serving,
+) -> AgentParts:
+    from observability.telemetry.instrument import TracedRetriever
+    from orchestration.contract import AgentParts
+
+    retriever = TracedRetriever(
+        retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
+    )
+    return AgentParts(
+        **vars(hooks.context),
+        chat=models.chat,
+        embedder=models.query_embedder,
+        prices=models.prices,
+        retriever=retriever,
+        grounding=retrieval.grounding,
+        ledger=retrieval.ledger,
+        executor=orchestration.executor,
+        checkpoints=orchestration.checkpoints,
+        spending=serving.quotas.limit_spending(orchestration.spending),
+        meter=observability.costs,
+        settings=settings.orchestration,
+        prompts=prompts,
+        answer_checks=hooks.answer_checks,
+        services=[*hooks.services, *filter(None, [serving.answers])],
+    )
+
+
+def _wrap_agent(agent: Agent, hooks: Hooks, recorders: Recorders, quotas: Quotas) -> Agent:
     from observability.telemetry.instrument import CountedAgent
     from orchestration.effects.records import RecordedAgent
     from serving.hooks import Around
 
-    hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, opened["recorders"])
+    hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, recorders)
     hooks.agents[Around.COUNT] = CountedAgent
-    hooks.agents[Around.LIMIT] = opened["quotas"].limit_agent
+    hooks.agents[Around.LIMIT] = quotas.limit_agent
     for place in sorted(hooks.agents):
         agent = hooks.agents[place](agent)
     return agent
@@ -211,28 +231,6 @@ def _open_retrieval(settings: Settings, hooks: Hooks, models: Models, pay: Calla
         rewordings=[service for service in hooks.services if isinstance(service, Rewording)],
         rights=[service for service in hooks.services if isinstance(service, RightsCheck)],
     )
-
-
-def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: dict[str, Any]) -> AgentParts:
-    from observability.telemetry.instrument import TracedRetriever
-    from orchestration.contract import AgentParts
-
-    searched = f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
-    named = (
-        vars(context)
-        | opened
-        | {
-            "embedder": opened["query_embedder"],
-            "retriever": TracedRetriever(opened["retriever"], source=searched),
-            "meter": opened["costs"],
-            "spending": opened["quotas"].limit_spending(opened["spending"]),
-            "settings": settings.orchestration,
-            "prompts": prompts,
-            "services": [*opened["hooks"].services, *filter(None, [opened["answers"]])],
-            "answer_checks": opened["hooks"].answer_checks,
-        }
-    )
-    return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 
 def _hash_weights_while_importing(settings: Settings, context: Context) -> Mapping[str, str]:

@@ -42,7 +42,7 @@ def letter_system(models: Mapping[str, Any] | None = None) -> Iterator[System]:
     names = sorted({*read_names(Path("stack.toml")), "ocr", "languages"})
     stack = {**STACK, "extensions": names, "models": {**STACK["models"], **(models or {})}}
     with small_system(stack, documents={}) as system:
-        report = system.ingestor.ingest([Item(Source(NAME, VISITOR.tenant), photograph(), NAME)])
+        report = system.retrieval.ingestor.ingest([Item(Source(NAME, VISITOR.tenant), photograph(), NAME)])
         if report.refused:
             raise SystemExit(f"The letter was refused: {report.refused[0]}. Run `make setup WITH=ocr` first.")
         yield system
@@ -50,7 +50,7 @@ def letter_system(models: Mapping[str, Any] | None = None) -> Iterator[System]:
 
 def boxes_of(system: System, citation: Citation) -> list[tuple[int, int, int, int]]:
     """Return left, top, right and bottom of each cited word, in thousandths of the picture."""
-    entry = system.ledger.entry(citation.document_id)
+    entry = system.retrieval.ledger.entry(citation.document_id)
     boxes = entry.parsed.boxes if entry else ()
     return [
         (box.left, box.top, box.right, box.bottom)

@@ -133,17 +133,17 @@ def models(stage: Stage, story: Story, system: System) -> None:
     with stage.part("models", "they load, they answer, they have a price") as report:
         asked = story.text["models"]
         begun = time.perf_counter()
-        reply = asyncio.run(system.chat.ainvoke(asked["prompt"]))
+        reply = asyncio.run(system.models.chat.ainvoke(asked["prompt"]))
         seconds = time.perf_counter() - begun
-        call = call_of(system.chat, reply, seconds=seconds, at=system.context.clock.now())
-        price = system.prices.price(call)
+        call = call_of(system.models.chat, reply, seconds=seconds, at=system.context.clock.now())
+        price = system.models.prices.price(call)
         text = reply.text.strip()
         stage.say("chat model", f"{call.model} ({call.provider}{', on this machine' if call.local else ''})")
         stage.say("asked", asked["prompt"])
         stage.say("replied", text)
         stage.say("used", f"{call.usage.input_tokens} tokens in, {call.usage.output_tokens} out, {seconds:.2f} s")
         stage.say("price", f"{'unpriced' if price.usd is None else f'${price.usd:.7f}'} ({price.basis})")
-        vectors = embed(system.embedder, [asked["sentence"], asked["paraphrase"], asked["other"]])
+        vectors = embed(system.models.embedder, [asked["sentence"], asked["paraphrase"], asked["other"]])
         alike, unlike = float(vectors[0] @ vectors[1]), float(vectors[0] @ vectors[2])
         stage.say("embedder", f"{system.settings.models.embedder.use}, {vectors.shape[1]} dimensions")
         stage.say("similarity", f"{alike:.2f} of a paraphrase, {unlike:.2f} of another subject (cosine, at most 1)")
@@ -167,13 +167,13 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
     with stage.part("retrieval", "documents become cited, permitted evidence") as report:
         items = read_folder(HOME / "corpus", tenant=EVERY_TENANT)
         with stage.progress("ingest", len(items)) as advance:
-            done = system.ingestor.ingest(items, progress=advance)
+            done = system.retrieval.ingestor.ingest(items, progress=advance)
         stored = len(items) - len(done.refused)
         stage.say(
             "documents",
             f"{stored} of {len(items)}: {done.added} new, {done.replaced} replaced, {done.unchanged} unchanged",
         )
-        stage.say("chunks", f"{system.vectors.count()} in the index, {done.embedded} embedded just now")
+        stage.say("chunks", f"{system.retrieval.vectors.count()} in the index, {done.embedded} embedded just now")
         stage.say("seconds", f"{done.seconds:.1f}")
         stage.table(
             ["refused", "reason", "what it says"], [(each.uri, each.reason, each.message) for each in done.refused]
@@ -207,7 +207,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
         )
         report.figures |= {
             "documents": stored,
-            "chunks": system.vectors.count(),
+            "chunks": system.retrieval.vectors.count(),
             "embedded": done.embedded,
             "seconds": done.seconds,
         }
@@ -453,9 +453,9 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:
-        system.telemetry.flush()
+        system.observability.telemetry.flush()
         assert shown.trace_id is not None
-        spans = system.spans.trace(shown.trace_id)
+        spans = system.observability.spans.trace(shown.trace_id)
         stage.say("trace", f"{shown.trace_id}, the answer to “{shown.question}”")
         stage.put(trace_table(spans))
         ids = {span.span_id for span in spans}
@@ -465,7 +465,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
             "it carries the manifest", holds=all(span.manifest_id == system.manifest.manifest_id for span in spans)
         )
 
-        bill = show_bill(stage, spans, system.costs.of_trace(shown.trace_id))
+        bill = show_bill(stage, spans, system.observability.costs.of_trace(shown.trace_id))
         series = show_metrics(stage)
 
         cases = load_golden(HOME / "golden.jsonl")
@@ -486,7 +486,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         contract = load_contract(loaded.settings.observability.outcomes_file)
         rows = scores.as_dict()["rows"]
         asked = {row["answer_id"] for row in rows}
-        costs = {name: cost for name, cost in history.answers(system.costs).items() if name in asked}
+        costs = {name: cost for name, cost in history.answers(system.observability.costs).items() if name in asked}
         outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
         worth = roi.value_report(contract, outcomes, costs, measured=measure_floors(rows))
         stage.print()

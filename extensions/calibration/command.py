@@ -54,7 +54,7 @@ def calibrate(
         ]
         known = [row[2] is not _answers_none for row in rows]
         fitting.demand_enough(known.count(True), known.count(False))
-        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+        system.retrieval.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
 
         async def ask_all() -> list[Answer]:
             answers = []
@@ -64,9 +64,10 @@ def calibrate(
             return answers
 
         answers = asyncio.run(ask_all())
-        system.telemetry.flush()
+        system.observability.telemetry.flush()
         strengths, said, against = (
-            history.last_of(system.spans, name) for name in (names.CONFIDENCE, names.SAID, names.CONTRADICTED)
+            history.last_of(system.observability.spans, name)
+            for name in (names.CONFIDENCE, names.SAID, names.CONTRADICTED)
         )
         graded, judged = [], []
         for answer, (_, _, right, stranger) in zip(answers, rows, strict=True):

@@ -63,7 +63,7 @@ def _agents(system: System) -> dict[str, Agent]:
         return agent
 
     cheaper = {name: sample(build(chat), models.options, parts) for name, chat in models.chats.items()}
-    return {**cheaper, identity(system.chat)[1]: build(system.chat)}
+    return {**cheaper, identity(system.models.chat)[1]: build(system.models.chat)}
 
 
 def _row(point: Point) -> tuple[Any, ...]:

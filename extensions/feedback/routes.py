@@ -91,7 +91,7 @@ def record(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running)
 def give(answer_id: str, body: Feedback, caller: Principal, runtime: Runtime) -> Outcome:
     """As `record`. Raises NotFound: the caller may not judge this answer."""
     system = runtime.system
-    charged = [charge for charge in system.costs.of_answer(answer_id) if charge.tenant == caller.tenant]
+    charged = [charge for charge in system.observability.costs.of_answer(answer_id) if charge.tenant == caller.tenant]
     if not any(charge.subject == caller.subject or _judges(caller) for charge in charged):
         raise NotFound(f'No answer "{answer_id}" of yours. Every answer carries its answer_id.')
     outcome = Outcome(
@@ -113,7 +113,9 @@ def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     """
     system = runtime.system
     store = system.hooks.service(OutcomeStore)
-    own = system.costs.asked_by(caller, (outcome.answer_id for outcome in store.all(tenant=caller.tenant)))
+    own = system.observability.costs.asked_by(
+        caller, (outcome.answer_id for outcome in store.all(tenant=caller.tenant))
+    )
     outcomes = store.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
     return FeedbackList(feedback=list(map(Given.of, page)), next_cursor=cursor)

@@ -32,7 +32,7 @@ async def fork(thread_id: ThreadId, body: ForkRequest, caller: Asker, runtime: R
     What was done after that answer stays done: the copy says so, and the same action asked for there is not done again.
     """
     system = runtime.system
-    effects = frozenset(tool.name for tool in system.tools if metadata_of(tool, "effect", True))
+    effects = frozenset(tool.name for tool in system.orchestration.tools if metadata_of(tool, "effect", True))
     with Erasures(system.context.data_dir, system.context.records).acting_for(caller):
         return await fork_conversation(
             require_conversations(runtime),

@@ -298,7 +298,7 @@ async def _ingest(system: System, item: JobItem, file: Path, caller: Principal, 
         content = file.read_bytes()
         with system.erasures.acting_for(caller):
             upload = Item(source=source, content=content, name=item.name)
-            return DocumentSummary.of(take_in(system.ingestor, upload, system.policy.scope(caller), demand))
+            return DocumentSummary.of(take_in(system.retrieval.ingestor, upload, system.policy.scope(caller), demand))
 
     thread = asyncio.ensure_future(asyncio.to_thread(take))
     try:

@@ -126,7 +126,7 @@ def judge_evaluation(*, golden: Golden = None, json: Json = None, stack: Stack =
     asked = [(cases[row["id"]], row) for row in answered]
     with (
         open_or_ask(loaded, ["agent"]) as system,
-        _open_judge(settings, part, system.context, system.prices) as judge,
+        _open_judge(settings, part, system.context, system.models.prices) as judge,
         terminal.progress() as progress,
     ):
         marked, standing = asyncio.run(_mark(system, judge, asked, progress))

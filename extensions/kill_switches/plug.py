@@ -10,7 +10,7 @@ def plug(hooks: Hooks) -> None:
     hooks.guards.append(stops.demand)
     hooks.agents[Around.STOP] = lambda inner: StoppableAgent(inner, stops)
     hooks.routers.append("extensions.kill_switches.routes:router")
-    hooks.lifespans.append(lambda runtime: tend_records(stops, runtime.system.recorders))
+    hooks.lifespans.append(lambda runtime: tend_records(stops, runtime.system.orchestration.recorders))
     hooks.panels.append(
         Panel(
             place=Place.SYSTEM,

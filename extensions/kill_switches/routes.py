@@ -40,7 +40,9 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
     """
     kind, name = parse(what)
     system = runtime.system
-    notes = await stopping.stop(_stops(runtime), system.recorders, kind, name, by=caller.subject, reason=body.reason)
+    notes = await stopping.stop(
+        _stops(runtime), system.orchestration.recorders, kind, name, by=caller.subject, reason=body.reason
+    )
     return StopList(stops=list(_stops(runtime).list()), notes=notes)
 
 
@@ -48,7 +50,7 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
 async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
     """Lift a kill switch."""
     kind, name = parse(what)
-    await stopping.lift(_stops(runtime), runtime.system.recorders, kind, name, by=caller.subject)
+    await stopping.lift(_stops(runtime), runtime.system.orchestration.recorders, kind, name, by=caller.subject)
     return StopList(stops=list(_stops(runtime).list()))
 
 

@@ -90,7 +90,7 @@ def mcp_server(
             caller = caller_of(context)
             scope = system.policy.scope(caller)
             async with place("reads", caller):
-                stored = await in_thread(system.ledger.documents, scope)
+                stored = await in_thread(system.retrieval.ledger.documents, scope)
             listed = [DocumentSummary.of(document).model_dump(mode="json") for document in stored]
             return {"documents": markdown_values(listed)}
 

@@ -105,7 +105,7 @@ class Objects:
     @classmethod
     def of(cls, system: System) -> Objects:
         """Return what makes them in an open system."""
-        return cls(system.parts, system.hooks.demand, system.recorders, system.tenants)
+        return cls(system.parts, system.hooks.demand, system.orchestration.recorders, system.models.tenants)
 
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None

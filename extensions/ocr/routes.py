@@ -40,7 +40,7 @@ def boxes(
     end: Annotated[int, Query(ge=0, examples=[40])],
 ) -> WordBoxes:
     """Tell where the characters from `start` to `end` of a document stand on its pages, if they were recognised in a picture."""
-    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    ledger, scope = runtime.system.retrieval.ledger, runtime.system.policy.scope(caller)
     document = ledger.find(document_id)
     # of somebody else's document the long text is not even read, which would tell by its time that it is there
     entry = ledger.entry(document_id) if document is not None and document.source.is_readable(scope) else None

@@ -37,7 +37,7 @@ async def tell_outcomes(wanted: AnswerRequest, caller: Principal, runtime: Runti
 
 async def own_approval(approval_id: str, caller: Principal, runtime: Runtime) -> Approval | None:
     """Return an approval that the caller asked for; `None`: there is none."""
-    approval = await runtime.system.approvals.get(approval_id, caller.tenant)
+    approval = await runtime.system.orchestration.approvals.get(approval_id, caller.tenant)
     return approval if approval and is_same_person(approval.requested_by, caller.subject) else None
 
 

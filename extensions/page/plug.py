@@ -11,7 +11,7 @@ from serving.runtime import Runtime
 
 def plug(hooks: Hooks) -> None:
     hooks.routers.append("extensions.page.routes:router")
-    hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.cache))
+    hooks.server_parts.append(lambda runtime: Sessions(runtime.callers, runtime.system.serving.cache))
     # no other path accepts a cookie; those of other extensions that a person opens in a browser begin with /own/
     hooks.surfaces.append(Surface(paths=("/_nicegui/", "/_nicegui_ws/", "/own/"), identify=_identify))
     hooks.greetings.append(_greet)
@@ -25,5 +25,5 @@ async def _identify(connection: HTTPConnection) -> Principal:
 async def _greet(started: Started) -> str:
     if not started.own_key:
         return f"The page: {started.url} (open it in a browser)"
-    code = await Sessions(started.callers, started.system.cache).offer(started.own_key)
+    code = await Sessions(started.callers, started.system.serving.cache).offer(started.own_key)
     return f"To sign in, once and within an hour: {started.url}/sign-in?code={code}"

@@ -63,7 +63,7 @@ class Visitor:
         Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
         """
         caller = await self.caller(permission)
-        async with self.system.quotas.count_request(caller):
+        async with self.system.serving.quotas.count_request(caller):
             yield caller
 
     async def ask_zone(self) -> None:

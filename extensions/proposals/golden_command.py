@@ -74,7 +74,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
 
     files = read_folder(source, tenant=tenant)
     with empty_system(lambda overrides: load_stack(stack, overrides)) as (system, _), terminal.progress() as progress:
-        system.ingestor.ingest(files, progress=lambda done: progress("read", done, len(files)))
+        system.retrieval.ingestor.ingest(files, progress=lambda done: progress("read", done, len(files)))
         texts = _texts(system, files.tenants, tenant)
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
@@ -95,10 +95,10 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
     from observability.evaluation.leaks import DocumentText
 
     # whatever their groups: the folder belongs to the person at the keyboard
-    documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
+    documents = [document for tenant in sorted(tenants) for document in system.retrieval.ledger.documents_where(tenant)]
     texts = []
     for document in documents:
-        if entry := system.ledger.entry(document.document_id):
+        if entry := system.retrieval.ledger.entry(document.document_id):
             owner = asker if entry.source.tenant == EVERY_TENANT else entry.source.tenant
             texts.append(DocumentText(entry.source.uri, owner, entry.source.groups, entry.parsed.text))
     return texts
@@ -111,7 +111,11 @@ def _propose_all(
     from extensions.proposals.proposing import Proposing
     from models.pricing import is_local
 
-    writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)
+    writer = (
+        None
+        if is_local(system.models.chat)
+        else PricedChat(system.models.chat, system.models.prices, system.context.clock)
+    )
     proposing = Proposing(checks, n, progress, writer.ask if writer else None)
     asyncio.run(proposing.propose())
     if writer:

@@ -63,7 +63,7 @@ def _through_retrieval(system: System, case: GoldenCase, uri: str) -> Iterator[S
             "retrieval", "readable", False, f"the document is for the groups {groups}; whoever asks has {asker}"
         )
         return
-    text = system.ledger.text(document.document_id, case.scope) or ""
+    text = system.retrieval.ledger.text(document.document_id, case.scope) or ""
     if not _says_one(case, text):
         yield Stage(
             "retrieval", "read", False,
@@ -71,7 +71,7 @@ def _through_retrieval(system: System, case: GoldenCase, uri: str) -> Iterator[S
         )  # fmt: skip
         return
     yield Stage("retrieval", "read", True, f"its text says {_facts_of(case)}")
-    entry = system.ledger.entry(document.document_id)
+    entry = system.retrieval.ledger.entry(document.document_id)
     chunks = [chunk for chunk in entry.chunks if _says_one(case, chunk.text)] if entry else []
     if not chunks:
         yield Stage("retrieval", "cut", False, "the fact was cut in two: no passage has it whole")
@@ -82,7 +82,7 @@ def _through_retrieval(system: System, case: GoldenCase, uri: str) -> Iterator[S
 
 def _through_search(system: System, case: GoldenCase, document: Document, chunks: Sequence[Chunk]) -> Iterator[Stage]:
     ids = [chunk.chunk_id for chunk in chunks]
-    if not system.ledger.documents_of(ids, case.scope, as_of=system.context.clock.now().date()):
+    if not system.retrieval.ledger.documents_of(ids, case.scope, as_of=system.context.clock.now().date()):
         yield Stage("retrieval", "in force", False, "another version of the document is in force today")
         return
     answers = system.settings.orchestration.answers
@@ -118,7 +118,7 @@ def _of_answer(system: System, case: GoldenCase, answer: Answer) -> Stage:
         return Stage("models", "said", answer.status == "answered", told)
     if not refused:
         return Stage("models", "said", False, f"the passage was shown, and it said: {_first_words(answer)}")
-    grounding, hits = system.grounding, _shown(system, case)
+    grounding, hits = system.retrieval.grounding, _shown(system, case)
     strength = grounding.strength(case.question, evidence_of(case.question, hits, grounding))
     least = grounding.settings.min_evidence
     told = f"it refused, though the passage was shown; the evidence has a strength of {strength:.2f}"
@@ -138,12 +138,12 @@ def _search(system: System, case: GoldenCase, limit: int, passages: int) -> Sequ
 
 def _find_document(system: System, tenant: str, uri: str) -> Document | None:
     owners = (tenant, EVERY_TENANT)
-    return next((it for owner in owners for it in system.ledger.documents_where(owner, uri=uri)), None)
+    return next((it for owner in owners for it in system.retrieval.ledger.documents_where(owner, uri=uri)), None)
 
 
 def _why_absent(system: System, tenant: str, uri: str) -> str:
     for owner in (tenant, EVERY_TENANT):
-        for refusal in system.ledger.refusals_of(owner, uri=uri):
+        for refusal in system.retrieval.ledger.refusals_of(owner, uri=uri):
             return f"{uri} was refused: {refusal.reason}"
     return f"{uri} is not among the documents of {tenant}. Do: make ingest SRC=folder TENANT={tenant}"
 

@@ -49,7 +49,7 @@ def why(
     with asyncio.Runner() as loop, open_system(loaded) as system:
         scored = loop.run(ask_one(asked, lambda one: ask_case(system, one, GOLDEN_SET), leaks=LeakFinder([])))
         # an effect that it asked for waits, and nobody would ever decide it
-        system.approvals.erase(asked.tenant, GOLDEN_SET)
+        system.orchestration.approvals.erase(asked.tenant, GOLDEN_SET)
         stages = list(follow(system, scored))
     lost = next((stage for stage in stages if not stage.kept), None)
     added = case and asked.id not in known

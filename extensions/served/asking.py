@@ -66,7 +66,7 @@ class _Served:
         )
         opened.callback(self.approvals.close)
         self.ledger = build_ledger(settings, Assembly(self.context, opened))
-        self.agent = self.retriever = self.ingestor = self.executor = self
+        self.agent = self.retriever = self.retrieval = self.ingestor = self.orchestration = self.executor = self
         self._url, self._opened, self._roles = url, opened, roles
         self._keys = KeyStore.of(settings, SystemClock())
         self._headers: dict[Principal, dict[str, str]] = {}

@@ -36,9 +36,9 @@ def bench_retrieval(configure: Configure, data: Path, limit: int | None, json: P
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_retrieval(
             data,
-            ingestor=system.ingestor,
+            ingestor=system.retrieval.ingestor,
             retriever=system.retriever,
-            embedder=system.embedder,
+            embedder=system.models.embedder,
             legs=functools.partial(_search_times, system),
             limit=limit,
             progress=progress,
@@ -78,10 +78,10 @@ def bench_ingest(
         )
         figures = ingest.bench_ingest(
             items,
-            ingestor=system.ingestor,
-            embedder=system.embedder,
+            ingestor=system.retrieval.ingestor,
+            embedder=system.models.embedder,
             parse=own_parse,
-            chunker=system.chunker,
+            chunker=system.retrieval.chunker,
             progress=progress,
             against=other,
         )
@@ -107,9 +107,11 @@ def bench_index(configure: Configure, *, chunks: int, json: Path | None) -> None
 
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         seed = system.context.seed
-        corpus = index.copies(sentences_of(WORLD), system.embedder, chunks=chunks, seed=seed)
-        seconds = index.fill(corpus, system.ledger, system.vectors, seed=seed, progress=progress)
-        figures = index.recall(corpus, system.vectors) | _search_times(system, corpus.words[: public_data.TIMED])
+        corpus = index.copies(sentences_of(WORLD), system.models.embedder, chunks=chunks, seed=seed)
+        seconds = index.fill(corpus, system.retrieval.ledger, system.retrieval.vectors, seed=seed, progress=progress)
+        figures = index.recall(corpus, system.retrieval.vectors) | _search_times(
+            system, corpus.words[: public_data.TIMED]
+        )
     show_figures(figures | {"chunks": chunks, "index_s": seconds, "stack": stack}, json)
 
 
@@ -121,10 +123,10 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     settings, clock = system.settings.retrieval, system.context.clock
     ranking, multilingual = settings.ranking, settings.multilingual
     parts = {
-        "ledger": system.ledger,
-        "vectors": system.vectors,
-        "embedder": system.embedder,
-        "reranker": system.reranker,
+        "ledger": system.retrieval.ledger,
+        "vectors": system.retrieval.vectors,
+        "embedder": system.models.embedder,
+        "reranker": system.models.reranker,
     }
     return search_times(
         queries,
@@ -161,13 +163,13 @@ def bench_answers(
             return ask(system, question.question, person)
 
         def confidences() -> dict[str, float]:
-            system.telemetry.flush()
+            system.observability.telemetry.flush()
             return history.last_of(spans, names.CONFIDENCE)
 
         figures = asyncio.run(
             bench_answers(
                 data,
-                ingestor=system.ingestor,
+                ingestor=system.retrieval.ingestor,
                 answer=answer,
                 confidences=confidences,
                 foreign=foreign,
@@ -217,7 +219,7 @@ def bench_attacks(
             if mode == "unguarded":
                 hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
                 prompt = answer_from(read_prompt("graph_answer", FOLDER), question, [hit.chunk.text for hit in hits])
-                reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
+                reply = await system.models.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
                 return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))
             before = len(records)
             request = AnswerRequest(question=question, compose="generative" if mode == "model" else None)
@@ -235,7 +237,7 @@ def bench_attacks(
         figures = asyncio.run(
             attacks.bench_attacks(
                 attacks.read_attacks(data, limit),
-                ingestor=system.ingestor,
+                ingestor=system.retrieval.ingestor,
                 ask=ask,
                 kept=attacks.Kept(rows, _run_of(system)) if rows else None,
                 progress=progress,
@@ -292,7 +294,7 @@ def bench_follow_ups(configure: Configure, data: Path, json: Path | None) -> Non
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         world = data.is_file()
         items = [*read_folder(data.parent / "corpus", tenant=EVERY_TENANT)] if world else items_of(read_corpus(data))
-        system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
+        system.retrieval.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
         figures = bench_follow_ups(
             cases,
             system.retriever,
@@ -342,7 +344,7 @@ def bench_cache(configure: Configure, data: Path, limit: int, json: Path | None)
         on = {"extensions": [*others, "answer_cache"], "answer_cache": {"mode": "semantic"}}
         for changes in ({"extensions": others}, on):
             system, stack = opened.enter_context(empty_system(configure, changes))
-            system.ingestor.ingest(cache.items_of(corpus))
+            system.retrieval.ingestor.ingest(cache.items_of(corpus))
             systems.append(functools.partial(ask, system, person=person))
         made, cached = asyncio.run(cache.replay(log, systems, lambda done: progress("ask", done, len(log))))
         settings = system.settings.section(AnswerCacheSettings)
@@ -356,7 +358,7 @@ def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_verify(
             data,
-            system.grounding.support,
+            system.retrieval.grounding.support,
             threshold=system.settings.retrieval.grounding.min_support,
             limit=limit,
             progress=progress,
@@ -371,7 +373,7 @@ def bench_claims(configure: Configure, data: Sequence[Path], limit: int | None, 
     from lab.bench.claims import bench_claims
 
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
-        check = functools.partial(check_answer, grounding=system.grounding)
+        check = functools.partial(check_answer, grounding=system.retrieval.grounding)
         figures = bench_claims(data, check, limit=limit, half=half, progress=progress, seed=system.context.seed)
     if not terminal.write_json(json, figures | {"stack": stack}):
         shares = [(name, _with_interval(figures, name), n) for name, n in figures["n"].items()]
@@ -388,7 +390,7 @@ def bench_meaning(configure: Configure, data: Sequence[Path], by: str, limit: in
     with empty_system(configure, on) as (system, stack), terminal.progress() as progress:
         cases = [case for each in data for case in meaning.read_cases(each, limit=limit, seed=system.context.seed)]
         check = meaning.open_check(by, system)
-        figures = meaning.bench_meaning(cases, check, system.chat, progress=progress)
+        figures = meaning.bench_meaning(cases, check, system.models.chat, progress=progress)
     if not terminal.write_json(json, figures | {"by": by, "data": [each.name for each in data], "stack": stack}):
         shares = [(name, _with_interval(figures, name), n) for name, n in figures["n"].items()]
         failed = [(f"without a verdict: {code}", "", n) for code, n in figures["without_verdict"].items()]
@@ -409,7 +411,7 @@ def bench_tau(configure: Configure, data: Path, json: Path | None) -> bool:
         figures = bench_tau(
             data,
             Path(folder),
-            ingestor=system.ingestor,
+            ingestor=system.retrieval.ingestor,
             retriever=system.retriever,
             progress=progress,
             seed=system.context.seed,
@@ -431,7 +433,7 @@ def train_verify(configure: Configure, claims: Path, to: Path) -> None:
     from models.contract import ScoringParts
 
     with empty_system(configure) as (system, _), terminal.progress() as progress:
-        parts = ScoringParts(**vars(system.context), embedder=system.embedder)
+        parts = ScoringParts(**vars(system.context), embedder=system.models.embedder)
         judge = components.load("models.entailment", Part(use="signs"), parts)
         weights = train_verify(claims, judge, progress=progress, seed=system.context.seed)
     terminal.write_json(to, weights)
@@ -449,7 +451,7 @@ def bench_parse(
     if strings is not None:
         with empty_system(configure) as (system, _):
             listed = jsons.loads(strings.read_text(encoding="utf-8"))
-            figures |= bench_strings(listed, ingestor=system.ingestor, retriever=system.retriever)
+            figures |= bench_strings(listed, ingestor=system.retrieval.ingestor, retriever=system.retriever)
     show_figures(figures, json)
     wrong = ("failed", "over_limits", "mutated_failed", "mutated_crashed", "mutated_over_limits", "strings_failed")
     return not any(figures.get(name) for name in wrong)
@@ -463,7 +465,7 @@ def bench_context(
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         seed = system.context.seed
         for item in context.documents(seed):
-            system.ingestor.ingest_one(item, scope=None)
+            system.retrieval.ingestor.ingest_one(item, scope=None)
         figures = context.measure(
             system.parts, windows, facts=facts, turns=turns, rounds=rounds, seed=seed, progress=progress
         )
@@ -542,7 +544,7 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
         :block
     ]
     with empty_system(configure) as (system, stack):
-        system.ingestor.ingest([*read_folder(WORLD, tenant="bench")])
+        system.retrieval.ingestor.ingest([*read_folder(WORLD, tenant="bench")])
         key = KeyStore.of(system.settings, system.context.clock).create(
             subject="bench", tenant="bench", roles=["agent"]
         )
@@ -567,7 +569,10 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
             }
             figures = {
                 kind: cost(
-                    work, paused=functools.partial(pause, system.telemetry), flush=system.telemetry.flush, rounds=rounds
+                    work,
+                    paused=functools.partial(pause, system.observability.telemetry),
+                    flush=system.observability.telemetry.flush,
+                    rounds=rounds,
                 )
                 for kind, work in kinds.items()
             }
@@ -597,7 +602,7 @@ def bench_tables(configure: Configure, questions: Path | None, json: Path | None
     sets = {name: tables.read_questions(file) for name, file in files.items()}
     with_tables = {"extensions": sorted({*configure({}).settings.extensions, "tables"})}
     with empty_system(configure, with_tables) as (system, stack), terminal.progress() as progress:
-        if refused := system.ingestor.ingest(tables.documents()).refused:
+        if refused := system.retrieval.ingestor.ingest(tables.documents()).refused:
             raise InvalidRequest(f"{len(refused)} of the tables were refused: {refused[0]}.")
         figures = {name: _ask_tables(system, name, asked, progress) for name, asked in sets.items()}
     if not terminal.write_json(json, {"sets": figures, "stack": stack, "double": tables.DOUBLE}):

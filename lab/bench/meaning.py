@@ -127,12 +127,12 @@ def open_check(by: str, system: System) -> Check:
     if by == "known":
         return known_alone
     if by == "entailment":
-        return functools.partial(_doubt, system.grounding)
+        return functools.partial(_doubt, system.retrieval.grounding)
     checks: dict[str, AnswerCheck] = {
         "claims": functools.partial(find_unsupported, system.settings.section(ClaimsSettings)),
         "judge": JudgeCheck.of(system.settings.section(JudgeSettings)),
     }
-    return functools.partial(checks[by], grounding=system.grounding)
+    return functools.partial(checks[by], grounding=system.retrieval.grounding)
 
 
 def _doubt(grounding: Grounding, answer: WrittenAnswer) -> list[Finding]:

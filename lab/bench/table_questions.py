@@ -98,7 +98,7 @@ def open_tool(system: System) -> Iterator[BaseTool]:
     """Yield `query_table` over the documents of a system, which need not have it on."""
     parts = ToolParts(
         **vars(system.context),
-        ledger=system.ledger,
+        ledger=system.retrieval.ledger,
         retriever=system.retriever,
         scope_of=lambda person: Scope(person.tenant, person.groups),
     )

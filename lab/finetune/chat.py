@@ -128,7 +128,7 @@ def _examples(work: Work, system: System, cases: Sequence[GoldenCase]) -> list[E
         hits = system.retriever.retrieve(
             case.question, case.scope, limit=given.evidence_documents, per_document=given.passages_per_document
         )
-        return evidence_of(case.question, hits, system.grounding)
+        return evidence_of(case.question, hits, system.retrieval.grounding)
 
     found = []
     for done, (_, example) in enumerate(examples(cases, evidence), 1):

@@ -122,14 +122,14 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         examples = _examples(work, system, to_train)
         plan = _plan(work, system, "reranker", batch_size=reranker.BATCH, learning_rate=reranker.LEARNING_RATE)
         pairs = reranker.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
-        parts = ScoringParts(**vars(system.context), embedder=system.embedder)
+        parts = ScoringParts(**vars(system.context), embedder=system.models.embedder)
         made = components.load("models.reranker", Part(use="cross_encoder", path=str(work.new.resolve())), parts)
         tuned = bench.RemembersScores(reranker_of(made))
         weight = bench.best_weight(to_weigh, lambda each: _search(system, tuned, each), progress=work.progress)
         runs = [
             bench.served(split.held_out, search, what=what, progress=work.progress)
             for what, search in (
-                ("before", _search(system, system.reranker)),
+                ("before", _search(system, system.models.reranker)),
                 ("after", _search(system, tuned, weight)),
             )
         ]
@@ -166,7 +166,9 @@ def tune_embedder(work: Work) -> dict[str, Any]:
         examples = _examples(work, system, split.train)
         plan = _plan(work, system, "embedder", batch_size=embedder.BATCH, learning_rate=embedder.LEARNING_RATE)
         triples = embedder.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
-        before = bench.served(split.held_out, _search(system, system.reranker), what="before", progress=work.progress)
+        before = bench.served(
+            split.held_out, _search(system, system.models.reranker), what="before", progress=work.progress
+        )
         with empty_system(work.configure, {"models": {"embedder": {"path": str(work.new.resolve())}}}) as (other, _):
             _copy_passages(work, system, other)
             after = bench.served(split.held_out, _search(other, other.reranker), what="after", progress=work.progress)
@@ -216,7 +218,7 @@ def searched(work: Work) -> Iterator[System]:
     golden = data / "golden.jsonl"
     items = golden_documents(data, load_golden(golden)) if golden.exists() else items_of(read_corpus(data))
     with empty_system(work.configure) as (system, _):
-        system.ingestor.ingest(items, progress=lambda done: work.progress("ingest", done, len(items)))
+        system.retrieval.ingestor.ingest(items, progress=lambda done: work.progress("ingest", done, len(items)))
         yield system
 
 
@@ -226,9 +228,9 @@ def _search(system: System, reranker: Reranker | None, weight: float | None = No
 
     ranking = system.settings.retrieval.ranking
     return HybridRetriever(
-        ledger=system.ledger,
-        vectors=system.vectors,
-        embedder=system.embedder,
+        ledger=system.retrieval.ledger,
+        vectors=system.retrieval.vectors,
+        embedder=system.models.embedder,
         reranker=reranker,
         ranking=ranking if weight is None else ranking.model_copy(update={"rerank_weight": weight}),
         clock=system.context.clock,
@@ -253,8 +255,8 @@ def _copy_passages(work: Work, system: System, other: System) -> None:
     from models.embedding import embed
     from retrieval.index.maintenance import catch_up
 
-    total = system.ledger.document_count()
-    for done, entry in enumerate(system.ledger.entries(), 1):
+    total = system.retrieval.ledger.document_count()
+    for done, entry in enumerate(system.retrieval.ledger.entries(), 1):
         vectors = embed(other.embedder, [chunk.indexed_text for chunk in entry.chunks])
         other.ledger.put([replace(entry, vectors=vectors)])
         work.progress("embed", done, total)

@@ -73,7 +73,7 @@ def main() -> None:
 def _ingest(system: System, corpus: str) -> int:
     from retrieval.ingest.folders import read_folder
 
-    return system.ingestor.ingest(read_folder(Path(corpus), tenant=TENANT)).chunks
+    return system.retrieval.ingestor.ingest(read_folder(Path(corpus), tenant=TENANT)).chunks
 
 
 def _obey(system: System, out: Any) -> None:

@@ -51,7 +51,7 @@ def take(configure: Callable[[dict[str, object]], Loaded], folder: Path) -> None
     with tempfile.TemporaryDirectory(prefix="screenshots-") as data, _browser() as browser:
         loaded = configure({"foundation": {"data_dir": data}})
         with open_system(loaded) as system:
-            system.ingestor.ingest(list(read_folder(HOME / "corpus", tenant=EVERY_TENANT)))
+            system.retrieval.ingestor.ingest(list(read_folder(HOME / "corpus", tenant=EVERY_TENANT)))
             keys = KeyStore.of(system.settings, system.context.clock)
 
             def key(person: Any, *roles: str) -> str:

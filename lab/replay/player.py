@@ -88,9 +88,9 @@ class Player:
             executor = Executor(
                 tools=tools.tools,
                 policy=policy,
-                approvals=system.approvals,
+                approvals=system.orchestration.approvals,
                 effects=effects,
-                recorders=system.recorders,
+                recorders=system.orchestration.recorders,
                 clock=system.context.clock,
                 demand=system.hooks.demand,
             )
@@ -108,7 +108,7 @@ class Player:
                 chat=resilient(recorded, [], system.settings.models.resilience, system.context.clock),
                 executor=executor,
                 prompts=Prompts({**prompts, "persona": replace(prompts["persona"], text=conversation.system)}, {}),
-                prices=PricesOfRecorded(system.prices, self.model) if self.model else system.prices,
+                prices=PricesOfRecorded(system.models.prices, self.model) if self.model else system.models.prices,
                 settings=orchestration.model_copy(update={"answers": answers, "budget": WIDE, "policy": policy}),
             )
             doubled = {"search_documents", "open_document"} & {*names}  # then the recording has its own documents
@@ -137,7 +137,7 @@ class _Turns:
         try:
             return await self._ask(request)
         except Conflict:  # a killed process had asked for an approval, and nobody has decided yet
-            pending = await self.system.approvals.pending(PERSON.tenant)
+            pending = await self.system.orchestration.approvals.pending(PERSON.tenant)
             mine = [approval for approval in pending if approval.thread_id == self.journal.marked("thread")]
             if not mine:
                 raise

@@ -73,7 +73,7 @@ async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalLi
     """List pending approvals of your tenant, oldest first: the tool, its exact arguments, who asked, the expiry, whether the same
     was asked for before, and what else its person waits for.
     """
-    store, tools = runtime.system.approvals, runtime.system.tools
+    store, tools = runtime.system.orchestration.approvals, runtime.system.orchestration.tools
     waiting = await store.pending(caller.tenant)
     same = find_duplicates(waiting, await store.decided(caller.tenant, limit=DECIDED))
     sums = sum_up_waiting(waiting, tools)
@@ -105,7 +105,7 @@ async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider
 @router.delete("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
 async def withdraw(approval_id: ApprovalId, caller: Asker, runtime: Running) -> Response:
     """Withdraw a request of your own that waits; then return the answer that was waiting."""
-    approval = await runtime.system.approvals.get(approval_id, caller.tenant)
+    approval = await runtime.system.orchestration.approvals.get(approval_id, caller.tenant)
     if approval is None or not is_same_person(approval.requested_by, caller.subject):
         raise NotFound(f"You have not asked for an approval {approval_id}. Who decides for others rejects it by POST.")
     return as_json(await carry_out(Decision(approval_id=approval_id, approve=False), caller, runtime))
@@ -119,7 +119,7 @@ async def carry_out(decision: Decision, caller: Principal, runtime: Runtime) -> 
 
 def _shown_to(answer: Answer, system: System, scope: Scope) -> Answer:
     cited = {source.document_id for source in answer.citations} | {near.document_id for near in answer.nearest}
-    if all(system.ledger.text(document_id, scope) is not None for document_id in cited):
+    if all(system.retrieval.ledger.text(document_id, scope) is not None for document_id in cited):
         return answer
     kept = {name: getattr(answer, name) for name in OUTCOME}
     return Answer(**kept, text="Decided. The answer is for whoever asked: it cites documents that you may not read.")

@@ -86,7 +86,7 @@ def add(
     )
     item = Item(source=source, content=file.file.read(), name=name)
     scope, demand = runtime.system.policy.scope(caller), partial(runtime.demand, "write", caller)
-    return DocumentSummary.of(take_in(runtime.system.ingestor, item, scope, demand))
+    return DocumentSummary.of(take_in(runtime.system.retrieval.ingestor, item, scope, demand))
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
@@ -95,13 +95,13 @@ def retry(caller: Writer, runtime: Running) -> IngestReport:
     operator's call includes documents of all tenants. Documents refused again stay listed, with the new reason.
     """
     tenants = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
-    return runtime.system.ingestor.retry(*tenants, scope=runtime.system.policy.scope(caller))
+    return runtime.system.retrieval.ingestor.retry(*tenants, scope=runtime.system.policy.scope(caller))
 
 
 @router.get("", responses=responses(), dependencies=[admit("reads")])
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
     """List the documents that you may read, by `uri`, followed by the refused ones."""
-    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    ledger, scope = runtime.system.retrieval.ledger, runtime.system.policy.scope(caller)
     entries: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
     page, cursor = pages.page(entries, _place)
     return DocumentList(
@@ -120,7 +120,7 @@ def read(
     end: Annotated[int | None, Query(ge=0, description="The whole text if absent.")] = None,
 ) -> DocumentText:
     """Return a document's text, or the span that a citation names."""
-    ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
+    ledger, scope = runtime.system.retrieval.ledger, runtime.system.policy.scope(caller)
     document, text = ledger.find(document_id), ledger.text(document_id, scope)  # the text alone looks at the scope
     if document is None or text is None:
         raise NotFound(f'No document "{document_id}" that you may read.')
@@ -141,7 +141,9 @@ def delete(
 ) -> None:
     """Delete a document that you may read, with its earlier versions. Nobody can find any of it afterwards."""
     scope = runtime.system.policy.scope(caller)
-    if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared), scope=scope, document_id=document_id):
+    if not runtime.system.retrieval.ingestor.delete(
+        uri, owner(caller, shared=shared), scope=scope, document_id=document_id
+    ):
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
 
 

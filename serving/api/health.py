@@ -24,11 +24,11 @@ PULSE_S = 0.1
 async def _measure(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     system, watch = runtime.system, metrics.domain().watch
-    watch(names.DOCUMENTS, system.ledger.document_count)
-    watch(names.CHUNKS, system.vectors.count)
-    watch(names.APPROVALS_WAITING, system.approvals.waiting)
-    watch(names.BUDGET_USED_SHARE, system.spending.system_share, whose="system")
-    watch(names.BUDGET_USED_SHARE, system.spending.fullest_share, whose="tenant")
+    watch(names.DOCUMENTS, system.retrieval.ledger.document_count)
+    watch(names.CHUNKS, system.retrieval.vectors.count)
+    watch(names.APPROVALS_WAITING, system.orchestration.approvals.waiting)
+    watch(names.BUDGET_USED_SHARE, system.orchestration.spending.system_share, whose="system")
+    watch(names.BUDGET_USED_SHARE, system.orchestration.spending.fullest_share, whose="tenant")
     for work, places in runtime.admission.items():
         metrics.domain().begin(names.REQUESTS_SHED, work=work)
         watch(names.REQUESTS_RUNNING, partial(getattr, places, "running"), work=work)
@@ -79,8 +79,8 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
     if runtime.lifecycle.draining:
         yield "shutting_down"
     system = runtime.system
-    ports = {"ledger": system.ledger.sequence, "vectors": system.vectors.sequence}
-    results, failed = runtime.stores.read({**ports, "index": system.ingestor.follow})
+    ports = {"ledger": system.retrieval.ledger.sequence, "vectors": system.retrieval.vectors.sequence}
+    results, failed = runtime.stores.read({**ports, "index": system.retrieval.ingestor.follow})
     index = failed.pop("index", "")  # it fails with either of them, too
     yield from (f"{name}: {code}" for name, code in failed.items())
     if index == IndexRebuilding.code:  # by another process, with parts that this one has not

@@ -44,7 +44,7 @@ def usage(
     subject = None if of == "tenant" else caller.subject
 
     def rows(by: By) -> list[Total]:
-        return system.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
+        return system.observability.costs.totals(by, since=since, tenant=caller.tenant, subject=subject)
 
     total = next(iter(rows("tenant")), Total(caller.tenant, Decimal(0), 0, 0, 0.0, 0, 0))
     by_day = sorted(rows("day"), key=lambda row: row.key)

@@ -50,7 +50,7 @@ def ask(
     request = AnswerRequest(question=question, thread_id=thread, compose=cast("Any", compose), as_of=day)
     seen = terminal.make_step_printer() if plan and str(json) != "-" else None
     with open_or_ask(loaded) as system:
-        if not system.ledger.chunk_count():
+        if not system.retrieval.ledger.chunk_count():
             terminal.show_note("There are no documents yet. Add yours: make ingest SRC=folder")
         answer = asyncio.run(answering.answer(system.agent, request, caller, seen=seen))
     if not terminal.write_json(json, answer.model_dump(mode="json")):

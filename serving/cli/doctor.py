@@ -221,7 +221,7 @@ def check_start(loaded: Loaded) -> Check:
     if address := find_server(settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {address.port} has every part open")
     with open_system(loaded) as system:
-        advice = _compare_tools(settings.orchestration.policy, [tool.name for tool in system.tools])
+        advice = _compare_tools(settings.orchestration.policy, [tool.name for tool in system.orchestration.tools])
     return Check("start", ok=True, found="every part opens", advice=advice)
 
 

@@ -67,23 +67,25 @@ def ingest(
         terminal.show_note(f"No readable files in {source}. Hidden files are skipped.")
     tracked = None if is_served else folder
     with open_or_ask(loaded) as system:
-        before, started = list_stored(system.ledger, tracked) if tracked else {}, system.context.clock.now()
+        before, started = list_stored(system.retrieval.ledger, tracked) if tracked else {}, system.context.clock.now()
         try:
             with terminal.progress() as progress:
                 # one after the other: a folder can be larger than the memory
-                report = system.ingestor.ingest(
+                report = system.retrieval.ingestor.ingest(
                     map(offer, items), progress=lambda done: progress("ingest", done, count)
                 )
         except KeyboardInterrupt:
-            stored = len(list_stored(system.ledger, tracked)) if tracked else 0
+            stored = len(list_stored(system.retrieval.ledger, tracked)) if tracked else 0
             terminal.show_note(
                 f"Stopped. {stored} of {count} documents are stored. Run the same command again to continue with the others."
             )
             raise
-        moved = find_changes(system.ledger, tracked, before) if tracked else None
-        cost = {} if is_served else _show_cost(system.costs.totals("kind", since=started))
+        moved = find_changes(system.retrieval.ledger, tracked, before) if tracked else None
+        cost = {} if is_served else _show_cost(system.observability.costs.totals("kind", since=started))
         for gone in moved.gone if moved and prune else ():
-            system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
+            system.retrieval.ingestor.delete(
+                gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id
+            )
     unlisted = tracked.unlisted if tracked else {}
     exit_unless(ok=_show_report(report, json, moved, pruned=prune, unlisted=unlisted, cost=cost))
 
@@ -110,12 +112,12 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
         scope, started = Scope(tenant), system.context.clock.now()
-        waiting = len(system.ledger.refusals(scope))
-        report = system.ingestor.retry(
+        waiting = len(system.retrieval.ledger.refusals(scope))
+        report = system.retrieval.ingestor.retry(
             tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
         )
-        still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
-        cost = _show_cost(system.costs.totals("kind", since=started))
+        still_refused = len(system.retrieval.ledger.refusals(scope)) - len(report.refused)
+        cost = _show_cost(system.observability.costs.totals("kind", since=started))
     if still_refused:
         terminal.show_note(
             f"The originals of {still_refused} refused documents are not stored here. Ingest them again."

@@ -56,7 +56,7 @@ async def golden_report(
     finally:
         # an effect that a case asked for waits, and nobody would ever decide it
         for tenant in {case.tenant for case in cases}:
-            system.approvals.erase(tenant, GOLDEN_SET)
+            system.orchestration.approvals.erase(tenant, GOLDEN_SET)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def open_trials(loaded: Loaded, material: Material) -> Iterator[OpenTrials]:
     # one loop for all trials: the clients of many models keep connections that end with the loop in which they were opened
     with asyncio.Runner() as loop, open_system(loaded) as system:
         opened_s = time.perf_counter()
-        report = system.ingestor.ingest(material.items)
+        report = system.retrieval.ingestor.ingest(material.items)
         figures = {"open_s": opened_s - started_s, "ingest_s": time.perf_counter() - opened_s}
         leaks = LeakFinder(texts_of(system, [trial.case for trial in material.trials]))
 
@@ -142,8 +142,8 @@ def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
     texts = {}
     for tenant in sorted({case.tenant for case in cases}):
         scope = Scope(tenant, groups)
-        for document in system.ledger.documents(scope):
-            text = system.ledger.text(document.document_id, scope) or ""
+        for document in system.retrieval.ledger.documents(scope):
+            text = system.retrieval.ledger.text(document.document_id, scope) or ""
             source = document.source
             texts[document.document_id] = DocumentText(source.uri, source.tenant, source.groups, text)
     if not texts:

@@ -147,7 +147,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(tmp_path_factory.mktemp("filled"))
     items = read_folder(ROOT / "examples" / "support_desk" / "corpus" / "policies", tenant=EVERY_TENANT)
     with open_system(_stack(folder, {})) as system:
-        system.ingestor.ingest([_beginning(item) for item in items if item.name in DOCUMENTS])
+        system.retrieval.ingestor.ingest([_beginning(item) for item in items if item.name in DOCUMENTS])
     return folder
 
 
@@ -164,8 +164,8 @@ def test_the_swap_does_what_the_page_says(
         changes = _reachable(swap.changes, tmp_path, collector)
         loaded = _stack(_carried_over(swap, old, changes, tmp_path), changes)
         with open_system(loaded) as system:
-            assert system.ledger.document_count() == len(DOCUMENTS)
-            assert system.vectors.count() == system.ledger.chunk_count()
+            assert system.retrieval.ledger.document_count() == len(DOCUMENTS)
+            assert system.retrieval.vectors.count() == system.retrieval.ledger.chunk_count()
             _answers(system)
             EFFECTS.get(swap.title, lambda _: None)(system)
     signals = {"/v1/traces", "/v1/metrics"} if "otlp" in swap.toml else set()
@@ -189,7 +189,7 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
         case "start empty":
             new = folder / "new"
             with open_system(_stack(new, changes)) as system:
-                assert system.ledger.document_count() == 0
+                assert system.retrieval.ledger.document_count() == 0
             _move(old, new, changes, folder / "ledger.jsonl.gz")
             return new
     raise AssertionError(f'{swap.page}: "{swap.title}" must say what becomes of the data, not "{swap.data}"')
@@ -207,7 +207,7 @@ def _answers(system: System) -> None:
 
 
 def _has_one_tool(system: System) -> None:
-    (tool,) = system.tools
+    (tool,) = system.orchestration.tools
     assert tool.invoke({"day": "Monday"}) == "Monday: from 11 to 15"
 
 
@@ -217,7 +217,7 @@ def _refuses_the_word(system: System) -> None:
 
 
 def _counts_layers(system: System) -> None:
-    system.telemetry.flush()
+    system.observability.telemetry.flush()
     assert {"retrieval", "orchestration"} <= set(sys.modules["layer_counter"].COUNTED)
 
 

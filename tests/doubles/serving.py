@@ -323,6 +323,9 @@ class FakeSystem:
         return next(service for service in self.hooks.services if hasattr(service, "demand"))
 
     def __post_init__(self) -> None:
+        self.models = self.retrieval = self.orchestration = self.observability = self.serving = (
+            self  # every layer's parts
+        )
         self.policy = Policy(self.settings.orchestration.policy)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger, self.vectors)

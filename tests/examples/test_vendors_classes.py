@@ -96,7 +96,7 @@ def serve(vendor: str, tmp_path: Path) -> Serve:
             prices = ", ".join(f'"{name}" = {{ input = 1.0, output = 10.0 }}' for name in PRICED)
             (tmp_path / "policy.toml").write_text((ROOT / "policy.toml").read_text("utf-8"), encoding="utf-8")
             with open_system(load(stack(tmp_path, MORE.format(prices=prices), chat=chat))) as system:
-                system.ingestor.ingest_one(Item(Source("desk.md", TENANT), TEXT, "desk.md"), scope=None)
+                system.retrieval.ingestor.ingest_one(Item(Source("desk.md", TENANT), TEXT, "desk.md"), scope=None)
                 keys = KeyStore.of(system.settings, SystemClock())
                 ana, lena = (
                     {"Authorization": f"Bearer {keys.create(subject=name, tenant=TENANT, roles=[role])}"}

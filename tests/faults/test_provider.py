@@ -92,7 +92,7 @@ class Desk:
         return connection
 
     def charged(self) -> list[Any]:
-        return [row for row in self.system.costs.all() if row.kind == "chat"]
+        return [row for row in self.system.observability.costs.all() if row.kind == "chat"]
 
 
 Open = Callable[..., Desk]

@@ -223,7 +223,7 @@ async def test_a_question_of_100_000_characters_is_refused_with_the_limit(
 async def test_the_callers_refused_documents_are_tried_again(given: World, api: httpx2.AsyncClient) -> None:
     now = datetime.now(UTC)
     for tenant in ("north", "south", "*"):
-        given.system.ledger.refused.append(Refusal(f"{tenant}.pdf", tenant, "too_large", "Too large.", now))
+        given.system.retrieval.ledger.refused.append(Refusal(f"{tenant}.pdf", tenant, "too_large", "Too large.", now))
 
     async def retried(key: str) -> list[str]:
         answer = await api.post("/v1/documents/retry", headers=bearer(key))
@@ -252,7 +252,7 @@ async def test_a_document_is_added_listed_read_and_deleted(given: World, api: ht
     assert added.status_code == 201
     document = added.json()
     assert (document["uri"], document["tenant"], document["groups"]) == ("double.md", "north", ["board", "desk"])
-    given.system.ledger.stored.clear()
+    given.system.retrieval.ledger.stored.clear()
 
     document = (await upload(api, given.agent)).json()
     listed = (await api.get("/v1/documents", headers=bearer(given.reader))).json()
@@ -268,14 +268,14 @@ async def test_nobody_stores_what_they_could_not_read(given: World, api: httpx2.
     problem = assert_problem(await upload(api, given.agent, groups=["board"]), 403, "forbidden")
     assert problem["detail"].startswith("You could not read this document yourself")
     assert_problem(await upload(api, given.operator, groups=["board"], shared="true"), 403, "forbidden")
-    assert not given.system.ledger.stored
+    assert not given.system.retrieval.ledger.stored
 
 
 async def test_a_refusal_is_listed_for_those_who_could_have_read_the_document(
     given: World, api: httpx2.AsyncClient
 ) -> None:
     told = ("north", "too_large", "Too large.", datetime.now(UTC))
-    given.system.ledger.refused.append(Refusal("pay.pdf", *told, frozenset({"hr"})))
+    given.system.retrieval.ledger.refused.append(Refusal("pay.pdf", *told, frozenset({"hr"})))
 
     async def listed(key: str) -> list[str]:
         return [one["uri"] for one in (await api.get("/v1/documents", headers=bearer(key))).json()["refusals"]]
@@ -310,7 +310,7 @@ async def test_a_refused_document_says_why_and_stores_nothing(
     problem = assert_problem(await upload(api, given.agent, text, uri="told.md"), 422, "document_refused")
     assert problem["reason"] == reason
     assert problem["detail"].startswith("told.md is empty") == (reason == "empty")
-    assert not given.system.ledger.stored
+    assert not given.system.retrieval.ledger.stored
 
 
 async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
@@ -334,8 +334,8 @@ async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
 
 
 async def test_usage_is_the_callers_own_and_a_tenants_is_for_operators(given: World, api: httpx2.AsyncClient) -> None:
-    given.system.costs.record(charge(subject="agent@north", usd=None))
-    given.system.costs.record(charge(tenant="south", usd=Decimal(5)))
+    given.system.observability.costs.record(charge(subject="agent@north", usd=None))
+    given.system.observability.costs.record(charge(tenant="south", usd=Decimal(5)))
     mine = (await api.get("/v1/usage", headers=bearer(given.reader))).json()
     assert (mine["subject"], mine["total"]["calls"], mine["total"]["usd"]) == ("reader@north", 1, "0.000012")
     assert [row["key"] for row in mine["by_model"]] == ["double-1"]
@@ -367,8 +367,8 @@ async def test_the_list_of_approvals_says_what_was_asked_for_before_and_what_a_p
         return approval().model_copy(update=changes | {"arguments": {"order": "o-1", "amount_usd": amount}})
 
     waiting = [waits(1, 0.1), waits(2, 0.2, hashed="h-2"), waits(3, 0.1), waits(4, None, by="ann@north", hashed="h-4")]
-    given.system.approvals.pending = AsyncMock(return_value=waiting)
-    given.system.tools = (Tool("refund", None, "Refund.", metadata={"units": {"amount_usd": "0.01"}}),)
+    given.system.orchestration.approvals.pending = AsyncMock(return_value=waiting)
+    given.system.orchestration.tools = (Tool("refund", None, "Refund.", metadata={"units": {"amount_usd": "0.01"}}),)
     listed = (await api.get("/v1/approvals", headers=bearer(given.approver))).json()["approvals"]
     said = ("approval_id", "same_as", "same_as_status", "waiting_of_requester", "amounts_of_requester")
     assert [tuple(known[name] for name in said) for known in listed] == [
@@ -392,7 +392,7 @@ async def test_what_cannot_be_decided_says_so(
 
 async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World, api: httpx2.AsyncClient) -> None:
     assert (await api.get("/health/ready")).json() == {"ready": True, "reasons": []}
-    given.system.ledger.broken = StoreUnavailable("/secret/path is locked")
+    given.system.retrieval.ledger.broken = StoreUnavailable("/secret/path is locked")
     response = await api.get("/health/ready")
     assert response.status_code == 503
     assert response.json() == {"ready": False, "reasons": ["ledger: store_unavailable"]}
@@ -418,7 +418,7 @@ async def test_readiness_knows_what_an_extension_cannot_write_and_what_cannot_be
     assert probe.read({})[1] == {}
     fails = True
     monkeypatch.setattr(given.system.parts.checkpoints, "get_tuple", broken)
-    monkeypatch.setattr(given.system.costs, "of_trace", broken)
+    monkeypatch.setattr(given.system.observability.costs, "of_trace", broken)
     assert probe.read({})[1] == {}, "anybody may ask, so it is not looked at each time"
     now[0] = PROBED_S
     stores = ("log", "conversations", "costs")
@@ -447,7 +447,7 @@ async def test_a_caller_reads_neither_paths_nor_the_words_of_a_store(given: Worl
     def broken(*_: object) -> None:
         raise StoreUnavailable("/secret/ledger.sqlite: database disk image is malformed")
 
-    given.system.ledger.documents = broken
+    given.system.retrieval.ledger.documents = broken
     response = await api.get("/v1/documents", headers=bearer(given.reader))
     assert_problem(response, 503, "store_unavailable")
     assert "/secret" not in response.text
@@ -457,12 +457,12 @@ async def test_a_caller_reads_neither_paths_nor_the_words_of_a_store(given: Worl
 async def test_an_index_that_is_behind_the_ledger_is_not_ready_until_it_has_caught_up(
     given: World, api: httpx2.AsyncClient
 ) -> None:
-    given.system.ledger.stored["a.md", "north"] = ...
-    given.system.vectors.behind = 1
+    given.system.retrieval.ledger.stored["a.md", "north"] = ...
+    given.system.retrieval.vectors.behind = 1
     response = await api.get("/health/ready")
     assert response.status_code == 503
     assert response.json() == {"ready": False, "reasons": ["index_behind"]}
-    given.system.vectors.behind = 0
+    given.system.retrieval.vectors.behind = 0
     assert (await api.get("/health/ready")).json() == {"ready": True, "reasons": []}
 
 
@@ -470,7 +470,7 @@ async def test_a_server_whose_documents_were_reindexed_with_other_parts_is_not_r
     given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = IndexRebuilding("The ledger was reindexed with embedder other.")
-    monkeypatch.setattr(given.system.ingestor, "follow", Mock(side_effect=refused))
+    monkeypatch.setattr(given.system.retrieval.ingestor, "follow", Mock(side_effect=refused))
     response = await api.get("/health/ready")
     assert (response.status_code, response.json()["reasons"]) == (503, ["index_rebuilding"])
 

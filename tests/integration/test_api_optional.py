@@ -53,7 +53,9 @@ async def test_a_search_can_be_filtered_and_a_filter_that_makes_no_sense_is_refu
 async def test_every_list_comes_in_pages_that_end(given: World, api: httpx2.AsyncClient) -> None:
     for name in ("a.md", "b.md", "c.md"):
         await upload(api, given.agent, name=name)
-    given.system.ledger.refused.append(Refusal("d.pdf", "north", "too_large", "Too large.", datetime.now(UTC)))
+    given.system.retrieval.ledger.refused.append(
+        Refusal("d.pdf", "north", "too_large", "Too large.", datetime.now(UTC))
+    )
     seen: list[str] = []
     page: dict = {"next_cursor": ""}
     while page["next_cursor"] is not None:

@@ -83,10 +83,10 @@ async def test_the_caller_is_the_subject_whichever_key_it_sends(given: World, ap
 async def test_where_nothing_is_left_to_spend_no_run_begins_and_reading_goes_on(tmp_path: Path) -> None:
     given = limited(tmp_path, tenant={"tokens": {"day": 10}})
     system = given.system
-    agent, system.agent = system.agent, QuotaAgent(system.agent, system.quotas)
+    agent, system.agent = system.agent, QuotaAgent(system.agent, system.serving.quotas)
     async with client_of(given) as api:
         assert (await api.post("/v1/answers", json=ASK, headers=bearer(given.reader))).status_code == 200
-        await system.quotas.reserve(agent.asked[0][1], tokens=10, usd=None)
+        await system.serving.quotas.reserve(agent.asked[0][1], tokens=10, usd=None)
         refused = await api.post("/v1/answers", json=ASK, headers=bearer(given.reader))
         assert refused.status_code == 429
         assert refused.headers["retry-after"]
@@ -125,11 +125,11 @@ def test_a_caller_has_at_most_so_many_requests_at_work(tmp_path: Path) -> None:
 async def test_without_its_counters_the_api_is_503_and_approvals_are_still_decided(
     given: World, api: httpx2.AsyncClient
 ) -> None:
-    given.system.cache.close()
-    given.system.cache.take = AsyncMock(side_effect=given.system.cache.take)
+    given.system.serving.cache.close()
+    given.system.serving.cache.take = AsyncMock(side_effect=given.system.serving.cache.take)
     refused = await api.post("/v1/answers", json=ASK, headers=bearer(given.reader))
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
-    assert given.system.cache.take.await_count == 1, "each further one would wait for its time limit"
+    assert given.system.serving.cache.take.await_count == 1, "each further one would wait for its time limit"
     decided = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
     assert decided.status_code == 200
 
@@ -140,6 +140,6 @@ async def test_a_server_is_ready_without_a_cache_only_where_nothing_is_counted(t
         ("not counting", {}, []),
     ):
         given = limited(tmp_path / name, **quotas)
-        given.system.cache.close()
+        given.system.serving.cache.close()
         async with client_of(given) as api:
             assert (await api.get("/health/ready")).json() == {"ready": not reasons, "reasons": reasons}

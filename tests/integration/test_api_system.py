@@ -122,8 +122,8 @@ def test_an_approver_grants_less_than_was_asked_for(callers: dict[str, httpx2.Cl
 
 def test_a_request_is_one_trace_whose_root_is_the_server(system: System, callers: dict[str, httpx2.Client]) -> None:
     answer = ask(callers["north"], "What is a lamp?")
-    system.telemetry.flush()
-    spans = system.spans.trace(answer["trace_id"])
+    system.observability.telemetry.flush()
+    spans = system.observability.spans.trace(answer["trace_id"])
     root = next(span for span in spans if span.parent_id is None)
     assert (root.name, root.layer) == ("POST /v1/answers", "serving")
     assert {"orchestration", "retrieval"} <= {span.layer for span in spans}
@@ -144,5 +144,5 @@ async def test_what_a_golden_set_asks_for_waits_for_nobody_afterwards(
     report = await golden_report(system, [case])
     callers["north"].delete("/v1/documents", params={"uri": "golden.md"})
     assert report.rows[0].passed, report.rows[0]
-    waiting = await system.approvals.pending("alder-clinics")
+    waiting = await system.orchestration.approvals.pending("alder-clinics")
     assert GOLDEN_SET not in {one.requested_by for one in waiting}

@@ -81,7 +81,7 @@ class Desk:
 
     @property
     def ours(self) -> list[Any]:
-        return [row for row in self.system.costs.all() if row.kind == "chat"]
+        return [row for row in self.system.observability.costs.all() if row.kind == "chat"]
 
     @property
     def theirs(self) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def open_desk(tmp_path: Path) -> Iterator[Open]:
             values = {"use": use, "model": model, "url": url, "fallback": more, "agent": agent}
             stack.write_text(STACK.format(extensions=json.dumps(extensions), data=tmp_path / "var", **values))
             system = opened.enter_context(open_system(load(stack)))
-            system.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
+            system.retrieval.ingestor.ingest_one(Item(Source("moon.md", "north"), FACT.encode(), "moon.md"), scope=None)
             return Desk(system, provider, second)
 
         yield open_
@@ -148,7 +148,7 @@ async def test_a_stream_costs_what_the_provider_says(*, anthropic: bool, totals:
     given = await desk.ask()
     assert given.status == "answered"
     desk.demand_parity()
-    machine = sum(row.usd for row in desk.system.costs.all() if row.basis.startswith(LOCAL_BASIS))
+    machine = sum(row.usd for row in desk.system.observability.costs.all() if row.basis.startswith(LOCAL_BASIS))
     assert given.cost_usd == usd(desk.theirs[0]) + machine
 
 
@@ -188,7 +188,7 @@ async def test_answers_side_by_side_are_each_charged_once_and_to_themselves(open
     desk.demand_parity()
     assert {row.answer_id for row in desk.ours} == {one.answer_id for one in given}
     for one in given:
-        charged = sum(row.usd for row in desk.system.costs.of_answer(one.answer_id))
+        charged = sum(row.usd for row in desk.system.observability.costs.of_answer(one.answer_id))
         assert one.cost_usd == charged
 
 

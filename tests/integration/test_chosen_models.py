@@ -74,7 +74,9 @@ def opened(tmp_path: Path) -> Opened:
             stack = STACK.format(data=tmp_path / "var", usual=usual.url, large=large.url)
             (tmp_path / "stack.toml").write_text(stack + more, encoding="utf-8")
             with open_system(load(tmp_path / "stack.toml")) as system:
-                system.ingestor.ingest_one(Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None)
+                system.retrieval.ingestor.ingest_one(
+                    Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None
+                )
                 yield system, usual, large
 
     return opening
@@ -97,9 +99,13 @@ async def test_the_chosen_model_answers_at_its_price_and_the_books_name_it(opene
     with opened() as (system, usual, large):
         system.hooks.recorders.append(keep)
         theirs, ours = await ask(system, "large"), await ask(system, "")
-        system.telemetry.flush()
+        system.observability.telemetry.flush()
         bills = [
-            [(charge.model, charge.usd) for charge in system.costs.of_trace(it.trace_id or "") if charge.kind == "chat"]
+            [
+                (charge.model, charge.usd)
+                for charge in system.observability.costs.of_trace(it.trace_id or "")
+                if charge.kind == "chat"
+            ]
             for it in (theirs, ours)
         ]
     assert (models_asked(usual), models_asked(large)) == ({"usual"}, {"the-large-one"})
@@ -148,8 +154,8 @@ async def test_one_that_is_not_offered_is_refused_before_anything_is_called(open
 
 def test_an_agent_is_made_for_what_all_of_them_can(opened: Opened) -> None:
     with opened() as (system, _, _):
-        assert system.chat.profile == {"tool_calling": True, "max_input_tokens": 32000, "image_inputs": False}
-        assert identity(system.chat)[1] == "usual"
+        assert system.models.chat.profile == {"tool_calling": True, "max_input_tokens": 32000, "image_inputs": False}
+        assert identity(system.models.chat)[1] == "usual"
 
 
 def test_one_that_calls_no_tools_is_not_offered_beside_one_that_does(opened: Opened, tmp_path: Path) -> None:

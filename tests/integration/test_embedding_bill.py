@@ -103,7 +103,9 @@ PROBE = ("*", None, USD)
 
 
 def all_charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
-    return [(row.tenant, row.answer_id, row.usd) for row in system.costs.all() if row.kind == "embeddings"]
+    return [
+        (row.tenant, row.answer_id, row.usd) for row in system.observability.costs.all() if row.kind == "embeddings"
+    ]
 
 
 def charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
@@ -120,9 +122,9 @@ def test_the_probe_of_a_start_is_on_the_bill_of_everybody(open_desk: Callable[..
 def test_an_ingest_charges_the_tenant_of_the_documents(open_desk: Callable[..., System]) -> None:
     system = open_desk()
     for _ in range(2):  # the second time it is stored already
-        system.ingestor.ingest([item("a.md")])
+        system.retrieval.ingestor.ingest([item("a.md")])
         assert charged(system) == [("north", None, USD)]
-    system.ingestor.ingest([item("b.md", "north"), item("c.md", "south")])
+    system.retrieval.ingestor.ingest([item("b.md", "north"), item("c.md", "south")])
     assert charged(system)[1:] == [("*", None, USD)], "one request for two tenants"
 
 
@@ -130,18 +132,20 @@ async def test_a_question_pays_for_its_embedding_once_and_the_layer_bill_shows_i
     open_desk: Callable[..., System],
 ) -> None:
     system = open_desk()
-    system.ingestor.ingest([item("a.md")])
+    system.retrieval.ingestor.ingest([item("a.md")])
     before = len(charged(system))
     given = await ask(system)
     (*_, of_this) = paid = charged(system)[before:]
     assert {(tenant, answer_id) for tenant, answer_id, _ in paid} == {("north", given.answer_id)}
     assert of_this[2] == USD
-    (machine,) = [row.usd for row in system.costs.of_answer(given.answer_id) if row.kind == "machine"]
+    (machine,) = [row.usd for row in system.observability.costs.of_answer(given.answer_id) if row.kind == "machine"]
     assert machine is not None
     assert given.cost_usd == machine + USD * len(paid)
-    system.telemetry.flush()
+    system.observability.telemetry.flush()
     assert given.trace_id is not None
-    bill = layer_bill(system.spans.trace(given.trace_id), system.costs.of_trace(given.trace_id))
+    bill = layer_bill(
+        system.observability.spans.trace(given.trace_id), system.observability.costs.of_trace(given.trace_id)
+    )
     assert bill.share("models").usd >= USD * len(paid)
     again = await ask(system)
     assert again.cost_usd is not None
@@ -150,7 +154,7 @@ async def test_a_question_pays_for_its_embedding_once_and_the_layer_bill_shows_i
 
 def test_a_search_charges_whoever_searches(open_desk: Callable[..., System]) -> None:
     system = open_desk()
-    system.ingestor.ingest([item("a.md")])
+    system.retrieval.ingestor.ingest([item("a.md")])
     system.retriever.retrieve("lamp", Scope("north"))
     assert charged(system)[1:] == [("north", None, USD)]
 
@@ -160,7 +164,7 @@ async def test_what_has_no_price_is_unpriced_and_never_free(
     tokens: object, prices: str, open_desk: Callable[..., System]
 ) -> None:
     system = open_desk(tokens, prices)
-    system.ingestor.ingest([item("a.md")])
+    system.retrieval.ingestor.ingest([item("a.md")])
     given = await ask(system)
     assert {usd for *_, usd in charged(system)} == {None}
     assert given.cost_usd is None
@@ -170,7 +174,7 @@ async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused
     open_desk: Callable[..., System],
 ) -> None:
     system = open_desk(more=PRICES + "[orchestration.budget]\ntenant_day = { usd = 0.0001 }\n")
-    system.ingestor.ingest([item("a.md")])
+    system.retrieval.ingestor.ingest([item("a.md")])
     given = await ask(system)
     assert (given.status, given.stop_reason) == ("failed", "budget")
     assert charged(system)[-1] == ("north", given.answer_id, USD), "the server charges for it all the same"
@@ -179,7 +183,7 @@ async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused
 @pytest.mark.parametrize("prices", ["", PRICES.replace("20", "0")], ids=["unknown", "free"])
 async def test_an_embedder_that_costs_nothing_needs_no_budget(prices: str, open_desk: Callable[..., System]) -> None:
     system = open_desk(more=prices + "[orchestration.budget]\ntenant_day = { usd = 0 }\n")
-    system.ingestor.ingest([item("a.md")])
+    system.retrieval.ingestor.ingest([item("a.md")])
     given = await ask(system)
     assert given.stop_reason != "budget", given
 

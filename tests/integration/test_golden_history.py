@@ -45,7 +45,9 @@ def build(options: Options, context: Context) -> ScriptedChat:
 def test_the_model_reads_what_was_said_before(tmp_path: Path) -> None:
     path = stacks.stack(tmp_path, chat='use = "tests.integration.test_golden_history:build"')
     with open_system(load(path)) as system:
-        system.ingestor.ingest([Item(Source("boats.md", "north"), b"The Graynes was built in 1911.", "boats.md")])
+        system.retrieval.ingestor.ingest(
+            [Item(Source("boats.md", "north"), b"The Graynes was built in 1911.", "boats.md")]
+        )
         answer = asyncio.run(ask_case(system, CASE, "golden set"))
     assert answer.text == "In 1911."
     said = "\n".join(READ)

@@ -91,7 +91,7 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
                 (ROOT / "tests/doubles/policy.toml").read_text("utf-8"), encoding="utf-8"
             )
             with open_system(load(tmp_path / "stack.toml")) as system:
-                system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
+                system.retrieval.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
                 keys = KeyStore.of(system.settings, SystemClock())
                 key = keys.create(subject="ana", tenant=TENANT, roles=["agent"])
                 headers = {"Authorization": f"Bearer {key}"}

@@ -77,7 +77,9 @@ def opened(tmp_path: Path) -> Opened:
             stack = STACK.format(data=tmp_path / "var", everybody=everybody.url, north=of_the_north.url)
             (tmp_path / "stack.toml").write_text(stack + more, encoding="utf-8")
             with open_system(load(tmp_path / "stack.toml")) as system:
-                system.ingestor.ingest_one(Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None)
+                system.retrieval.ingestor.ingest_one(
+                    Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None
+                )
                 yield system, everybody, of_the_north
 
     return opening
@@ -100,9 +102,9 @@ async def test_each_tenant_is_answered_by_its_model_at_its_price_and_the_books_n
     with opened() as (system, everybody, north):
         system.hooks.recorders.append(keep)
         theirs, ours = await ask(system, ANA), await ask(system, NORA)
-        system.telemetry.flush()
-        bills = {each.trace_id: system.costs.of_trace(each.trace_id or "") for each in (theirs, ours)}
-        spans = system.spans.trace(ours.trace_id or "")
+        system.observability.telemetry.flush()
+        bills = {each.trace_id: system.observability.costs.of_trace(each.trace_id or "") for each in (theirs, ours)}
+        spans = system.observability.spans.trace(ours.trace_id or "")
     assert (models_asked(everybody), models_asked(north)) == ({"for-all"}, {"of-the-north"})
     assert ours.text == SENTENCE
     assert "30 kilograms" in theirs.text

@@ -69,7 +69,7 @@ def opened(vendor: str, tmp_path: Path) -> Opened:
             url = provider.url + ("" if "nthropic" in vendor else "/v1")
             chat = CHAT.format(use=vendor, url=url, options=VENDORS[vendor])
             with open_system(load(stack(tmp_path, PRICES, chat=chat))) as system:
-                system.ingestor.ingest_one(Item(Source("desk.md", EVERY_TENANT), TEXT, "desk.md"), scope=None)
+                system.retrieval.ingestor.ingest_one(Item(Source("desk.md", EVERY_TENANT), TEXT, "desk.md"), scope=None)
                 yield system, provider
 
     return opening
@@ -107,7 +107,9 @@ async def test_what_was_read_from_and_written_to_the_cache_and_thought_is_on_the
     said = thinks(SAID, reasoning=300, cached=1000, kept=0 if "penai" in vendor.casefold() else 200)
     with opened(thinks("", BOTH[0], reasoning=300, cached=1000), said) as (system, _):
         given = await answer(system.agent, AnswerRequest(question="How heavy may a parcel be?"), PERSON)
-        charges = [charge for charge in system.costs.of_trace(given.trace_id or "") if charge.kind == "chat"]
+        charges = [
+            charge for charge in system.observability.costs.of_trace(given.trace_id or "") if charge.kind == "chat"
+        ]
     written = 0 if "penai" in vendor.casefold() else 200
     expected = [_price(cached=1000, written=0), _price(cached=1000, written=written)]
     assert [charge.usd for charge in charges] == expected

@@ -49,7 +49,7 @@ def stack(tmp_path: Path) -> Path:
 
 def answer_once(system: System) -> Answer:
     text = b"A device may be returned within 30 days of the delivery."
-    system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
+    system.retrieval.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
     return asyncio.run(answering.answer(system.agent, AnswerRequest(question=QUESTION), ADA))
 
 
@@ -101,8 +101,8 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
         named = f"Of {SECRET}"
         asyncio.run(system.agent.conversations.change(given.thread_id, zoe, title=named, pinned=True))
         asyncio.run(system.agent.conversations.share(given.thread_id, zoe, "a-code"))
-        asyncio.run(system.approvals.request(_approval("zoe")))
-        asyncio.run(system.approvals.request(_approval("ada")))
+        asyncio.run(system.orchestration.approvals.request(_approval("zoe")))
+        asyncio.run(system.orchestration.approvals.request(_approval("ada")))
     assert said_in(data)
     run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", tmp_path / "erased.json")
     report = json.loads((tmp_path / "erased.json").read_text())
@@ -113,7 +113,7 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
     assert said_in(data) == []
     with open_system(load(stack)) as system:
         assert len(asyncio.run(system.agent.conversations.all(ADA))) == 1
-        assert [one.requested_by for one in asyncio.run(system.approvals.pending("north"))] == ["ada"]
+        assert [one.requested_by for one in asyncio.run(system.orchestration.approvals.pending("north"))] == ["ada"]
     again = tmp_path / "again.json"
     run("erase", "--stack", stack, "--tenant", "north", "--user", "zoe", "--json", again)
     assert {one["count"] for one in json.loads(again.read_text())["erased"]} == {0}
@@ -179,7 +179,7 @@ def test_what_waits_is_listed_without_json_and_says_how_to_decide(tmp_path: Path
     path = stacks.stack(tmp_path)
     assert "Nothing waits." in run("approvals", "--tenant", "north", "--stack", path)
     with open_system(load(path)) as system:
-        asyncio.run(system.approvals.request(_approval("ada")))
+        asyncio.run(system.orchestration.approvals.request(_approval("ada")))
     told = run("approvals", "--tenant", "north", "--stack", path)
     assert "text=" in told
     assert "{" not in told

@@ -146,7 +146,7 @@ def test_the_golden_set_of_the_stored_documents_will_do(configure: Any, data: Pa
     with pytest.raises(InvalidRequest, match="Ingest the documents"):
         finetune(configure, "embedder", order(golden, tmp_path / "to"), None)
     with open_system(configure({})) as system:
-        system.ingestor.ingest(items_of(read_corpus(data)))
+        system.retrieval.ingestor.ingest(items_of(read_corpus(data)))
 
     figures = tuned(configure, "embedder", golden, tmp_path / "to")
 

@@ -25,7 +25,7 @@ from tests.doubles.stacks import stack
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     with open_system(load(stack(tmp_path_factory.mktemp("tables"), extensions=["office"]))) as system:
-        assert not system.ingestor.ingest(tables.documents()).refused
+        assert not system.retrieval.ingestor.ingest(tables.documents()).refused
         with tables.open_tool(system) as tool:
             yield [tables.row_of(one, *tables.ask_tool(tool, one)) for one in all_questions()]
 
@@ -69,12 +69,12 @@ def test_a_right_query_is_answered_and_what_the_tables_do_not_say_is_refused(row
 def test_what_is_read_without_a_model_is_right_or_left_alone(tmp_path: Path) -> None:
     scope, answers = Scope(tables.TENANT, tables.PERSON.groups), TableAnswers()
     with open_system(load(stack(tmp_path, extensions=["office"]))) as system:
-        system.ingestor.ingest(tables.documents())
+        system.retrieval.ingestor.ingest(tables.documents())
         with tables.open_tool(system) as tool:
             outcomes = []
             for question in all_questions():
                 hits = system.retriever.retrieve(question.question, scope, limit=10)
-                found = answers.work_out(question.question, hits, scope, system.ledger)
+                found = answers.work_out(question.question, hits, scope, system.retrieval.ledger)
                 status = {"text": found["text"], "band": "answered"} if found else {"text": "", "status": "abstained"}
                 answer = _answer(**status)
                 outcomes.append(tables.judge_answer(answer, question.expected, tables.other_rows(tool, question)))
@@ -86,17 +86,17 @@ def test_a_question_with_a_word_that_its_table_does_not_have_is_left_alone(tmp_p
     """Each word of an answered question counts: with an unknown one in its place nothing is asserted."""
     scope, answers = Scope(tables.TENANT, tables.PERSON.groups), TableAnswers()
     with open_system(load(stack(tmp_path, extensions=["office"]))) as system:
-        system.ingestor.ingest(tables.documents())
+        system.retrieval.ingestor.ingest(tables.documents())
         changed, asserted = 0, []
         for question in tables.read_questions(tables.SETS["third"])[::3]:
             hits = system.retriever.retrieve(question.question, scope, limit=10)
-            if answers.work_out(question.question, hits, scope, system.ledger) is None:
+            if answers.work_out(question.question, hits, scope, system.retrieval.ledger) is None:
                 continue
             for word in question.question.rstrip("?").split():
                 if word.lower() not in english.FILLERS:
                     changed += 1
                     other = question.question.replace(word, "zorble", 1)
-                    asserted += [other] if answers.work_out(other, hits, scope, system.ledger) else []
+                    asserted += [other] if answers.work_out(other, hits, scope, system.retrieval.ledger) else []
     assert changed > 30
     assert not asserted
 

@@ -48,7 +48,7 @@ class ApprovalsView:
             return
         self._again.activate()
         caller = await self._visitor.caller("decide")
-        store = self._visitor.system.approvals
+        store = self._visitor.system.orchestration.approvals
         waiting = {approval.approval_id: approval for approval in await store.pending(caller.tenant)}
         for approval_id, card in [*self._cards.items()]:
             if approval_id not in waiting and card.open:  # somebody else decided it, or it has expired
@@ -94,7 +94,7 @@ class Card:
         self.open = True
         """Whether it is undecided. An open card is removed when its action no longer waits."""
         self._warned = ""
-        tool = next((tool for tool in visitor.system.tools if tool.name == approval.tool), None)
+        tool = next((tool for tool in visitor.system.orchestration.tools if tool.name == approval.tool), None)
         self._schema: Mapping[str, Any] = schema_of(tool) if tool else {}
         with html.article().classes("card") as self.element:
             self.element.props["aria-label"] = f"{label_of(approval.tool)}, asked for by {approval.requested_by}"
@@ -141,7 +141,7 @@ class Card:
             _fact("Open until", self._visitor.when(approval.expires_at))
 
     def _choice(self) -> None:
-        own = self._visitor.system.executor.is_own(self._approval, self._visitor.seen.subject)
+        own = self._visitor.system.orchestration.executor.is_own(self._approval, self._visitor.seen.subject)
         if own:
             alert("You asked for this yourself, so somebody else has to approve it.", kind="note")
         with html.div().classes("acts"):

@@ -77,7 +77,7 @@ class AskView:
         self._model = self._model if self._model in names else ""
         with refill(self._models):
             for name in ("", *names):
-                option = html.option(name or f"{identity(self._visitor.system.chat)[1]} (usual)")
+                option = html.option(name or f"{identity(self._visitor.system.models.chat)[1]} (usual)")
                 option.props["value"] = name
                 option.props["selected"] = name == self._model
 
@@ -118,7 +118,7 @@ class AskView:
         code, self._shared = self._shared, ""
         caller, system = await self._visitor.caller(), self._visitor.system
         turns = await require_conversations(self._visitor.runtime).shared(code, caller)
-        shown = await asyncio.to_thread(select_readable, turns, caller, system.policy, system.ledger)
+        shown = await asyncio.to_thread(select_readable, turns, caller, system.policy, system.retrieval.ledger)
         self._clear(None)
         self._composer.set_visibility(False)
         with self._turns:
@@ -147,7 +147,7 @@ class AskView:
         system, caller = self._visitor.system, await self._visitor.caller()
         folder = system.settings.observability.golden_set
         scope = system.policy.scope(caller)
-        questions = await asyncio.to_thread(example_questions, folder, system.ledger, scope)
+        questions = await asyncio.to_thread(example_questions, folder, system.retrieval.ledger, scope)
         with refill(self._examples):
             for question in questions:
                 with html.li():

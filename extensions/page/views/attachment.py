@@ -88,7 +88,7 @@ class Attachment:
 
     def _read(self, content: bytes, name: str, caller: Principal) -> str:
         item = Item(Source(uri=name, tenant=caller.tenant, media_type=media_type_of(name)), content, name)
-        outcome = self._visitor.system.ingestor.preparation.split(item)
+        outcome = self._visitor.system.retrieval.ingestor.preparation.split(item)
         if isinstance(outcome, DocumentRefused):
             raise outcome
         if len(text := outcome.parsed.text) > MOST_CHARACTERS:

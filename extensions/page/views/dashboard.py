@@ -79,11 +79,16 @@ class LiveView:
     def _load_answers(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
         system = self._visitor.system
         # else the spans of the latest answers are still in memory
-        system.telemetry.flush()
+        system.observability.telemetry.flush()
         now = system.context.clock.now()
         since = now - timedelta(days=DAYS)
         return read_answers(
-            system.spans, system.costs, verdicts_of(outcomes), since=since, until=now, tenant=caller.tenant
+            system.observability.spans,
+            system.observability.costs,
+            verdicts_of(outcomes),
+            since=since,
+            until=now,
+            tenant=caller.tenant,
         )
 
     async def _show_panels(self) -> None:

@@ -56,7 +56,7 @@ class DocumentsView:
 
     async def refresh(self) -> None:
         caller = await self._visitor.caller()
-        ledger, scope = self._visitor.system.ledger, self._visitor.system.policy.scope(caller)
+        ledger, scope = self._visitor.system.retrieval.ledger, self._visitor.system.policy.scope(caller)
         stored = await asyncio.to_thread(ledger.documents, scope)
         refused = await asyncio.to_thread(ledger.refusals, scope)
         self._versions = versions([DocumentSummary.of(document) for document in stored])

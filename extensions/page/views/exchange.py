@@ -218,7 +218,7 @@ class Exchange:
             caller = await self._visitor.caller()
             approval = None
             if turn.approval_id:
-                approval = await self._visitor.system.approvals.get(turn.approval_id, caller.tenant)
+                approval = await self._visitor.system.orchestration.approvals.get(turn.approval_id, caller.tenant)
                 if approval is None or approval.status == "pending":
                     return
                 if approval.status == "expired":

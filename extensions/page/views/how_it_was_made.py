@@ -53,7 +53,7 @@ class Making:
                 _plan(self._plan)
             if spans := await asyncio.to_thread(self._spans):
                 _waterfall(spans)
-                charges = await asyncio.to_thread(self._visitor.system.costs.of_trace, spans[0].trace_id)
+                charges = await asyncio.to_thread(self._visitor.system.observability.costs.of_trace, spans[0].trace_id)
                 _bill(layer_bill(spans, charges))
             else:
                 html.p("No trace of it is stored here.").classes("dim")
@@ -62,9 +62,9 @@ class Making:
         if self._trace_id is None:
             return []
         system = self._visitor.system
-        system.telemetry.flush()
+        system.observability.telemetry.flush()
         try:
-            return system.spans.trace(self._trace_id)
+            return system.observability.spans.trace(self._trace_id)
         except NotFound:
             return []
 

@@ -87,7 +87,7 @@ class SourcePanel:
         shown = documents.read(
             self._document_id, caller, self._visitor.runtime, start=start, end=end
         )  # checks the right
-        entry = self._visitor.system.ledger.entry(self._document_id)
+        entry = self._visitor.system.retrieval.ledger.entry(self._document_id)
         # it may have been replaced in between
         same = entry is not None and entry.parsed.text[shown.start : shown.end] == shown.text
         parsed = entry.parsed if entry is not None and same else Parsed("", ())

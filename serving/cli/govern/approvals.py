@@ -90,7 +90,7 @@ def _decide(
     with open_or_ask(loaded) as system:
 
         async def decide() -> Answer:
-            approval = await system.executor.may_decide(approval_id, approver)
+            approval = await system.orchestration.executor.may_decide(approval_id, approver)
             arguments = {**approval.arguments, **edits} if edits else None
             decision = Decision(approval_id=approval_id, approve=approve, reason=reason, arguments=arguments)
             return await answering.resume(system.agent, decision, approver)

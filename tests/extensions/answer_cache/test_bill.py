@@ -19,7 +19,7 @@ async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> 
     assert (first.cached, again.cached) == (None, "exact")
     desk.demand_parity()
     assert len(desk.ours) == 1
-    [cached] = [row for row in desk.system.costs.all() if row.kind == "cached"]
+    [cached] = [row for row in desk.system.observability.costs.all() if row.kind == "cached"]
     assert (cached.usd, cached.answer_id) == (0, again.answer_id)
 
 

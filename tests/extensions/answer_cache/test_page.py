@@ -27,7 +27,7 @@ def test_a_question_is_answered_once(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     with open_system(load(stack(tmp_path, shown, extensions=["answer_cache", "planned_agent"]))) as system:
         text = b"The moon lamp runs for nine hours."
-        system.ingestor.ingest_one(Item(Source("lamp.md", "north"), text, "lamp.md"), scope=None)
+        system.retrieval.ingestor.ingest_one(Item(Source("lamp.md", "north"), text, "lamp.md"), scope=None)
         first = ask(system, QUESTION)
         again = ask(system, f"{QUESTION} ")
     assert (first.status, first.cached) == ("answered", None)

@@ -92,7 +92,9 @@ def test_turned_off_its_records_still_lead_to_what_a_person_left(tmp_path: Path)
 
 async def test_a_stop_is_in_the_audit_before_it_is_answered(tmp_path: Path) -> None:
     given = world(tmp_path, extensions=("audit",))
-    await given.system.recorders.record(act="stop", tenant="north", subject="ola", run_id="all", outcome="stopped")
+    await given.system.orchestration.recorders.record(
+        act="stop", tenant="north", subject="ola", run_id="all", outcome="stopped"
+    )
     ((_, record),) = await given.system.hooks.service(SqliteAudit).entries("north")
     assert isinstance(record, Record)
     assert (record.act, record.subject) == ("stop", "ola")

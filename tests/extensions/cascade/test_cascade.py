@@ -88,7 +88,7 @@ def _opened(
         more = more.replace("URL", provider.url)
         names = ["feedback", "plots", "value", "cascade", *extensions]
         with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url), extensions=names))) as system:
-            system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
+            system.retrieval.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider
 
 
@@ -101,7 +101,7 @@ async def test_a_trial_that_failed_after_a_paid_call_is_part_of_the_price(tmp_pa
     said = metered("A parcel may weigh at most 30 kilograms [1].", read=100, wrote=10)
     with _opened(tmp_path, *asks, said, cheaper=f"{SCRIPTED}, {{ {cheap} }}", compose="generative") as (system, _):
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
-        charges = system.costs.of_answer(given.answer_id)
+        charges = system.observability.costs.of_answer(given.answer_id)
     assert given.went_up[-1] == "a-cheap-one: it needs the tool refund"
     (failed,) = [charge for charge in charges if charge.model == "a-cheap-one"]
     assert failed.usd

@@ -31,10 +31,16 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
     said = metered("A parcel may weigh at most 30 kilograms [1].", read=100, wrote=10)
     with _opened(tmp_path, search, said, compose="generative") as (system, _):
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
-        charged = [charge.model for charge in system.costs.of_trace(given.trace_id or "") if charge.kind == "chat"]
+        charged = [
+            charge.model
+            for charge in system.observability.costs.of_trace(given.trace_id or "")
+            if charge.kind == "chat"
+        ]
         conversations = await system.agent.conversations.all(ANA)  # type: ignore[attr-defined]
-        of_answer = [charge.model for charge in system.costs.of_answer(given.answer_id) if charge.kind == "chat"]
-        worth_of_charges = sum(charge.usd or 0 for charge in system.costs.of_answer(given.answer_id))
+        of_answer = [
+            charge.model for charge in system.observability.costs.of_answer(given.answer_id) if charge.kind == "chat"
+        ]
+        worth_of_charges = sum(charge.usd or 0 for charge in system.observability.costs.of_answer(given.answer_id))
     assert of_answer == charged, "the trial belongs to the answer that people judge"
     assert given.text == "A parcel may weigh at most 30 kilograms [1]."
     assert given.written_by == "a-strong-one"
@@ -53,7 +59,7 @@ async def test_an_action_goes_up_before_anything_of_it_is_done(tmp_path: Path) -
     with _opened(tmp_path, refund, ok("Order QM-10017 has been refunded.")) as (system, _):
         request = AnswerRequest(question="Please refund order QM-10017, it arrived broken.")
         given = await answer(system.agent, request, ANA)
-        waiting = await system.approvals.pending(TENANT)
+        waiting = await system.orchestration.approvals.pending(TENANT)
     assert (given.status, given.written_by) == ("waiting", "a-strong-one")
     assert given.went_up[0].startswith(f"{CHEAP}: it needs")
     assert given.approval

@@ -21,6 +21,8 @@ async def test_what_went_up_is_one_answer(tmp_path: Path) -> None:
     with _opened(tmp_path, search, said, compose="generative") as (system, _):
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
         outcomes = [Outcome(given.answer_id, "accepted", answers.NOW)]
-        worth = value_report(load_contract(ROOT / "outcomes.toml"), outcomes, history.answers(system.costs))
+        worth = value_report(
+            load_contract(ROOT / "outcomes.toml"), outcomes, history.answers(system.observability.costs)
+        )
     assert given.went_up
     assert (worth.outcomes, worth.unknown) == (1, 0)

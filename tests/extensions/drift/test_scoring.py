@@ -83,8 +83,8 @@ def test_an_answer_carries_its_scores_on_its_span(tmp_path: Path, share: float, 
     with open_system(load(stack)) as system:
         asked = AnswerRequest(question="How long are parcels kept?")
         asyncio.run(answering.answer(system.agent, asked, Principal("ada", "north", frozenset({"reader"}))))
-        system.telemetry.flush()
-        scored = history.last_of(system.spans, names.QUESTION_SIGNATURE)
+        system.observability.telemetry.flush()
+        scored = history.last_of(system.observability.spans, names.QUESTION_SIGNATURE)
     assert [len(signature) for signature in scored.values()] == ([signs] if signs else [])
 
 

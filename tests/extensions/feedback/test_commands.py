@@ -27,7 +27,7 @@ from tests.integration.test_week import SECRET, run, said_in
 
 def test_an_outcome_of_no_answer_is_not_recorded(stack: Path) -> None:
     with open_system(load(stack)) as system:
-        (known,) = history.answers(system.costs)
+        (known,) = history.answers(system.observability.costs)
     done = CliRunner().invoke(main.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
     assert isinstance(done.exception, NotFound)
     assert f"{known} was rejected" in run("outcome", known, "rejected", "--stack", stack)

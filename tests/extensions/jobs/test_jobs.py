@@ -93,7 +93,7 @@ def test_documents_are_taken_in_and_a_bad_one_stops_no_other(given: World, base_
     outcomes = {item["name"]: item["outcome"] for item in found["items"]}
     assert (outcomes["a.md"]["uri"], outcomes["a.md"]["groups"]) == ("a.md", ["desk"])
     assert (outcomes["b.md"]["reason"], outcomes["c.md"]["reason"]) == ("malformed", "empty")
-    assert sorted(known.source.uri for known, _ in given.system.ledger.stored.values()) == ["a.md", "d.md"]
+    assert sorted(known.source.uri for known, _ in given.system.retrieval.ledger.stored.values()) == ["a.md", "d.md"]
     assert not given.system.hooks.service(JobStore).files(begun.json()["job_id"]).exists()
 
 
@@ -255,12 +255,12 @@ def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_
 ) -> None:
     files = [("files", ("a.md", f"wait {text}".encode()))]
     job_id = call(base_url, given.agent, "POST", "/ingest", files=files).json()["job_id"]
-    assert given.system.ingestor.begun.wait(PATIENCE_S)
+    assert given.system.retrieval.ingestor.begun.wait(PATIENCE_S)
     given.system.stops.add("tenant", "north", by="ola", reason="")
-    given.system.ingestor.begun.clear()
-    given.system.ingestor.let_go.set()
+    given.system.retrieval.ingestor.begun.clear()
+    given.system.retrieval.ingestor.let_go.set()
     wait_until(lambda: not given.system.hooks.service(JobStore)._file.read_now(attempts))
-    assert given.system.ledger.stored == {}
+    assert given.system.retrieval.ledger.stored == {}
     given.system.stops.lift("tenant", "north")
     found = ended(base_url, given.agent, job_id)
     assert (found["job"]["done"], found["job"]["failed"]) == ((1, 0) if text == TEXT else (0, 1))
@@ -269,12 +269,12 @@ def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_
 def test_a_document_that_is_under_way_when_its_key_is_revoked_is_not_stored(given: World, base_url: str) -> None:
     files = [("files", ("a.md", b"wait"))]
     job_id = call(base_url, given.agent, "POST", "/ingest", files=files).json()["job_id"]
-    assert given.system.ingestor.begun.wait(PATIENCE_S)
+    assert given.system.retrieval.ingestor.begun.wait(PATIENCE_S)
     again = keys_of(given).create(subject="agent@north", tenant="north", roles=["agent"])
     revoke(given, given.agent)
-    given.system.ingestor.let_go.set()
+    given.system.retrieval.ingestor.let_go.set()
     assert ended(base_url, again, job_id)["job"]["status"] == "revoked"
-    assert given.system.ledger.stored == {}
+    assert given.system.retrieval.ledger.stored == {}
 
 
 @stoppable
@@ -283,12 +283,12 @@ def test_an_upload_that_is_under_way_when_its_tenant_is_stopped_is_not_stored(gi
     files = {"file": ("a.md", b"wait")}
     with ThreadPoolExecutor(1) as pool:
         upload = pool.submit(httpx2.post, f"{base_url}/v1/documents", files=files, headers=headers, timeout=PATIENCE_S)
-        assert given.system.ingestor.begun.wait(PATIENCE_S)
+        assert given.system.retrieval.ingestor.begun.wait(PATIENCE_S)
         given.system.stops.add("tenant", "north", by="ola", reason="a leak")
-        given.system.ingestor.let_go.set()
+        given.system.retrieval.ingestor.let_go.set()
         refused = upload.result()
     assert (refused.status_code, refused.json()["code"]) == (503, "stopped")
-    assert given.system.ledger.stored == {}
+    assert given.system.retrieval.ledger.stored == {}
 
 
 def attempts(connection: sqlite3.Connection) -> int:
@@ -398,7 +398,7 @@ def test_a_job_of_a_key_that_was_revoked_meanwhile_is_not_gone_on_with_by_the_ne
     revoke(given, given.agent)
     with running(given.system) as url:
         assert ended(url, again, "job-1")["job"]["status"] == "revoked"
-    assert given.system.ledger.stored == {}
+    assert given.system.retrieval.ledger.stored == {}
     assert not given.system.hooks.service(JobStore).files("job-1").exists()
 
 
@@ -440,7 +440,7 @@ def test_a_key_that_may_no_longer_write_ends_its_ingest(given: World, base_url: 
     given.system.stops.lift("tenant", "north")
     with running(FakeSystem(given.system.settings, given.system.context)) as url:  # type: ignore[arg-type]
         assert ended(url, given.agent, "job-1")["job"]["status"] == "revoked"
-    assert given.system.ledger.stored == {}
+    assert given.system.retrieval.ledger.stored == {}
 
 
 @pytest.mark.parametrize("harm", ["missing", "unreadable"])
@@ -594,9 +594,9 @@ async def test_a_turn_that_was_given_to_somebody_who_leaves_is_passed_on() -> No
 def test_an_item_fails_where_its_person_has_nothing_left_to_spend(tmp_path: Path) -> None:
     given = world(tmp_path, extensions=ON, serving={"quotas": {"tenant": {"tokens": {"day": 10}}}})
     system = given.system
-    system.agent = QuotaAgent(system.agent, system.quotas)
+    system.agent = QuotaAgent(system.agent, system.serving.quotas)
     with running(system) as url:
-        asyncio.run(system.quotas.reserve(Principal("reader@north", "north"), tokens=10, usd=None))
+        asyncio.run(system.serving.quotas.reserve(Principal("reader@north", "north"), tokens=10, usd=None))
         job_id = call(url, given.reader, "POST", "/answers", **batch("When?")).json()["job_id"]
         (item,) = ended(url, given.reader, job_id)["items"]
     assert (item["status"], item["outcome"]["code"]) == ("failed", "quota_exceeded")

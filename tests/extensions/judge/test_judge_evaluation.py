@@ -50,7 +50,7 @@ def stack(folder: Path, *, likes: str) -> list[str]:
     )
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
-        system.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
+        system.retrieval.ingestor.ingest([Item(Source("returns.md", "north", title="Returns"), text, "returns.md")])
     return ["--stack", str(path)]
 
 

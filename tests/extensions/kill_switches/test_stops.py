@@ -226,7 +226,7 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
     assert "/secret" not in unlifted.text
     recorders.remove(full)
     world.system.records.clear()  # of those that another recorder refused
-    async with tend_records(world.system.stops, world.system.recorders), asyncio.timeout(60):
+    async with tend_records(world.system.stops, world.system.orchestration.recorders), asyncio.timeout(60):
         while not world.system.records:  # noqa: ASYNC110 - the record comes from another task
             await asyncio.sleep(0.05)
     (record,) = world.system.records

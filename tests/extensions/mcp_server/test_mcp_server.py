@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keys(folder: Path) -> dict[str, str]:
     """A key a tenant; the north has a document."""
     with open_system(load(folder / "stack.toml")) as system:
-        system.ingestor.ingest(
+        system.retrieval.ingestor.ingest(
             [Item(Source(uri="moon.md", tenant="north"), f"# Lamps\n\n{FACT}\n".encode(), "moon.md")]
         )
         store = KeyStore.of(system.settings, system.context.clock)

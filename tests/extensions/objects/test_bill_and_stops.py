@@ -41,7 +41,7 @@ async def test_an_object_and_its_repair_are_two_calls_on_the_bill(open_desk: Ope
     given = await Objects.of(desk.system).answer_as(Lamp, "Which colour?", ADA, text=FACT)
     assert given.object == Lamp(colour_of_the_shade="jade")
     desk.demand_parity()
-    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
+    assert given.cost_usd == sum(row.usd for row in desk.system.observability.costs.of_answer(given.answer_id))
 
 
 async def test_an_object_that_a_model_writes_for_a_stopped_tenant_is_left_at_once(world: World) -> None:

@@ -284,9 +284,9 @@ def test_a_long_scan_a_picture_bomb_and_a_broken_picture_are_refused_in_a_senten
 def test_a_citation_finds_its_place_on_the_page_for_whoever_may_read_it(tmp_path: Path) -> None:
     with open_system(load(stack(tmp_path, extensions=["ocr", "office"]))) as system:
         parsed = parse(saved(draw()), "a.png", ("Total", 0.9), ("1,204", 0.9))
-        system.ingestor.preparation._parse = lambda *_: parsed
+        system.retrieval.ingestor.preparation._parse = lambda *_: parsed
         source = Source("a.png", "north")
-        assert system.ingestor.ingest([Item(source, b"x", "a.png")]).added
+        assert system.retrieval.ingestor.ingest([Item(source, b"x", "a.png")]).added
         runtime: Any = SimpleNamespace(system=system)
         (box,) = routes.boxes(source.document_id, Principal("zoe", "north"), runtime, 6, 9).boxes
         assert box.model_dump() == {

@@ -71,10 +71,10 @@ async def test_openais_client_gets_its_own_error_of_a_quota(tmp_path: Path) -> N
 async def test_where_nothing_is_left_to_spend_no_run_begins(tmp_path: Path) -> None:
     given = world(tmp_path, serving={"quotas": {"tenant": {"tokens": {"day": 10}}}}, extensions=EXTENSIONS)
     system = given.system
-    agent, system.agent = system.agent, QuotaAgent(system.agent, system.quotas)
+    agent, system.agent = system.agent, QuotaAgent(system.agent, system.serving.quotas)
     async with opened(given) as api:
         assert (await api.post("/v1/chat/completions", json=CHAT)).status_code == 200
-        await system.quotas.reserve(agent.asked[0][1], tokens=10, usd=None)
+        await system.serving.quotas.reserve(agent.asked[0][1], tokens=10, usd=None)
         for more in ({}, {"stream": True}):
             refused = await api.post("/v1/chat/completions", json=CHAT | more)
             assert refused.status_code == 429

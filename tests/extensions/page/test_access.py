@@ -90,7 +90,7 @@ async def test_the_page_takes_its_place_in_the_queue_and_the_form_does_not(
 
 
 async def test_c25_where_sessions_cannot_be_looked_up_the_page_is_503(given: World, api: httpx2.AsyncClient) -> None:
-    given.system.cache.close()
+    given.system.serving.cache.close()
     for path in ("/_nicegui/x", "/"):
         reply = await api.get(path, headers={"Cookie": "sixply_session=any"})
         assert (reply.status_code, reply.json()["code"]) == (503, "store_unavailable"), path

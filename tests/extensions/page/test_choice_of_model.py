@@ -34,7 +34,9 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Key
         )
         (folder / "stack.toml").write_text(stack, encoding="utf-8")
         with open_system(loaded := load(folder / "stack.toml")) as system:
-            system.ingestor.ingest_one(Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None)
+            system.retrieval.ingestor.ingest_one(
+                Item(Source("parcels.md", EVERY_TENANT), TEXT, "parcels.md"), scope=None
+            )
             keys = KeyStore.of(loaded.settings, SystemClock())
             keys.create(subject="first", tenant="south", roles=["reader"])
             with running(system) as url:

@@ -37,6 +37,6 @@ async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by
     assert len(desk.provider.requests) == len(desk.provider.billed) + 1  # the one that failed
     desk.demand_parity()
     assert {row.answer_id for row in desk.ours} == {given.answer_id}
-    assert given.cost_usd == sum(row.usd for row in desk.system.costs.of_answer(given.answer_id))
+    assert given.cost_usd == sum(row.usd for row in desk.system.observability.costs.of_answer(given.answer_id))
     assert given.usage.input_tokens == sum(one["read"] for one in desk.theirs)
     assert given.usage.output_tokens == sum(one["wrote"] for one in desk.theirs)

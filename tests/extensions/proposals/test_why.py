@@ -43,7 +43,7 @@ def why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Why:
         golden = tmp_path / "golden.jsonl"
         golden.write_text(json.dumps(CASE | changes) + "\n")
         with open_system(load(path)) as system:
-            system.ingestor.ingest(
+            system.retrieval.ingestor.ingest(
                 [
                     Item(Source(uri, "north", title=uri, groups=frozenset(groups.split())), text.encode(), uri)
                     for uri, text in documents.items()

@@ -46,8 +46,8 @@ def test_personal_data_are_kept_only_while_it_is_off(tmp_path: Path, log: io.Str
         logging.getLogger("some.library").warning("to %s", WRITTEN)
         note = system.hooks.service(OutcomeStore).record(Outcome("a-1", "rejected", AT, note=WRITTEN)).note
         trace.get_tracer("someone's").start_span("chat", attributes={names.CONTENT[0]: WRITTEN}).end()
-        system.telemetry.flush()
-        spans = str([span.attributes for span in system.spans.recent(10)])
+        system.observability.telemetry.flush()
+        spans = str([span.attributes for span in system.observability.spans.recent(10)])
     expected = "write to [EMAIL]" if on else WRITTEN
     assert note == expected
     assert expected in log.getvalue()

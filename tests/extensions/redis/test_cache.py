@@ -95,7 +95,9 @@ async def test_two_servers_on_one_redis_count_together(tmp_path: Path) -> None:
     given = [counting(tmp_path / name) for name in ("one", "two")]
     caches = [opened(tmp_path) for _ in given]
     for one, cache in zip(given, caches, strict=True):
-        one.system.quotas = Quotas(one.system.settings.serving.quotas, one.system.settings.orchestration.budget, cache)
+        one.system.serving.quotas = Quotas(
+            one.system.settings.serving.quotas, one.system.settings.orchestration.budget, cache
+        )
     statuses = []
     for one in given:
         transport = httpx2.ASGITransport(create_app(one.system))

@@ -187,8 +187,8 @@ def test_what_somebody_wrote_over_or_deleted_here_is_the_sources_again_after_a_p
     with opened() as system:
         sync(system)
         forged = Item(Source("desk/a.md", "north", frozenset({"staff"})), b"Leave is a hundred days.", "a.md")
-        assert system.ingestor.ingest([forged]).replaced == 1
-        system.ingestor.delete("desk/b.md", "north", scope=None)
+        assert system.retrieval.ingestor.ingest([forged]).replaced == 1
+        system.retrieval.ingestor.delete("desk/b.md", "north", scope=None)
         desk.read_keys.clear()
         report = sync(system)
         assert (report.replaced, report.added, report.unchanged, desk.read_keys) == (1, 1, 1, ["a.md", "b.md"])
@@ -231,7 +231,7 @@ def test_a_pass_that_broke_off_goes_on_where_it_was_and_takes_nothing_out_before
         with pytest.raises(UpstreamDown):
             sync(system)
         assert desk.read_keys == ["1.md", "2.md", "3.md"]
-        assert system.ledger.document_count() >= 8
+        assert system.retrieval.ledger.document_count() >= 8
     desk.break_after = None
     with opened() as system:
         report = sync(system)
@@ -261,7 +261,7 @@ def test_an_outage_takes_nothing_out_and_a_listing_that_is_suddenly_empty_neithe
         kept, desk.texts = desk.texts, {}
         report = sync(system)
         assert (report.removed, report.kept_back) == (0, 30)
-        assert system.ledger.document_count() == 30
+        assert system.retrieval.ledger.document_count() == 30
         desk.texts = {name: text for name, text in kept.items() if name >= "10.md"}
         report = sync(system)
         assert (report.removed, report.kept_back) == (10, 0)

@@ -48,7 +48,7 @@ def house(folder: Path, words: str = WORDS, more: str = "", **given: Any) -> Ite
             for tenant in ("alder", "bexley")
             for name, text in TEXTS.items()
         ]
-        assert not system.ingestor.ingest(items).refused
+        assert not system.retrieval.ingestor.ingest(items).refused
         yield system
 
 

@@ -36,7 +36,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with open_system(load(stack(tmp_path_factory.mktemp("boats"), GRAPH, extensions=extensions))) as opened:
         files = {"boats.csv": BOATS, "crew.csv": CREW}
         items = [Item(Source(name, "north"), text.encode(), name) for name, text in files.items()]
-        assert not opened.ingestor.ingest(items).refused
+        assert not opened.retrieval.ingestor.ingest(items).refused
         yield opened
 
 
@@ -46,7 +46,7 @@ def work_out(system: System) -> Callable[[str], dict[str, Any] | None]:
 
     def ask(question: str) -> dict[str, Any] | None:
         hits = system.retriever.retrieve(question, scope, limit=10)
-        return answers.work_out(question, hits, scope, system.ledger)
+        return answers.work_out(question, hits, scope, system.retrieval.ledger)
 
     return ask
 
@@ -117,16 +117,21 @@ def test_a_question_with_something_that_the_table_does_not_have_is_left_alone(
 def test_somebody_elses_table_answers_nothing(system: System) -> None:
     hits = system.retriever.retrieve("Which boat is the cheapest?", Scope("north", frozenset()), limit=10)
     assert (
-        TableAnswers().work_out("Which boat is the cheapest?", hits, Scope("south", frozenset()), system.ledger) is None
+        TableAnswers().work_out(
+            "Which boat is the cheapest?", hits, Scope("south", frozenset()), system.retrieval.ledger
+        )
+        is None
     )
 
 
 def test_two_tables_that_could_be_meant_answer_nothing(tmp_path: Path) -> None:
     with open_system(load(stack(tmp_path))) as opened:
-        opened.ingestor.ingest([Item(Source(name, "north"), BOATS.encode(), name) for name in ("old.csv", "new.csv")])
+        opened.retrieval.ingestor.ingest(
+            [Item(Source(name, "north"), BOATS.encode(), name) for name in ("old.csv", "new.csv")]
+        )
         scope = Scope("north", frozenset())
         hits = opened.retriever.retrieve("Which boat is the cheapest?", scope, limit=10)
-        assert TableAnswers().work_out("Which boat is the cheapest?", hits, scope, opened.ledger) is None
+        assert TableAnswers().work_out("Which boat is the cheapest?", hits, scope, opened.retrieval.ledger) is None
 
 
 def test_the_planned_agent_gives_it_as_the_answer_and_quotes_where_there_is_none(system: System) -> None:

@@ -62,12 +62,12 @@ LIMITS = ParseLimits()
 class Desk:
     def __init__(self, system: System) -> None:
         self.system = system
-        self._tools = {tool.name: tool for tool in system.tools}
+        self._tools = {tool.name: tool for tool in system.orchestration.tools}
 
     def add(self, name: str, content: str | bytes, **about: Any) -> None:
         source = Source(name, about.pop("tenant", "alder"), **about)
         content = content.encode() if isinstance(content, str) else content
-        report = self.system.ingestor.ingest([Item(source, content, name)])
+        report = self.system.retrieval.ingestor.ingest([Item(source, content, name)])
         assert not report.refused, report.refused
 
     def call(self, tool: str, caller: Principal | None = ILKA, **arguments: Any) -> Any:
@@ -141,7 +141,7 @@ def test_the_answer_says_its_query_its_rows_and_where_they_stand(sales: Desk) ->
     assert 'sum("units, figure")' in message.artifact["query"]
     assert message.artifact["values"] == ["south"]
     (passage,) = message.artifact["passages"]
-    assert "Desk" in sales.system.ledger.hits([passage], Scope("alder"), as_of=None)[passage].chunk.text
+    assert "Desk" in sales.system.retrieval.ledger.hits([passage], Scope("alder"), as_of=None)[passage].chunk.text
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_deleted_or_changed_document_takes_its_tables_along(sales: Desk) -> No
     assert sales.ask(calculate="count") == [["4"]]
     sales.add("sales.csv", SALES + "West,Lamp,1,5.00,2026-03-01\n")
     assert sales.ask(calculate="count") == [["5"]]
-    sales.system.ingestor.delete("sales.csv", "alder", scope=None)
+    sales.system.retrieval.ingestor.delete("sales.csv", "alder", scope=None)
     assert "There is no table" in sales.refusal()
     assert sales.call("find_tables", about="region product units price").text.count("Table sales.csv") == 0
 
@@ -265,7 +265,7 @@ def test_its_tools_keep_the_promises_of_a_tool(sales: Desk, check: Check, monkey
     sales.add("sales.csv", SALES, tenant=CUSTOMER.tenant)
     monkeypatch.setitem(ARGUMENTS, "find_tables", {"about": "region product units price"})
     monkeypatch.setitem(ARGUMENTS, "query_table", {"table": "sales.csv"})
-    for tool in sales.system.tools:
+    for tool in sales.system.orchestration.tools:
         check(tool, ARGUMENTS[tool.name])
 
 
@@ -348,7 +348,7 @@ def test_a_database_is_read_by_the_rows_of_the_caller_alone(tmp_path: Path) -> N
         assert made.ask("shop.orders", columns=["id"], order="largest first", measure="total") == [["1"], ["4"]]
         assert "Its columns: id, total." in made.refusal("shop.orders", columns=["tenant"])
         assert "Table shop.orders: id (text), total (figures; USD)" in made.call("find_tables", about="orders").text
-        connection = made.system.tools[0]
+        connection = made.system.orchestration.tools[0]
         assert metadata_of(connection, "effect", True) is False
 
 

@@ -12,9 +12,9 @@ from tests.extensions.feedback.test_routes import api, given, say, store_of  # n
 
 
 async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.AsyncClient) -> None:  # noqa: F811
-    given.system.costs.record(charge(answer_id="a-2"))
+    given.system.observability.costs.record(charge(answer_id="a-2"))
     await say(api, given.reader, verdict="edited", edit="Shorter.", minutes=3)
     contract = load_contract(Path("outcomes.toml"))
     system = given.system
-    report = value_report(contract, store_of(given).all(), history.answers(system.costs))
+    report = value_report(contract, store_of(given).all(), history.answers(system.observability.costs))
     assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)

@@ -179,7 +179,7 @@ async def answer(system):
     request, person = AnswerRequest(question="When is a refund paid?"), Principal("x", "t", frozenset({"reader"}))
     return [event.answer async for event in system.agent.stream(request, person) if event.answer][0].text
 with wiring.open_system(loaded) as system:
-    system.ingestor.ingest([Item(source=source, content=b"A refund is paid within fourteen days.", name="a.txt")])
+    system.retrieval.ingestor.ingest([Item(source=source, content=b"A refund is paid within fourteen days.", name="a.txt")])
     print(asyncio.run(answer(system)))
 print(sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules)), sys.modules["openvino_telemetry"])
 """

@@ -145,7 +145,7 @@ async def test_attributes_of_a_document_are_bounded_like_any_json(given: World, 
         headers={"Authorization": f"Bearer {given.agent}"},
     )
     assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
-    assert not given.system.ledger.stored
+    assert not given.system.retrieval.ledger.stored
 
 
 async def test_a_json_body_has_a_lower_limit_than_an_upload(given: World, api: httpx2.AsyncClient) -> None:
