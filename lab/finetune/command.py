@@ -171,7 +171,9 @@ def tune_embedder(work: Work) -> dict[str, Any]:
         )
         with empty_system(work.configure, {"models": {"embedder": {"path": str(work.new.resolve())}}}) as (other, _):
             _copy_passages(work, system, other)
-            after = bench.served(split.held_out, _search(other, other.reranker), what="after", progress=work.progress)
+            after = bench.served(
+                split.held_out, _search(other, other.models.reranker), what="after", progress=work.progress
+            )
     return {
         **bench.compared(split, before, after, seed=work.order.seed),
         "n_trained": len(split.train),
@@ -257,10 +259,10 @@ def _copy_passages(work: Work, system: System, other: System) -> None:
 
     total = system.retrieval.ledger.document_count()
     for done, entry in enumerate(system.retrieval.ledger.entries(), 1):
-        vectors = embed(other.embedder, [chunk.indexed_text for chunk in entry.chunks])
-        other.ledger.put([replace(entry, vectors=vectors)])
+        vectors = embed(other.models.embedder, [chunk.indexed_text for chunk in entry.chunks])
+        other.retrieval.ledger.put([replace(entry, vectors=vectors)])
         work.progress("embed", done, total)
-    catch_up(other.ledger, other.vectors)
+    catch_up(other.retrieval.ledger, other.retrieval.vectors)
 
 
 def _folder_of(work: Work, options: Mapping[str, Any]) -> Path:
