@@ -1,13 +1,15 @@
 """Vectors in rows of eight bits, all of which are compared, so that whatever is stored is found.
 
-Eight bits a number are a quarter of what memory must deliver, and numkong multiplies them by the processor's own instructions: a million rows
-take 15 ms. The best are compared again with sixteen bits, which differ from the vector itself by a hundred-thousandth. A graph is not faster
-up to some ten thousand vectors, and never reaches one to which no link leads.
+Eight bits a number are a quarter of what memory must deliver, and numkong multiplies them by the processor's own instructions, many rows
+on all cores. The best are compared again with sixteen bits, which differ from the vector itself by a hundred-thousandth. A graph is not
+faster up to some ten thousand vectors, and never reaches one to which no link leads.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ from retrieval.index.attributes import Attributes
 
 # Most rows of a block that grows; rows that are gone before a block is written anew
 BLOCK, HOLLOW = 131_072, 1000
+# Rows that one thread compares at a time, and rows for each of the sample that bounds the best
+_TOGETHER, _FOR_EACH = 32_768, 64
 # Rows compared again for each that is wanted, and in any case
 _AGAIN, _AT_LEAST = 2, 50
 # Largest number in eight bits, and steps of the second eight bits in one of the first
@@ -139,8 +143,6 @@ def _decode(rows: Rows) -> Vectors:
 
 def nearest(seen: Sequence[Seen], query: Vectors, limit: int, wanted: Where | bool) -> list[tuple[str, float]]:
     """Return (chunk id, cosine similarity) of the nearest rows of unit length, best first, that match the simplified filter."""
-    from numkong import cdist
-
     ends = np.cumsum([0, *(len(block.rows.ids) for block in seen)])
     total = int(ends[-1])
     if limit <= 0 or not total or wanted is False:
@@ -149,13 +151,12 @@ def nearest(seen: Sequence[Seen], query: Vectors, limit: int, wanted: Where | bo
     steps, _, scales = _encode(query[None])
     for (rows, gone, attributes), start, end in zip(seen, ends, ends[1:], strict=False):
         own = scores[start:end]
-        products: Any = cdist(steps, rows.steps, "dot")
-        np.multiply(np.asarray(products)[0], rows.scales * scales[0], out=own, casting="unsafe")
+        _compare(steps, rows, own)
+        own *= scales[0]
         own[gone] = -np.inf
         if not isinstance(wanted, bool):
             own[~attributes.fit(wanted)[rows.sets]] = -np.inf
-    several = min(total, limit * _AGAIN + _AT_LEAST)
-    places = np.argpartition(scores, total - several)[total - several :] if several < total else np.arange(total)
+    places = _find_best(scores, limit * _AGAIN + _AT_LEAST)
     places = np.sort(places[scores[places] > -np.inf])
     hits: list[tuple[str, float]] = []
     for (rows, _, _), start, end in zip(seen, ends, ends[1:], strict=False):
@@ -165,3 +166,28 @@ def nearest(seen: Sequence[Seen], query: Vectors, limit: int, wanted: Where | bo
             similar = np.vecdot(_decode(chosen), query).tolist()
             hits += zip(map(bytes.decode, chosen.ids.tolist()), similar, strict=True)
     return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:limit]
+
+
+def _compare(steps: _Column, rows: Rows, out: _Column) -> None:
+    """Put the products with all rows into `out`."""
+    from numkong import cdist
+
+    def compare(start: int) -> None:
+        some = slice(start, start + _TOGETHER)
+        products: Any = cdist(steps, rows.steps[some], "dot")
+        np.multiply(np.asarray(products)[0], rows.scales[some], out=out[some], casting="unsafe")
+
+    starts = range(0, len(out), _TOGETHER)
+    if len(starts) <= 1:
+        compare(0)
+        return
+    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool:
+        list(pool.map(compare, starts))
+
+
+def _find_best(scores: _Column, several: int) -> _Places:
+    """Return the places of the best scores. What is below the best of a sample is below as many others, and not sorted."""
+    sample = scores[::_FOR_EACH]
+    bound = np.partition(sample, -several)[-several] if several < len(sample) else -np.inf
+    places = np.flatnonzero(scores >= bound)
+    return places[np.argpartition(scores[places], -several)[-several:]] if several < len(places) else places

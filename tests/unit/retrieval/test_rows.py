@@ -45,6 +45,20 @@ def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
     assert {name for name, _ in nearest([block.see()], A, 9, True)} == {"a", "c", "d"}
 
 
+@pytest.mark.parametrize("of", [None, "few"], ids=["all", "those few that match"])
+def test_the_nearest_of_very_many_are_those_of_a_plain_comparison(of: str | None) -> None:
+    """Many are compared by several threads, and only what is above the best of a sample is sorted."""
+    vectors = np.random.default_rng(0).standard_normal((70_000, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items = [item(f"{n}", vector, of="few" if n % 9000 == 0 else "many") for n, vector in enumerate(vectors)]
+    blocks = Block.of(items[:66_000]), Block.of(items[66_000:])
+    best = np.argsort(-(vectors @ vectors[7]))
+    blocks[0].remove([b"%d" % best[1]])
+    found = nearest([block.see() for block in blocks], vectors[7], 5, True if of is None else equals("of", of))
+    expected = [n for n in best.tolist() if n != best[1] and (of is None or n % 9000 == 0)]
+    assert [int(name) for name, _ in found] == expected[:5]
+
+
 def test_a_partition_of_which_all_is_gone_is_gone() -> None:
     index = ExactIndex()
     index.upsert([item("a", A), VectorItem(0, "c", "north", frozenset(), C)])
