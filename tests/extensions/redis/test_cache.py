@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from foundation.components import Context, load
+from foundation.components import Context, extra_of, load
 from foundation.errors import StoreUnavailable, UnknownPart
 from foundation.settings import Part
 from serving.app import create_app
@@ -26,6 +26,10 @@ from tests.integration.test_deploy import ROOT, variables
 
 HOUR = 3600
 PATIENCE_S = 60
+
+
+def test_its_package_is_installed_by_the_extra_of_its_name() -> None:
+    assert extra_of("redis") == "redis"
 
 
 def opened(folder: Path, **options: Any) -> Any:

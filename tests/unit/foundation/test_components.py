@@ -214,6 +214,8 @@ def test_a_secret_does_not_stand_in_the_text_of_an_error(port, context):
     ],
 )
 def test_a_part_whose_package_is_missing_says_what_to_run(package, command, monkeypatch, tmp_path):
+    # a project has the extras of its extensions alone
+    monkeypatch.setattr(components, "_extras", lambda: {"qdrant-client": "qdrant", "redis": "redis"})
     module = f"needs_{package.replace('.', '_')}"
     (tmp_path / f"{module}.py").write_text(
         f"raise ModuleNotFoundError('No module named {package}', name={package!r})\n"
