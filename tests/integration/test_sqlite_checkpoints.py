@@ -20,7 +20,7 @@ async def test_readiness_knows_what_the_store_of_conversations_itself_raises(tmp
     parts: Any = SimpleNamespace(
         hooks=SimpleNamespace(ready={}),
         settings=Settings(),
-        costs=Mock(),
+        observability=SimpleNamespace(costs=Mock()),
         parts=SimpleNamespace(checkpoints=checkpoints),
     )
     try:
