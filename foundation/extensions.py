@@ -67,16 +67,11 @@ def installed() -> list[str]:
 
 def find(name: str) -> Extension:
     """Return what an extension declares. Raises UnknownPart: there is none of this name. InvalidSetting: it declares nothing."""
-    if not _is_installed(name):
+    if name not in installed():
         raise UnknownPart(
             f'There is no extension "{name}" in extensions/. {did_you_mean(name, installed())} make extensions lists them.'
         )
     return _read_declaration(name)
-
-
-def _is_installed(name: str) -> bool:
-    folders = import_module("extensions").__path__
-    return name.isidentifier() and any(Path(folder, name, "__init__.py").is_file() for folder in folders)
 
 
 def _read_declaration(name: str) -> Extension:

@@ -160,8 +160,10 @@ class Sync:
 
     def _is_kept(self, known: Known, source: Source) -> bool:
         """Whether the document is still the source's: nobody has written over it here, or deleted it."""
-        stored = self.ledger.find(known.document_id) if known.document_id else None
-        return not known.document_id or (stored is not None and stored.source.origin == source.origin)
+        if not known.document_id:
+            return True  # it was refused, and there is nothing to write over
+        stored = self.ledger.find(known.document_id)
+        return stored is not None and stored.source.origin == source.origin
 
     def _source_of(self, listed: Listed) -> Source | None:
         """Return the document of an object; `None` where nobody here may read it."""

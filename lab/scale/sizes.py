@@ -66,9 +66,11 @@ def run(stack: Path, sizes: Sequence[int], json: Path | None) -> None:
     for passages in sizes:
         with tempfile.TemporaryDirectory(prefix="sizes-") as folder:
             trial = Trial(stack, Path(folder), passages)
+            terminal.show_note(f"{passages:,} passages: the embedder alone ...")
             row = {"passages": passages, **alone(embed, trial)}
             trial = replace(trial, dimensions=int(row.pop("dimensions")))
             for step in (fill, ask, search_plainly, search_words, take_in, change):
+                terminal.show_note(f"{passages:,} passages: {step.__name__.replace('_', ' ')} ...")
                 row |= alone(step, trial)
         rows.append(row | compare(row))
         terminal.show_note(f"{passages:,} passages are measured.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,11 +45,14 @@ class Options(Section):
 class CountedRequests(urllib3.PoolManager):
     """The client's connections. Without a bound here its listing goes on for as long as the server says that there is more."""
 
-    left = REQUESTS
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.here = threading.local()
+        """`left`: how many more this thread may make. What a question asks meanwhile is not the listing's."""
 
     def urlopen(self, *arguments: Any, **named: Any) -> Any:
-        self.left -= 1
-        if self.left < 0:
+        self.here.left = getattr(self.here, "left", REQUESTS) - 1
+        if self.here.left < 0:
             raise OSError(f"after {REQUESTS} requests its listing still has no end and too few keys")
         return super().urlopen(*arguments, **named)
 
@@ -128,7 +132,7 @@ class S3Connector:
         from minio.error import MinioException, S3Error
         from urllib3.exceptions import HTTPError
 
-        self._http.left = REQUESTS
+        self._http.here.left = REQUESTS
         try:
             return request()
         except S3Error as error:

@@ -17,7 +17,7 @@ from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles.provider import FaultyProvider, calls, ok
-from tests.extensions.page.test_page import ask, broken_rules, sign_in
+from tests.extensions.page.test_page import ask, begin_anew, broken_rules, sign_in
 from tests.integration.test_chosen_models import QUESTION, SENTENCE, STACK, TEXT
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
@@ -75,7 +75,7 @@ def test_a_model_is_chosen_by_the_keyboard_and_answers_until_another_is(
     for control in (models, page.get_by_label("Question"), page.get_by_role("button", name="Ask", exact=True).last):
         expect(control).to_be_in_viewport(ratio=1)  # and under nothing: a click arrives
         control.click(trial=True)
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     expect(models).to_have_value("large")
     models.select_option("")
     expect(ask(page, QUESTION)).not_to_contain_text("the-large-one")

@@ -218,6 +218,12 @@ def ask(page: Page, question: str, status: str = "Answered") -> Any:
     return turn
 
 
+def begin_anew(page: Page) -> None:
+    """Begin a new conversation, and wait until the turns of the former one are gone from the page."""
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_role("article")).to_have_count(0)
+
+
 def broken_rules(page: Page, within: str = "html") -> list[str]:
     """Rules of WCAG 2.2 AA, and of good practice, that axe-core finds broken, each with its first place."""
     found = Axe().run(page, context=within, options={"resultTypes": ["violations"]})
@@ -291,8 +297,7 @@ def test_two_questions_are_one_conversation_and_two_traces(page: Page, served: S
         turn.get_by_text("How it was made").click()
         traces.append(turn.locator("code").inner_text())
     assert len(set(traces)) == 2
-    page.get_by_role("button", name="New conversation").click()
-    expect(page.get_by_role("article")).to_have_count(0)
+    begin_anew(page)
 
 
 def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, served: Served) -> None:
@@ -306,7 +311,7 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     expect(turn.get_by_text("Saved: no")).to_be_visible()
     turn.get_by_text("How it was made").click()
     trace = turn.locator("code").inner_text()
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     ask(page, "Please refund order QM-10015", "Waits for approval")
     ask(page, "What weighs two kilograms?", "No answer")
     expect(page.get_by_label("Question")).to_have_value("What weighs two kilograms?")
@@ -463,7 +468,7 @@ def test_an_answer_is_copied_with_its_sources_found_by_its_words_and_dated_in_th
     turn.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Question")).to_be_focused()
     expect(page.get_by_label("Question")).to_have_value("How long does the moon lamp run?")
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     ask(page, "What weighs two kilograms?")
     earlier = page.get_by_role("complementary", name="Earlier conversations")
     entries = earlier.get_by_role("listitem")
@@ -650,7 +655,7 @@ def test_what_waits_is_approved_with_other_arguments_or_rejected_with_a_reason(
     expect(asked.get_by_role("status").first).to_have_text("Approved by agent@alder")
     expect(asked).to_contain_text("refunded: 5.00 USD")
 
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     asked = ask(page, "Please refund order QM-10017", "Waits for approval")
     card = view.get_by_role("article").filter(has_text="QM-10017")
     card.get_by_role("button", name="Reject").click()
@@ -681,7 +686,7 @@ def test_whoever_asked_withdraws_what_waits(page: Page, served: Served) -> None:
 def test_what_was_asked_twice_is_withdrawn_from_either_conversation(page: Page, served: Served) -> None:
     sign_in(page, served.agent)
     ask(page, "Please refund order QM-10017, the box was open", "Waits for approval")
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     again = ask(page, "Please refund order QM-10017, the box was open", "Waits for approval")
     again.get_by_role("button", name="Withdraw").click()
     expect(again.get_by_role("status").first).to_contain_text("where you asked it first")
@@ -693,7 +698,7 @@ def test_a_decider_sees_who_asked_in_which_words_and_that_it_was_asked_before(
     sign_in(page, served.clerk)
     words = "Please refund order QM-10019, the lid broke in transit."
     ask(page, words, "Waits for approval")
-    page.get_by_role("button", name="New conversation").click()
+    begin_anew(page)
     again = ask(page, words, "Waits for approval")
     expect(again).to_contain_text("You sent the same request at")
     colleague = served.keys.create(subject="colleague@alder", tenant="alder-clinics", roles=["agent"])

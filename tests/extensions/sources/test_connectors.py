@@ -339,3 +339,28 @@ def test_a_listing_that_says_without_end_that_there_is_more_ends_with_an_error(
     assert [it.key for it in page.objects] == keys
     with pytest.raises(UpstreamDown, match=r'its listing after "b\.md" begins again with "a\.md"'):
         connector.page(page.cursor)
+
+
+def test_the_requests_of_a_listing_are_counted_apart_from_those_that_questions_make_meanwhile(
+    hostile_storage: tuple[s3.S3Connector, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector, keys = hostile_storage
+    asked: list[str] = []
+    list_objects = connector._client.list_objects
+
+    def listing(*arguments: Any, **named: Any) -> Iterator[Any]:
+        asker = Thread(target=lambda: asked.extend(connector.readers(["a.md"])))
+        asker.start()
+        asker.join()
+        return list_objects(*arguments, **named)
+
+    monkeypatch.setattr(connector._client, "list_objects", listing)
+    monkeypatch.setattr(
+        connector._client, "stat_object", lambda *_: connector._http.urlopen("GET", connector._options.endpoint)
+    )
+    monkeypatch.setattr(s3, "REQUESTS", 1)
+    keys[:] = ["a.md", "b.md"]
+    monkeypatch.setattr(s3, "PAGE", SMALL)
+    with_questions = connector.page("")
+    assert [it.key for it in with_questions.objects] == keys
+    assert asked == ["a.md"]
