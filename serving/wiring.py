@@ -195,7 +195,7 @@ def _wrap_agent(agent: Agent, hooks: Hooks, recorders: Recorders, quotas: Quotas
 def _open_models(settings: Settings, hooks: Hooks, policy: Policy, costs: CostLedger) -> Models:
     from models.build import open_models
     from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
-    from orchestration.run.judging_chat import JudgingChatModel
+    from orchestration.run.metered_chat import MeteredChatModel
 
     def demand_model(name: str) -> None:
         hooks.demand("model", name)
@@ -208,7 +208,7 @@ def _open_models(settings: Settings, hooks: Hooks, policy: Policy, costs: CostLe
         demand_one_of=policy.demand_one_of,
         watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, partial(costs.pay, prices)),
         watch_reranker=TracedReranker,
-        pay_judge=lambda chat, tenants: JudgingChatModel(inner=chat, tenants=tenants),
+        pay_judge=lambda chat, tenants: MeteredChatModel(inner=chat, tenants=tenants),
         watch_judge=TracedJudge,
     )
 

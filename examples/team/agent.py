@@ -111,12 +111,8 @@ class TeamAgent(RoundsAgent):
     async def _calls(self, journal: Journal, name: str, step: Step, run: PlannedRun, extra: KnownState) -> None:
         state = cast("KnownState", {**journal.state, **extra})
         message = Message(sender="supervisor", task="call", step_id=state.get("step") or state["waiting"])
-        branch = self._shares.branch(run, message.to)
-        try:
-            with self._at_work(message, branch):
-                await journal.take(name, step, branch, extra)
-        finally:
-            run.join(branch)
+        with self._shares.branch(run, message.to) as branch, self._at_work(message, branch):
+            await journal.take(name, step, branch, extra)
 
     async def _from_documents(self, journal: Journal, run: PlannedRun) -> None:
         if self._steps.recalls(journal.state) and not journal.state.get("last_search_step"):
@@ -139,15 +135,15 @@ class TeamAgent(RoundsAgent):
             Message(**saved["message"]) if saved else Message(sender="supervisor", task="find", step_id=step.step_id)
         )
         state = cast("KnownState", {**journal.state, **own, **(saved["known"] if saved else {})})
-        desk = Desk(state, self._shares.branch(run, "researcher"), journal, message)
-        try:
-            while desk.message.to != "supervisor":
-                desk.run.budget = self._shares.budget(run, desk.message.to)
-                with self._at_work(desk.message, desk.run):
-                    await desk.hand_on(await self._crew[desk.message.to](desk))
-        finally:
-            run.join(desk.run)
-            run.evidence, run.question = desk.run.evidence, query  # material for an answer if the budget runs out
+        with self._shares.branch(run, "researcher") as branch:
+            desk = Desk(state, branch, journal, message)
+            try:
+                while desk.message.to != "supervisor":
+                    branch.budget = self._shares.budget(run, desk.message.to)
+                    with self._at_work(desk.message, branch):
+                        await desk.hand_on(await self._crew[desk.message.to](desk))
+            finally:
+                run.evidence, run.question = branch.evidence, query  # material for an answer if the budget runs out
         part = desk.state["document_answer"]
         assert part is not None  # nobody reports without one
         closed: KnownState = {

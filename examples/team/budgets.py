@@ -1,6 +1,6 @@
 """Budgets of several workers on one run: a share of the run's budget for each, and a branch for its results."""
 
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 from extensions.planned_agent.run import PlannedRun
 from foundation.errors import BudgetExceeded
 from orchestration.run.budget import Budget, Reservation
-from orchestration.run.run import UNCALLED
 
 
 class Share(Budget):
@@ -56,7 +55,7 @@ class Shares:
     def budget(self, run: PlannedRun, who: str) -> Budget:
         return self._budgets.setdefault(run, {}).setdefault(who, Share(run.budget, self._share))
 
-    def branch(self, run: PlannedRun, who: str) -> PlannedRun:
-        """Return a branch of the run with this budget. Steps and costs go to the run; `Run.join` adds up the rest."""
+    def branch(self, run: PlannedRun, who: str) -> AbstractContextManager[PlannedRun]:
+        """Return a branch of the run with this budget."""
         clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None}
-        return replace(run, budget=self.budget(run, who), usage=UNCALLED, _local_s=0.0, **clean)
+        return run.aside(self.budget(run, who), **clean)

@@ -23,12 +23,12 @@ from foundation.tracing import span
 from foundation.types import Principal
 from models.contract import BaseChatModel
 from models.pricing import identity
-from models.resilience.resilient_chat import resilient_as
+from models.resilience.chosen_chat import resilient_as
 from orchestration.contract import Agent, AgentParts, PersonalMemory
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import stream_from
-from orchestration.run.run import UNCALLED
+from orchestration.run.bill import UNCALLED
 from orchestration.run.state import answer_id_of_all, charges_of_all
 from orchestration.run.wrapping import AgentWrapper
 

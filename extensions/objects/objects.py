@@ -147,15 +147,15 @@ async def _answer_as(
         except ComponentError as error:
             content = {"failure": "model", "told": error.public}
         finally:
-            await run.close()
-            current.set_attribute(names.PROMPTS, ", ".join(sorted(run.prompts.values())))
+            await run.bill.close()
+            current.set_attribute(names.PROMPTS, ", ".join(sorted(run.notes.prompts.values())))
         return ObjectAnswer(
             answer_id=run.answer_id,
-            usage=run.usage,
-            cost_usd=run.cost_usd,
-            seconds=run.seconds,
+            usage=run.bill.usage,
+            cost_usd=run.bill.cost_usd,
+            seconds=run.bill.seconds,
             trace_id=trace_id(),
-            degraded=tuple(run.degraded),
+            degraded=tuple(run.notes.degraded),
             **content,
         )
 

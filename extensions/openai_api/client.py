@@ -42,7 +42,7 @@ class ClientToolsMiddleware(RequestMiddleware):
         changes: dict[str, Any] = {"tools": [*request.tools, *client.tools]}
         choice = run.request.client.tool_choice if run.request else "auto"
         # the client's choice is about its own tools, and about the first reply
-        if choice != "auto" and not run.calls:
+        if choice != "auto" and not run.bill.calls:
             changes = {"tools": list(client.tools), "tool_choice": choice}
         if not client.parallel_tool_calls:
             settings["parallel_tool_calls"] = False

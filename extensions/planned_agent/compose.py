@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal
 
 from langchain_core.messages import AIMessageChunk
 
@@ -18,7 +18,7 @@ from models.resilience.streams import empty_reply_of, is_cut_off
 from orchestration.events import StopReason
 from orchestration.language.guard import without_foreign_urls
 from orchestration.prompts.frames import answer_from
-from orchestration.run.run import Chunks, Run
+from orchestration.run.run import Run
 from retrieval.documents import Citation
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding, narrow
@@ -97,11 +97,7 @@ async def draft_generative(
     Raises BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
     """
     messages = answer_from(run.prompt("graph_answer"), question, [item.text for item in evidence])
-
-    def open_stream() -> Chunks:
-        return cast("Chunks", run.parts.chat.astream(messages, max_tokens=REPLY_TOKENS))
-
-    reply = await run.pay_for(messages, open_stream, max_tokens=REPLY_TOKENS, seen=seen)
+    reply = await run.bill.generate(messages, max_tokens=REPLY_TOKENS, seen=seen)
     if not reply.text.strip():
         raise UpstreamMalformed(empty_reply_of(reply))
     sentences = _sentences(reply.text, len(evidence))

@@ -69,7 +69,7 @@ class DocumentSteps:
         update: PlannedState = {"since": since}
         if earlier is None:
             return update, "new"
-        await run.record("cached", earlier.kind, usd=Decimal(0), basis=f"answer {earlier.answer_id} given again")
+        await run.bill.record("cached", earlier.kind, usd=Decimal(0), basis=f"answer {earlier.answer_id} given again")
         answer = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
         if earlier.path == "extractive":  # what may not answer is not kept
             answer["band"] = "answered"
@@ -180,17 +180,17 @@ class DocumentSteps:
             for warning in warnings_about(citations):
                 run.note(warning)
             if checked.path == "generative":
-                run.drafts.append("shown")
+                run.notes.drafts.append("shown")
             result = as_result("answered", checked.end, text, checked.path, citations)
             quoted = quoted_of(checked, evidence)
             asked = state.get("document_question", state["question"])
             return {"document_answer": grade(result, asked, quoted, evidence, run)}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
-            run.drafts.append("discarded")
+            run.notes.drafts.append("discarded")
             run.note(DISCARDED)
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
         if draft.path == "generative":
-            run.drafts.append("refused")
+            run.notes.drafts.append("refused")
             return {"document_answer": abstain(run.prompt("unsupported").text)}, "not supported"
         return {"document_answer": run.nothing_found()}, "not supported"
 

@@ -27,5 +27,6 @@ class PlannedRun(Run):
     """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         stored = self.state.get("plan")
         self.plan = self.plan or (Plan(**stored) if stored else None)  # type: ignore[arg-type]

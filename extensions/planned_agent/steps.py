@@ -328,7 +328,7 @@ async def run_step(name: str, work: Work, state: PlannedState, run: PlannedRun) 
             update, watch.detail = {"document_answer": as_result("failed", "error", error.public)}, error.code
         watch.outcome = _outcome(update)
     crash_point(f"{name}_done")
-    return {**update, "steps": [done.model_dump() for done in run.steps]}
+    return {**update, "steps": [done.model_dump() for done in run.notes.steps]}
 
 
 def close_turn(state: PlannedState) -> PlannedState:

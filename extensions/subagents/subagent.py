@@ -2,7 +2,6 @@
 and tools are events of the answer's stream, what it read has its number in the conversation, and its effects wait for approval.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, cast
 
@@ -21,7 +20,7 @@ from foundation.errors import BudgetExceeded, ComponentError, InvalidSetting, di
 from foundation.settings import BESIDE_STACK, NamedPart, Section
 from models.contract import BaseChatModel
 from models.pricing import identity
-from models.resilience.resilient_chat import resilient_as
+from models.resilience.chosen_chat import resilient_as
 from orchestration.contract import AgentParts
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ReportingTool, RequestMiddleware, ToolHandler, ToolReply, reading_tool
@@ -32,7 +31,7 @@ from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.middleware.rounds import RoundsMiddleware
 from orchestration.run.budget import Budget
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools, texts_read
-from orchestration.run.run import UNCALLED, Run, current_run, running
+from orchestration.run.run import Run, current_run, running
 from orchestration.settings import BudgetSettings
 
 # Limits of a run that are a sub-agent's own, too; others, such as those of a day, end the whole run
@@ -92,8 +91,8 @@ class SubAgentMiddleware(AgentMiddleware[Any, Any]):
 
     async def _work(self, task: Task, runtime: ToolRuntime) -> ToolMessage:
         run = current_run()
-        run.numbers.update(passage_numbers(runtime.state["messages"], run.numbers))
-        before = frozenset(run.numbers)
+        run.passages.numbers.update(passage_numbers(runtime.state["messages"], run.passages.numbers))
+        before = frozenset(run.passages.numbers)
         limits = BudgetSettings(**self._options.budget.model_dump())
         messages: list[AnyMessage] = []
         try:
@@ -117,15 +116,9 @@ class SubAgentMiddleware(AgentMiddleware[Any, Any]):
         )
 
     async def _run_aside(self, task: str, run: Run, budget: Budget) -> list[AnyMessage]:
-        # the words of a sub-agent are no answer, so neither is their time
-        aside = replace(run, budget=budget, usage=UNCALLED, _local_s=0.0, calls=0)
-        try:
-            with running(aside):
-                begin: Any = {"messages": [HumanMessage(task)]}
-                state = await self._graph.ainvoke(begin, {"recursion_limit": 6 * self._options.rounds + 10})
-        finally:
-            aside.first_token_s = None
-            run.join(aside)
+        with run.aside(budget, silent=True) as aside, running(aside):
+            begin: Any = {"messages": [HumanMessage(task)]}
+            state = await self._graph.ainvoke(begin, {"recursion_limit": 6 * self._options.rounds + 10})
         messages: list[AnyMessage] = state["messages"]
         return messages
 
@@ -156,11 +149,11 @@ class _NumbersMiddleware(AgentMiddleware[_NumbersState, Any]):
     state_schema = _NumbersState
 
     async def abefore_model(self, state: _NumbersState, runtime: Any) -> None:  # noqa: ARG002
-        numbers = current_run().numbers
+        numbers = current_run().passages.numbers
         numbers.update({**state.get("numbers", {}), **numbers})
 
     async def aafter_model(self, state: _NumbersState, runtime: Any) -> dict[str, Any]:  # noqa: ARG002
-        return {"numbers": dict(current_run().numbers)}
+        return {"numbers": dict(current_run().passages.numbers)}
 
 
 class _OwnToolsMiddleware(AgentMiddleware[Any, Any]):
@@ -231,12 +224,12 @@ def _has_room(budget: Budget) -> bool:
 def _artifact(messages: list[AnyMessage], run: Run, before: frozenset[str]) -> dict[str, Any]:
     """Return what was read, for the check and the citations of the answer: passages by their ids and numbers, and results."""
     # also where it came to no result: its numbers are taken
-    chunks = list(passage_numbers(messages)) or [chunk for chunk in run.numbers if chunk not in before]
-    days = {chunk: run.days[chunk].isoformat() for chunk in chunks if chunk in run.days}
+    chunks = list(passage_numbers(messages)) or [chunk for chunk in run.passages.numbers if chunk not in before]
+    days = {chunk: run.passages.days[chunk].isoformat() for chunk in chunks if chunk in run.passages.days}
     outcomes = recorded_outcomes(messages)
     return {
         "chunks": chunks,
-        "numbers": [run.numbers[chunk] for chunk in chunks],
+        "numbers": [run.passages.numbers[chunk] for chunk in chunks],
         "days": days,
         "is_report": True,
         "read": [message.text[:KEPT] for message in messages if isinstance(message, ToolMessage)],

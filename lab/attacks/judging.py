@@ -53,9 +53,9 @@ def ask_at_once(victim: Victim) -> Tried:
 
 def hold_places() -> None:
     """A thread keeps its place while it waits."""
-    from orchestration.run import judging_chat
+    from orchestration.run import metered_chat
 
-    vars(judging_chat)["waiting_for_loop"] = nullcontext
+    vars(metered_chat)["waiting_for_loop"] = nullcontext
 
 
 ATTACKS = (

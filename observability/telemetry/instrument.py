@@ -66,7 +66,7 @@ class TracedEmbedder(Around, Embeddings):
                 usage = sum((each.usage for each in requests), Usage())
                 request = replace(requests[0], usage=usage, seconds=sum(each.seconds for each in requests))
                 run = run_at_work.get()
-                (run.pay_embedding if run else self._pay)(request)
+                (run.bill.pay_embedding if run else self._pay)(request)
 
 
 class TracedReranker(Around):

@@ -79,7 +79,7 @@ class QuotingAgent(DurableAgent):
             result = abstain_from(state["question"], evidence, run)
         else:
             result = await self._compose(state, hits, evidence, run)
-        return {"result": result, "steps": [step.model_dump() for step in run.steps]}
+        return {"result": result, "steps": [step.model_dump() for step in run.notes.steps]}
 
     async def _compose(self, state: State, hits: Sequence[Hit], evidence: Sequence[Evidence], run: Run) -> Result:
         try:
@@ -114,8 +114,8 @@ class QuotingAgent(DurableAgent):
     async def _write(self, question: str, hits: Sequence[Hit], run: Run) -> Result:
         """Let the model answer from whole passages, and check what it wrote. Raises ComponentError: it failed, or wrote nothing."""
         shown = self._fitting(hits)
-        run.passages |= {hit.chunk.chunk_id: hit for hit in shown}
-        run.numbers |= {hit.chunk.chunk_id: number for number, hit in enumerate(shown, 1)}
+        run.passages.hits |= {hit.chunk.chunk_id: hit for hit in shown}
+        run.passages.numbers |= {hit.chunk.chunk_id: number for number, hit in enumerate(shown, 1)}
         asked = answer_from(run.prompt("answer"), question, [hit.chunk.text for hit in shown])
         reply = await MeteredChatModel(inner=self._parts.chat, told=False).ainvoke(asked)
         if not reply.text.strip():

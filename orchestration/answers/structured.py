@@ -13,7 +13,8 @@ from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from models.contract import BaseChatModel
 from models.resilience.streams import is_cut_off
-from orchestration.run.run import Chunks, Run
+from orchestration.run.bill import Chunks
+from orchestration.run.run import Run
 
 Object = TypeVar("Object", bound=BaseModel)
 
@@ -30,14 +31,14 @@ Ask = Callable[[Sequence[BaseMessage], Mapping[str, Any]], Awaitable[AIMessage]]
 
 
 def ask_in(run: Run) -> Ask:
-    """Return calls of the run's chat model. They raise as `run.generate`, and a reply may still break the schema."""
+    """Return calls of the run's chat model. They raise as `Bill.generate`, and a reply may still break the schema."""
 
     async def ask(messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
         async def open_stream() -> Chunks:
             reply = await constrain(run.parts.chat, schema).ainvoke(list(messages), max_tokens=REPLY_TOKENS)
             yield AIMessageChunk(**reply.model_dump(exclude={"type"}))
 
-        return await run.pay_for(messages, open_stream, max_tokens=REPLY_TOKENS)
+        return await run.bill.generate(messages, open_stream, max_tokens=REPLY_TOKENS)
 
     return ask
 

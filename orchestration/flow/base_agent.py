@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
@@ -16,7 +16,7 @@ from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from models.embedding import on_behalf_of
 from models.pricing import identity
-from models.resilience.resilient_chat import chosen_model, demand_choice
+from models.resilience.chosen_chat import chosen_model, demand_choice
 from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts, AnswerScorer
 from orchestration.effects.approvals import already_decided_error, expired_error
@@ -25,7 +25,7 @@ from orchestration.memory.conversations import Conversations
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
-from orchestration.run.run import Run, running
+from orchestration.run.run import Notes, Run, running
 from orchestration.run.state import BEGUN_BY, Result, State, StoredThread, as_result, day_of, fresh, owner_of
 
 # key in a checkpoint's metadata: the agent that wrote it
@@ -214,7 +214,7 @@ class DurableAgent(ABC):
                 emit=emit,
                 state=state,
                 request=request,
-                steps=[Step(**step) for step in state.get("steps") or []],
+                notes=Notes(steps=[Step(**step) for step in state.get("steps") or []]),
             )
             with running(run), on_behalf_of(run.principal.tenant):
                 await self._drive(begin, state, run)
@@ -237,11 +237,11 @@ class DurableAgent(ABC):
                 if begin == "new":
                     state["trace"] = here()
                 else:
-                    current.set_attribute(names.STEPS_BEFORE, ", ".join(step.name for step in run.steps))
+                    current.set_attribute(names.STEPS_BEFORE, ", ".join(step.name for step in run.notes.steps))
                 try:
                     answer = await self._answer(begin, state, run)
                 finally:
-                    current.set_attribute(names.PROMPTS, ", ".join(sorted(run.prompts.values())))
+                    current.set_attribute(names.PROMPTS, ", ".join(sorted(run.notes.prompts.values())))
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)
@@ -270,30 +270,24 @@ class DurableAgent(ABC):
         except BudgetExceeded as error:
             result = await self._answer_within_budget(run, error)
         finally:
-            await run.close()
+            await run.bill.close()
         answer = Answer(
             answer_id=run.answer_id,
             thread_id=state["thread_id"],
             question=state["question"],
-            steps=tuple(run.steps),
-            degraded=tuple(run.degraded),
-            usage=run.usage,
-            cost_usd=run.cost_usd,
-            cost_notes=tuple(dict.fromkeys(run.cost_notes)),
-            seconds=run.seconds,
-            first_token_s=run.first_token_s,
+            steps=tuple(run.notes.steps),
+            degraded=tuple(run.notes.degraded),
+            usage=run.bill.usage,
+            cost_usd=run.bill.cost_usd,
+            cost_notes=tuple(dict.fromkeys(run.notes.cost)),
+            seconds=run.bill.seconds,
+            first_token_s=run.bill.first_token_s,
             trace_id=trace_id(),
             approval=await self._approval(values.get("approval_id") or "", run),
-            drafts=tuple(run.drafts),
-            calls=tuple(run.client_calls),
-            written_by=identity(self._parts.chat)[1] if state.get("model") and run.usage.output_tokens else "",
-            as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
-            **{
-                "confidence": values.get("confidence") or None,
-                "unsupported": tuple(run.unsupported),
-                "worked_out": tuple(run.worked_out),
-            }
-            | cast("dict[str, Any]", result),
+            drafts=tuple(run.notes.drafts),
+            written_by=identity(self._parts.chat)[1] if state.get("model") and run.bill.usage.output_tokens else "",
+            as_of=day_of(state) or run.passages.stated_day(result.get("citations") or ()),
+            **{"confidence": values.get("confidence") or None, **result},
         )
         return await self._complete(answer, values, run)
 

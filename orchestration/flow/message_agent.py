@@ -146,12 +146,13 @@ class MessageAgent(DurableAgent):
                     f"The graph paused with an interrupt of its own, which nothing here answers: {str(own[0])[:200]!r}. Let it ask "
                     "in its answer, or make what is to be approved a tool that is an effect (docs/agents.md)."
                 )
-            run.client_calls = _client_calls(snapshot.interrupts)
+            calls = _client_calls(snapshot.interrupts)
             spoken = next((m.text for m in reversed(snapshot.values["messages"]) if isinstance(m, AIMessage)), "")
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
             text = "\n\n".join(filter(None, [spoken, *waits]))
             shown = without_foreign_urls(text.strip(), texts_read(snapshot.values["messages"], run))
-            result = as_result("waiting", "tool_calls" if run.client_calls else "approval", shown, "tool")
+            result = as_result("waiting", "tool_calls" if calls else "approval", shown, "tool")
+            result |= {"calls": [call.model_dump() for call in calls]}
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**snapshot.values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):
@@ -166,7 +167,7 @@ class MessageAgent(DurableAgent):
         run.taken_back = runs_taken_back(stored)
         # with what calls gave beside one that waits, which LangGraph does not count among the messages yet
         given = [message for task in snapshot.tasks for message in (task.result or {}).get("messages", ())]
-        run.numbers.update(passage_numbers([*stored, *given], run.numbers))
+        run.passages.numbers.update(passage_numbers([*stored, *given], run.passages.numbers))
         return snapshot
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
@@ -238,8 +239,7 @@ class MessageAgent(DurableAgent):
         done = [artifact["outcome"]["content"] for artifact in acted if artifact.get("effect")]
         given = [artifact["outcome"]["content"] for artifact in acted if not artifact.get("effect")]
         given = [text[:RESULT_SHOWN] for text in dict.fromkeys(given[-PASSAGES_SHOWN:])]
-        numbered = sorted((number, run.passages.get(chunk_id)) for chunk_id, number in run.numbers.items())
-        read = [(number, hit) for number, hit in numbered if hit][-PASSAGES_SHOWN:]
+        read = sorted(run.passages.by_number().items())[-PASSAGES_SHOWN:]
         found = [*done, *given, *(f"{hit.chunk.text} [{number}]" for number, hit in read)]
         if not found:
             return failed
@@ -248,7 +248,7 @@ class MessageAgent(DurableAgent):
         return as_result("failed", "budget", without_foreign_urls(text, texts_read(messages, run)), "extractive", cited)
 
     def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
-        return self._checked or not run.calls or answer.is_json
+        return self._checked or not run.bill.calls or answer.is_json
 
 
 def _ours(interrupts: Iterable[Interrupt]) -> list[Interrupt]:
@@ -278,7 +278,7 @@ def _unchecked_result(values: State, run: Run) -> Result:
     if not text:
         return run.nothing_found()
     run.note(UNCHECKED)
-    run.drafts.append("shown")
+    run.notes.drafts.append("shown")
     reason = stop_reason_of(messages[-1], run)
     return as_result("answered", reason, without_foreign_urls(text, texts_read(messages, run)), "generative")
 

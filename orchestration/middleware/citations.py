@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NotRequired, cast
+from typing import Any, NotRequired
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
@@ -17,13 +17,12 @@ from foundation.text.sentences import sentence_spans
 from models.pricing import usage_of
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
 from orchestration.contract import WrittenAnswer
-from orchestration.events import StopReason, Unsupported, WorkedOut
+from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import artifact_of, recorded_outcomes, this_turn
-from orchestration.run.judging_chat import JudgingChatModel
-from orchestration.run.metered_chat import JSON_STRING, texts_read
+from orchestration.run.metered_chat import JSON_STRING, MeteredChatModel, texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.documents import Citation, Hit
@@ -93,18 +92,9 @@ class CitationMiddleware(RequestMiddleware):
 
 async def check_reply(messages: Sequence[AnyMessage], run: Run) -> Result:
     """Return the last message, a model's answer, as the run's result: what was not read is marked, what is cited is found."""
-    text, passages = messages[-1].text, shown_passages(run)
+    text, passages = messages[-1].text, run.passages.by_number()
     checked = await run.in_thread(_check, text, passages, messages, run)
-    result = _result(text, checked, passages, messages, run)
-    # with the conversation, which tells of them again
-    for name, items in (("unsupported", run.unsupported), ("worked_out", run.worked_out)):
-        result |= cast("Result", {name: [item.model_dump() for item in items]} if items else {})
-    return result
-
-
-def shown_passages(run: Run) -> dict[int, Hit]:
-    """Return the passages of the conversation by their numbers, as far as the caller may read them."""
-    return {number: run.passages[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in run.passages}
+    return _result(text, checked, passages, messages, run)
 
 
 def as_object(text: str, read: Sequence[str], run: Run) -> Result:
@@ -116,7 +106,7 @@ def as_object(text: str, read: Sequence[str], run: Run) -> Result:
         return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)
 
     run.note(UNCHECKED)
-    citations = cite_passages("\n".join(map(json.loads, JSON_STRING.findall(text))), shown_passages(run))
+    citations = cite_passages("\n".join(map(json.loads, JSON_STRING.findall(text))), run.passages.by_number())
     shown = JSON_STRING.sub(clean, text)
     return {**as_result("answered", "complete", shown, "generative", citations), "is_json": True}
 
@@ -131,7 +121,7 @@ def _check(text: str, passages: Mapping[int, Hit], messages: Sequence[AnyMessage
         question=run.state.get("question", ""),
         acted=bool(recorded_outcomes(this_turn(messages))),
         results=[outcome.content for outcome in recorded_outcomes(this_turn(messages))],
-        chat=JudgingChatModel(inner=run.parts.chat),
+        chat=MeteredChatModel(inner=run.parts.chat),
         note=run.note,
     )
     found = list(checked.findings)
@@ -171,31 +161,36 @@ def _result(
 ) -> Result:
     read, citations = texts_read(messages, run), cite_passages(text, passages)
     clean = [(finding, text[finding.start : finding.end]) for finding in checked.findings]
-    run.unsupported = [
+    unsupported = [
         Unsupported(
             text=without_foreign_urls(words, read), reason=it.reason, detail=without_foreign_urls(it.detail, read)
         )
         for it, words in clean
     ]
-    run.worked_out = [WorkedOut(figure=receipt.figure, working=receipt.working) for receipt in checked.receipts]
-    if many := len(run.unsupported):
+    if many := len(unsupported):
         run.note(
             f"{many} {'statement has' if many == 1 else 'statements have'} something that was not read, marked {MARK}"
         )
     for citation in citations:
         run.tell("citation", citation=citation)
-    for claim in run.unsupported:
+    for claim in unsupported:
         run.tell("check", check=claim)
-    run.drafts.append("marked" if run.unsupported else "shown")
+    run.notes.drafts.append("marked" if unsupported else "shown")
     final = without_foreign_urls(mark_findings(text, checked).strip(), read)
     outcomes = recorded_outcomes(this_turn(messages))
     acted = any(outcome.status == "done" for outcome in outcomes)
     if passages and not citations and not acted:  # whatever is taken from documents is cited
-        return {**abstain(final), "path": "generative"}
-    if outcomes and not acted and not citations:
-        return result_of(outcomes[-1].model_copy(update={"content": final}))
-    path = "tool" if acted and not citations else "generative"
-    return as_result("answered", stop_reason_of(messages[-1], run), final, path, citations)
+        result: Result = {**abstain(final), "path": "generative"}
+    elif outcomes and not acted and not citations:
+        result = result_of(outcomes[-1].model_copy(update={"content": final}))
+    else:
+        path = "tool" if acted and not citations else "generative"
+        result = as_result("answered", stop_reason_of(messages[-1], run), final, path, citations)
+    if unsupported:
+        result["unsupported"] = [item.model_dump() for item in unsupported]
+    if checked.receipts:
+        result["worked_out"] = [{"figure": it.figure, "working": it.working} for it in checked.receipts]
+    return result
 
 
 def mark_findings(text: str, checked: Checked) -> str:

@@ -219,7 +219,7 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
             try:
                 # as long as any reply: a model that thinks would else end before its first word
                 asked = HumanMessage(f"{run.prompt('summary').text}\n\n{said}\n{piece}")
-                summary = (await run.generate([asked], max_tokens=reply)).text.strip()
+                summary = (await run.bill.generate([asked], max_tokens=reply)).text.strip()
             except (ComponentError, BudgetExceeded) as error:
                 summary, why = "", error.code
             if not summary:

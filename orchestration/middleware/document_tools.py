@@ -59,15 +59,15 @@ class DocumentToolsMiddleware(RequestMiddleware):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         # in place: a sub-agent's run shares them
-        run.numbers.update(passage_numbers(request.messages, run.numbers))
-        run.days.update(_days_of(request.messages))
+        run.passages.numbers.update(passage_numbers(request.messages, run.passages.numbers))
+        run.passages.days.update(_days_of(request.messages))
         # read again in each run: the caller may have lost access since
         missing: dict[date | None, list[str]] = defaultdict(list)
-        for chunk_id in run.numbers:
-            if chunk_id not in run.passages:
-                missing[run.days.get(chunk_id) or day_of(run.state)].append(chunk_id)
+        for chunk_id in run.passages.numbers:
+            if chunk_id not in run.passages.hits:
+                missing[run.passages.days.get(chunk_id) or day_of(run.state)].append(chunk_id)
         for day, chunk_ids in missing.items():
-            run.passages |= await run.in_thread(self._ledger.hits, chunk_ids, run.scope, as_of=day)
+            run.passages.hits |= await run.in_thread(self._ledger.hits, chunk_ids, run.scope, as_of=day)
         return request.override(messages=[_show(message, run) for message in request.messages])
 
     async def _search(self, query: Query, day: Day = None) -> tuple[str, dict[str, Any]]:
@@ -77,7 +77,9 @@ class DocumentToolsMiddleware(RequestMiddleware):
 
     async def _open(self, passage: Passage, part: Part = 0) -> tuple[str, dict[str, Any]]:
         run = current_run()
-        hit = next((hit for hit in run.passages.values() if run.numbers.get(hit.chunk.chunk_id) == passage), None)
+        hit = next(
+            (hit for hit in run.passages.hits.values() if run.passages.numbers.get(hit.chunk.chunk_id) == passage), None
+        )
         if hit is None:
             raise ToolException(f"There is no passage {passage}. Search first, and open one of the passages found.")
         return await run.in_thread(self._read_on, hit, part, run)
@@ -91,7 +93,7 @@ class DocumentToolsMiddleware(RequestMiddleware):
         wanted = [chunk.chunk_id for chunk in entry.chunks[first : first + PART]]
         if not wanted:
             raise ToolException(f"The document has {-(-count // PART)} parts; there is no part {part}.")
-        day = run.days.get(hit.chunk.chunk_id)
+        day = run.passages.days.get(hit.chunk.chunk_id)
         hits = self._ledger.hits(wanted, run.scope, as_of=day or day_of(run.state))
         content, artifact = _note_hits([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run, day)
         return f"Passages {first + 1} to {first + len(wanted)} of {count}. {content}", artifact
@@ -123,7 +125,7 @@ def _days_of(messages: Sequence[AnyMessage]) -> dict[str, date]:
 
 
 def _note_hits(hits: Sequence[Hit], run: Run, day: date | None) -> tuple[str, dict[str, Any]]:
-    run.passages.update({hit.chunk.chunk_id: hit for hit in hits})
+    run.passages.hits.update({hit.chunk.chunk_id: hit for hit in hits})
     artifact = {"chunks": [hit.chunk.chunk_id for hit in hits]} | ({"day": day.isoformat()} if day else {})
     return (f"{len(hits)} passages." if hits else NOTHING), artifact
 
@@ -132,8 +134,10 @@ def _show(message: AnyMessage, run: Run) -> AnyMessage:
     chunk_ids = _chunks_of(message)
     if not chunk_ids or artifact_of(message).get("is_report"):  # its passages are named by their numbers
         return message
-    numbers = [run.numbers[chunk_id] for chunk_id in chunk_ids]
-    frames = {number: _frame(number, run.passages.get(id_)) for number, id_ in zip(numbers, chunk_ids, strict=True)}
+    numbers = [run.passages.numbers[chunk_id] for chunk_id in chunk_ids]
+    frames = {
+        number: _frame(number, run.passages.hits.get(id_)) for number, id_ in zip(numbers, chunk_ids, strict=True)
+    }
     # for `ContextMiddleware`, which names those that stand above, and may have to leave all out
     artifact = {"shown": numbers, "head": message.text, "frames": frames}
     update = {"content": "\n".join([message.text, *frames.values()]), "artifact": artifact}

@@ -62,4 +62,4 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 def _steps(run: Run) -> dict[str, Any]:
-    return {"steps": [step.model_dump() for step in run.steps]}
+    return {"steps": [step.model_dump() for step in run.notes.steps]}

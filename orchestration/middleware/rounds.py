@@ -55,19 +55,19 @@ def _leaves_room(request: ModelRequest[Any], run: Run, model: MeteredChatModel) 
     last = max((place for place, it in enumerate(request.messages) if isinstance(it, AIMessage)), default=0)
     # a reply that calls tools is seldom longer than an answer
     wrote = min(reply, ANSWER)
-    (tokens, usd), (whole_tokens, whole_usd) = run.expect(read, wrote), run.expect(read, reply)
-    answer_tokens, answer_usd = run.expect(read + wrote + count_tokens(request.messages[last:]), wrote)
+    (tokens, usd), (whole_tokens, whole_usd) = run.bill.expect(read, wrote), run.bill.expect(read, reply)
+    answer_tokens, answer_usd = run.bill.expect(read + wrote + count_tokens(request.messages[last:]), wrote)
     if not run.budget.fits(tokens=whole_tokens, usd=whole_usd):
         return False
     both: dict[str, Any] = {"tokens": tokens + answer_tokens, "usd": usd + answer_usd}
-    return run.budget.fits(**both, calls=2, seconds=2 * run.slowest_s)
+    return run.budget.fits(**both, calls=2, seconds=2 * run.bill.slowest_s)
 
 
 def _settings_that_fit(request: ModelRequest[Any], run: Run, model: MeteredChatModel) -> dict[str, Any]:
     """Return the settings of the last call, its reply as long as the budget allows."""
     read, reply = _tokens_of(request), model.longest_reply(request.model_settings)
     while reply > LEAST:
-        tokens, usd = run.expect(read, reply)
+        tokens, usd = run.bill.expect(read, reply)
         if run.budget.fits(tokens=tokens, usd=usd):
             break
         reply = max(LEAST, reply // 2)

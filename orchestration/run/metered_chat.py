@@ -1,8 +1,11 @@
-"""The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph."""
+"""The chat model for code that calls it within a run: an agent of LangChain, a middleware, a judge, your own graph."""
+# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import TimeoutError as NotYet
 from contextlib import aclosing
 from functools import cache
 from os.path import commonprefix
@@ -16,16 +19,22 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
 from foundation.errors import ComponentError, InvalidRequest
+from foundation.machine.deadline import check
+from foundation.machine.threads import waiting_for_loop
 from foundation.output.rendering import encodable
 from foundation.text.prose import CodeSplitter
+from models.embedding import on_behalf_of
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
 from orchestration.language.guard import REMOVED, Addresses, addresses_in, comparable, without_addresses
-from orchestration.run.run import Chunks, Run, current_run
+from orchestration.run.bill import Chunks
+from orchestration.run.run import Run, current_run, run_at_work, running
 
 # Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
+# Seconds after which a thread that waits for a reply checks again whether its caller is gone
+_LOOKS_S = 0.2
 # Times that a reply which breaks off in the middle is asked for again, where nobody has seen its beginning
 DROPS = 2
 JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -47,7 +56,8 @@ BEGUN = regex.compile(
 
 class MeteredChatModel(ChatWrapper):
     """`inner`, each call reserved, streamed and charged to the current run (`orchestration.run.run.current_run`). Raises what `inner`
-    raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError (there is no run).
+    raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError (there is no run, or a call
+    without `await` on the run's event loop).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -55,6 +65,8 @@ class MeteredChatModel(ChatWrapper):
     inner: BaseChatModel
     told: bool = True
     """Whether the words are streamed to the caller of the agent."""
+    tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)
+    """The models that judge for tenants with one of their own, in place of `inner`."""
     thinks: dict[str, bool] = Field(default_factory=dict)
     """Whether models, by name, were seen to write the end of thoughts whose beginning nobody saw."""
     response_format: dict[str, Any] | None = None
@@ -74,7 +86,7 @@ class MeteredChatModel(ChatWrapper):
             raise InvalidRequest(
                 f'"temperature" is {kwargs["temperature"]}, and {self.model_name} takes none above 1. Send less.'
             )
-        run.calls += 1
+        run.bill.calls += 1
         kwargs |= self._format_arguments()
 
         async def open_stream() -> Chunks:
@@ -105,7 +117,7 @@ class MeteredChatModel(ChatWrapper):
         for tries_left in range(DROPS, -1, -1):
             teller = Teller(run, messages, self)
             try:
-                message = await run.pay_for(messages, open_stream, **limits, seen=teller.tell, model=self.inner)
+                message = await run.bill.generate(messages, open_stream, **limits, seen=teller.tell, model=self.inner)
             except ComponentError as error:
                 watched = run.request is not None and run.request.watched
                 if watched or not (tries_left and error.retryable and teller.has_heard):
@@ -115,8 +127,40 @@ class MeteredChatModel(ChatWrapper):
             return message
         raise AssertionError("The last try returns or raises.")
 
-    def _generate(self, *_: Any, **__: Any) -> ChatResult:
-        raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        """Answer a judge, which calls from a thread: its words are streamed to nobody, and its call is charged on the run's event
+        loop. Outside of a run, as in a benchmark, and after one, nothing is charged.
+        """
+        run = run_at_work.get()
+        if run is None:
+            return self.inner._generate(messages, stop, run_manager, **kwargs)
+        inner = self.tenants.get(run.principal.tenant, self.inner)
+        if (loop := run.bill.loop) is None:
+            with on_behalf_of(run.principal.tenant):
+                return inner._generate(messages, stop, run_manager, **kwargs)
+        if asyncio._get_running_loop() is loop:  # it would wait for itself
+            raise RuntimeError(
+                "On the event loop, call the chat model by `ainvoke`; a judge is called in a thread: use in_thread."
+            )
+
+        async def pay_aside() -> ChatResult:
+            with run.aside(silent=True) as aside, running(aside):
+                return await MeteredChatModel(inner=inner, told=False)._agenerate(messages, stop, **kwargs)
+
+        call = asyncio.run_coroutine_threadsafe(pay_aside(), loop)
+        try:
+            while True:
+                check()
+                try:
+                    with waiting_for_loop():
+                        return call.result(_LOOKS_S)
+                except NotYet:
+                    if call.done():  # in this moment, or it has ended in a timeout of its own
+                        return call.result()
+        finally:
+            call.cancel()
 
     def _format_arguments(self) -> dict[str, Any]:
         # in `extra_body` where there is one: LangChain's OpenAI client otherwise wants strict tools
@@ -227,7 +271,7 @@ class Teller:
         run = self._run
         if text and self._model.told:
             self._said = True
-            run.tell("token", token=text, round=run.calls, answer_id=run.answer_id)
+            run.tell("token", token=text, round=run.bill.calls, answer_id=run.answer_id)
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
@@ -235,7 +279,7 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     model itself wrote into a call. Other messages may hold the model's own words, such as a draft to repair.
     """
     texts: list[str] = [message.text for message in messages if is_from_person(message)]
-    texts += [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
+    texts += [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.hits.values())]
     own, read, seen = set[str](), set[str](), 0
     for message in messages:
         calls = json.dumps([call["args"] for call in getattr(message, "tool_calls", ())], ensure_ascii=False)

@@ -27,6 +27,7 @@ class Result(TypedDict):
     unsupported: NotRequired[list[dict[str, Any]]]
     worked_out: NotRequired[list[dict[str, Any]]]
     is_json: NotRequired[bool]
+    calls: NotRequired[list[dict[str, Any]]]
     band: NotRequired[str]
     confidence: NotRequired[float]
 

@@ -366,13 +366,11 @@ components:
     (tool,) = load(SECTION, part, Context(data_dir=tmp_path))
     assert (tool.name, tool.metadata["effect"]) == ("old_patch_lamps_id", True)
     assert tool.description == "Change a lamp"
-    from langchain_core.tools import ToolException
-
-    from orchestration.calls import check_arguments
+    from orchestration.calls import UnfitArguments, check_arguments
 
     assert check_arguments(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
     for arguments in ({"id": 3, "hours": 0}, {"hours": 1}, {"id": "x"}, {"id": 3, "body": {}}):
-        with pytest.raises(ToolException):
+        with pytest.raises(UnfitArguments):
             check_arguments(tool, arguments)
 
 

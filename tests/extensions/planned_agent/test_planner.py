@@ -42,7 +42,9 @@ class Planning:
         self.names = frozenset(tool.name for tool in tools)
         executor = SimpleNamespace(tools=tools, allowed_tools=lambda _: self.names)
         parts = SimpleNamespace(executor=executor)
-        self.run: Any = SimpleNamespace(**vars(PROMPTING), pay_for=_reply, principal=None, parts=parts)
+        self.run: Any = SimpleNamespace(
+            **vars(PROMPTING), bill=SimpleNamespace(generate=_reply), principal=None, parts=parts
+        )
 
     async def plan(
         self, question: str, *, allowed: frozenset[str] | None = None, tools: list[BaseTool] | None = None

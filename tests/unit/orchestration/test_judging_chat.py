@@ -17,7 +17,7 @@ from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.effects.policy import Policy
 from orchestration.run.budget import Budget
-from orchestration.run.judging_chat import JudgingChatModel
+from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import Run, running
 from orchestration.settings import BudgetSettings, PolicySettings, TenantRules
 from tests.doubles.orchestration import NORTH, World
@@ -44,7 +44,7 @@ class Judge:
 
 
 def judge(world: World) -> Judge:
-    return Judge(JudgingChatModel(inner=world.chat))
+    return Judge(MeteredChatModel(inner=world.chat))
 
 
 def run_of(world: World, **limits: Any) -> Run:
@@ -74,17 +74,16 @@ async def test_a_tenant_whose_policy_forbids_the_model_has_nothing_judged_by_it(
         await in_thread(judge(world).support, PAIRS)
 
 
-async def test_what_the_writer_had_said_is_not_replaced_by_what_the_judge_says(world: World) -> None:
+async def test_what_a_judge_says_is_no_word_of_the_answer(world: World) -> None:
     run = run_of(world)
-    run.partial = "The refund is"
     with running(run):
         await in_thread(judge(world).support, PAIRS * 4)
-    assert (run.partial, run.first_token_s, run.calls) == ("The refund is", None, 0)
-    assert run.usage.output_tokens == sum(charge.usage.output_tokens for charge in world.till.charges)
+    assert (run.bill.first_token_s, run.bill.calls) == (None, 0)
+    assert run.bill.usage.output_tokens == sum(charge.usage.output_tokens for charge in world.till.charges)
 
 
 async def test_on_the_event_loop_it_is_an_error_and_not_a_deadlock(world: World) -> None:
-    model = JudgingChatModel(inner=world.chat)
+    model = MeteredChatModel(inner=world.chat)
     with running(run_of(world)), pytest.raises(RuntimeError, match="in_thread"):
         model.invoke("x")
 

@@ -68,8 +68,8 @@ async def test_each_works_alone(name: str, world: World) -> None:
             {"messages": [HumanMessage("Where is parcel P-123?")]}, {"configurable": {"thread_id": "1"}}
         )
     assert said["messages"][-1].text.startswith("It is on its way.")
-    assert bool(run.usage.input_tokens) == (name == "rounds"), "calls are charged where this says so"
-    assert bool(run.steps) == (name == "progress")
+    assert bool(run.bill.usage.input_tokens) == (name == "rounds"), "calls are charged where this says so"
+    assert bool(run.notes.steps) == (name == "progress")
 
 
 async def test_what_the_page_shows_searches_and_cites_and_an_action_waits(world: World) -> None:

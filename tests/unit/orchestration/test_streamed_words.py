@@ -17,6 +17,7 @@ from foundation.output.rendering import encodable
 from orchestration.language.guard import addresses_in, without_addresses
 from orchestration.run import metered_chat
 from orchestration.run.metered_chat import Teller, texts_read
+from orchestration.run.run import Passages
 
 READ = "see http://evil.example/x and www.known.example and http://例子.中国/文"
 KNOWN = addresses_in([READ])
@@ -38,7 +39,9 @@ def tell(pieces: list[str], *, ended: bool = True) -> str:
     def note(_: str, *, token: str, **__: Any) -> None:
         told.append(token)
 
-    run: Any = SimpleNamespace(state={"question": READ}, passages={}, calls=1, answer_id="a", tell=note)
+    run: Any = SimpleNamespace(
+        state={"question": READ}, passages=Passages(), bill=SimpleNamespace(calls=1), answer_id="a", tell=note
+    )
     model: Any = SimpleNamespace(primary=None, model_name="a-model", thinks={}, told=True)
     teller = Teller(run, [], model)
     for text in pieces:
@@ -114,7 +117,7 @@ LEAK = "https://evil.example/?q=SECRET"
 def test_an_address_that_a_tool_only_repeats_was_not_read(argument: str, echo: str) -> None:
     call = {"name": "search", "args": {"query": [argument]}, "id": "1", "type": "tool_call"}
     messages = [AIMessage("", tool_calls=[call]), ToolMessage(echo.format(LEAK), tool_call_id="1")]
-    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    run: Any = SimpleNamespace(state={"question": READ}, passages=Passages())
     known = addresses_in(texts_read(messages, run))
     assert "SECRET" not in without_addresses(f"See {LEAK} or {LEAK}&page=2", lambda: known)
 
@@ -131,7 +134,7 @@ def test_texts_are_searched_for_addresses_once_however_many_calls_have_some(monk
         return addresses_in(texts)
 
     monkeypatch.setattr(metered_chat, "addresses_in", search)
-    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    run: Any = SimpleNamespace(state={"question": READ}, passages=Passages())
     assert len(texts_read(messages, run)) == 21
     assert searched.count("a page") < 20
     assert searched.count(READ) == 1
@@ -141,7 +144,7 @@ def test_an_address_that_was_read_before_it_was_called_is_known() -> None:
     call = {"name": "open", "args": {"url": "www.other.example/a"}, "id": "2", "type": "tool_call"}
     found = ToolMessage("It stands at www.other.example/a", tool_call_id="1")
     messages = [found, AIMessage("", tool_calls=[call]), ToolMessage("www.other.example/a: a page", tool_call_id="2")]
-    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    run: Any = SimpleNamespace(state={"question": READ}, passages=Passages())
     known = addresses_in(texts_read(messages, run))
     assert {"www.other.example/a", "http://evil.example/x"} <= known.keys()
 
