@@ -57,7 +57,6 @@ def open_models(
     from langchain_core.language_models import BaseChatModel
 
     from models.pricing import identity
-    from models.resilience.chosen_chat import offer
     from models.resilience.resilient_chat import ResilientChatModel, resilient
 
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
@@ -79,11 +78,11 @@ def open_models(
     query_embedder = RememberingEmbedder(embedder)
     reranker = open_reranker(settings, assembly, query_embedder)
 
-    def as_one(models: Sequence[BaseChatModel]) -> ResilientChatModel:
-        return resilient(models[0], models[1:], settings.resilience, assembly.context.clock, demand)
+    def as_one(models: Sequence[BaseChatModel], choices: Mapping[str, ResilientChatModel] = {}) -> ResilientChatModel:
+        return resilient(models[0], models[1:], settings.resilience, assembly.context.clock, demand, choices=choices)
 
     choices = {name: as_one(open_chats(part)) for name, part in settings.choices.items()}
-    chat, tenants = offer(as_one(candidates), choices), {name: as_one(models) for name, models in of_tenants.items()}
+    chat, tenants = as_one(candidates, choices), {name: as_one(models) for name, models in of_tenants.items()}
     return Models(
         chat=chat,
         tenants=tenants,

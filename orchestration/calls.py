@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -10,21 +11,22 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import regex
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, ToolException
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import ValidationError
 
-from foundation.errors import BudgetExceeded, InvalidRequest, InvalidSetting, did_you_mean
+from foundation.errors import BudgetExceeded, InvalidRequest, InvalidSetting, SixplyError, did_you_mean
 from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import encodable, one_line
 from foundation.text.patterns import find_error, has_key_patterns
 from foundation.types import Principal
-from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
+from orchestration.actions import Approval, Origin, Role, ToolMetadata, ToolOutcome
 
+T = TypeVar("T")
 # Calls a tool with the call and the configuration that a tool gets
 Invoke = Callable[[BaseTool, dict[str, Any], dict[str, Any]], Awaitable[ToolMessage]]
 # Key beside a result in the effect log: the id of the model's call that did it
@@ -50,10 +52,6 @@ RULES: Mapping[Denial, str] = {
 _ROUNDING = Decimal("1e-12")
 
 
-class UnfitArguments(ValueError):
-    """Arguments do not fit the tool's schema. The text says which and why, and may be shown to people."""
-
-
 def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
     """Return the SHA-256 of tool, tenant and arguments as canonical JSON; the order of keys does not matter.
 
@@ -68,10 +66,23 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
     return (tool.metadata or {}).get(name, default)
 
 
+def roles_of(tool: BaseTool) -> dict[str, Role]:
+    """Return what each argument is for, as the tool says; one with a unit is an amount."""
+    return {**metadata_of(tool, "arguments", {}), **dict.fromkeys(metadata_of(tool, "units", {}), "amount")}
+
+
 def amount_names(tool: BaseTool) -> list[str]:
-    """Return the names of the arguments that are amounts: those with that role, and those with a unit."""
-    named = {name for name, role in metadata_of(tool, "arguments", {}).items() if role == "amount"}
-    return sorted({*named, *metadata_of(tool, "units", {})})
+    return [name for name, role in roles_of(tool).items() if role == "amount"]
+
+
+def amount_of(tool: BaseTool, arguments: Mapping[str, Any]) -> Decimal | None:
+    """Return the sum of the arguments that are amounts; `None` where there is none, or one is no number."""
+    stated = [arguments[name] for name in amount_names(tool) if arguments.get(name) is not None]
+    try:
+        amounts = [Decimal(str(value)) for value in stated]
+    except InvalidOperation:
+        return None
+    return sum(amounts, Decimal(0)) if amounts and all(amount.is_finite() for amount in amounts) else None
 
 
 def demand_described(tool: BaseTool) -> None:
@@ -145,13 +156,13 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
 
 
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments as plain JSON, defaults filled in. Raises UnfitArguments: one is wrong, missing or unknown."""
+    """Return the arguments as plain JSON, defaults filled in. Raises ToolException: one is wrong, missing or unknown."""
     schema: Any = tool.tool_call_schema
     described = schema_of(tool)
     closed = described.get("additionalProperties", False) is False  # others only where the schema says so
     for name in arguments:
         if closed and name not in described["properties"]:
-            raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
+            raise ToolException(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     for name in amount_names(tool):
         if _has_boolean(arguments.get(name)):  # pydantic and Python read `true` as 1
             raise unfit_error(tool, (name,), "it is true or false, and an amount is a number")
@@ -181,15 +192,15 @@ def _fit_to_schema(
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
+        raise ToolException(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     fitting = {name: value["default"] for name, value in properties.items() if "default" in value} | plain
     try:
         mistake = find_error(fitting, schema)
     except InvalidRequest as error:
-        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
+        raise ToolException(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:
         why = f"its schema refers to {error.ref}, which is not in it"
-        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
+        raise ToolException(f"{tool.name} was not called: {why}.") from error
     if mistake is not None:
         # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
         rule, value = mistake.validator, mistake.validator_value
@@ -207,7 +218,17 @@ async def check_in_time(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[st
         return await in_thread_within(CHECKING_S, check_arguments, tool, arguments)
     except BudgetExceeded as error:
         why = f"checking its arguments by its own schema takes longer than {CHECKING_S:g} s"
-        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
+        raise ToolException(f"{tool.name} was not called: {why}.") from error
+
+
+async def ask_tool(tells: Callable[..., T], arguments: Mapping[str, Any], principal: Principal) -> T:
+    """Return what a tool's own `preview` or `complete_arguments` says. Raises ToolException, also where its code fails."""
+    try:
+        return await asyncio.to_thread(tells, arguments, principal)
+    except (ToolException, SixplyError):
+        raise
+    except Exception as error:  # foreign code, like the tool: what nobody can be shown, nobody is asked
+        raise ToolException(f"What would be done could not be told: it failed with {type(error).__name__}.") from error
 
 
 def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
@@ -225,8 +246,8 @@ def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
             raise unfit_error(tool, (name,), f"it is no whole number of {unit}, or none at all")
 
 
-def unfit_error(tool: BaseTool, where: tuple[Any, ...], why: str) -> UnfitArguments:
-    return UnfitArguments(f'{tool.name} was not called: "{".".join(map(str, where))}" does not fit ({why}).')
+def unfit_error(tool: BaseTool, where: tuple[Any, ...], why: str) -> ToolException:
+    return ToolException(f'{tool.name} was not called: "{".".join(map(str, where))}" does not fit ({why}).')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,10 +335,8 @@ def fill_open_arguments(call: Call, settled: Mapping[str, Any]) -> Call:
     return replace(call, arguments=arguments)
 
 
-def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
+def find_mismatch(call: Call, stored: Approval) -> ToolOutcome | None:
     """Return a denial where the stored approval does not permit this call; `None` where it does."""
-    if stored is None:
-        return deny(call, "approval", "There is no such approval.")
     bound = (stored.approval_id, stored.tool, stored.arguments_hash, stored.tenant)
     if bound != (call.approval_id, call.tool.name, call.hash, call.principal.tenant):
         return deny(call, "mismatch", "The approval was given for something else.")
@@ -330,9 +349,11 @@ def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
     return None if stored.status == "approved" else deny(call, "approval", "It has not been approved yet.")
 
 
-def deny(call: Call, reason: Denial, text: str) -> ToolOutcome:
+def deny(call: Call, reason: Denial, text: str, *, rule: str | None = None) -> ToolOutcome:
+    """Return a refusal. `rule` is the setting that demands it, where that is none of `RULES`."""
+    rule = RULES.get(reason, "") if rule is None else rule
     content = f"Nothing was done. {text}"
-    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=RULES.get(reason, ""))
+    return ToolOutcome(tool=call.tool.name, status="denied", content=content, reason=reason, rule=rule)
 
 
 def fail(call: Call, reason: Literal["tool", "timeout", "unknown"], text: str) -> ToolOutcome:

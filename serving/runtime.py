@@ -17,7 +17,7 @@ from foundation.errors import Forbidden, StoreUnavailable
 from foundation.machine.probes import Probes
 from foundation.types import Principal
 from models.pricing import identity
-from models.resilience.chosen_chat import choices_in
+from models.resilience.resilient_chat import choices_in
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work, answers_at_once
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.http.lifecycle import Lifecycle, turned_away

@@ -27,7 +27,7 @@ from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
-from models.resilience.chosen_chat import chosen_model
+from models.resilience.resilient_chat import chosen_model
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
 from retrieval.contract import DocumentLedger

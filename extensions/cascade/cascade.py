@@ -23,7 +23,7 @@ from foundation.tracing import span
 from foundation.types import Principal
 from models.contract import BaseChatModel
 from models.pricing import identity
-from models.resilience.chosen_chat import resilient_as
+from models.resilience.resilient_chat import resilient_as
 from orchestration.contract import Agent, AgentParts, PersonalMemory
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest

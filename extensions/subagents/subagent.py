@@ -20,7 +20,7 @@ from foundation.errors import BudgetExceeded, ComponentError, InvalidSetting, di
 from foundation.settings import BESIDE_STACK, NamedPart, Section
 from models.contract import BaseChatModel
 from models.pricing import identity
-from models.resilience.chosen_chat import resilient_as
+from models.resilience.resilient_chat import resilient_as
 from orchestration.contract import AgentParts
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import ReportingTool, RequestMiddleware, ToolHandler, ToolReply, reading_tool

@@ -1,4 +1,4 @@
-"""A resilient chat model around others: time limits, checks of what comes back, our errors, retries and fallbacks.
+"""A resilient chat model around others: time limits, checks of what comes back, our errors, retries, fallbacks and choices.
 
 It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span.
 """
@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.errors import InvalidRequest, UpstreamDown, UpstreamMalformed
+from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, UpstreamMalformed, did_you_mean
 from foundation.tracing import annotate
 from models.contract import requests_made
 from models.pricing import call_of, identity
@@ -46,6 +47,9 @@ FALLBACK, ANSWERED_BY = "fallback", "answered_by"
 # Providers whose streams always say why they end
 SAY_THE_END = frozenset({"anthropic", "mistralai", "openai"})
 
+# The name under `[models.choices]` that the current request is answered by; empty: `[models.chat]`
+chosen_model: ContextVar[str] = ContextVar("chosen_model", default="")
+
 T = TypeVar("T")
 
 
@@ -55,25 +59,57 @@ def resilient(
     settings: ResilienceSettings,
     clock: Clock,
     demand: Callable[[str], None] = lambda _: None,
+    *,
+    choices: Mapping[str, ResilientChatModel] = {},
 ) -> ResilientChatModel:
-    """Wrap `primary` and its fallbacks, which are called in order when it fails.
+    """Wrap `primary` and its fallbacks, which are called in order when it fails. A request may choose one of `choices` instead.
 
     `settings.attempts` and the limits of silence hold for each model, `settings.timeout_s` for all together. `demand`
     is called with the model's name before each attempt and each chunk of a stream; if it raises (Stopped), that model has failed.
+    Raises InvalidSetting: a choice calls no tools, while `primary`, for which the agent is made, does.
     """
+    if (primary.profile or {}).get("tool_calling") is not False:
+        for name, choice in choices.items():
+            if (choice.profile or {}).get("tool_calling") is False:
+                raise InvalidSetting(
+                    f"[models.choices.{name}] calls no tools, and {_name(primary)} of [models.chat] does, for which the agent is "
+                    "made. Offer another model, or correct its profile: make model-check says what it can."
+                )
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
         settings=settings,
         clock=clock,
         demand=demand,
+        choices=choices,
         rate_limiter=primary.rate_limiter,
         output_version=primary.output_version,
     )
 
 
+def resilient_as(usual: BaseChatModel, chat: BaseChatModel) -> BaseChatModel:
+    """Return the chat model within the same limits and under the same guards as the `usual` one."""
+    if not isinstance(usual, ResilientChatModel):
+        return chat
+    return resilient(chat, (), usual.settings, usual.clock, usual.demand)
+
+
+def choices_in(chat: BaseChatModel) -> Mapping[str, BaseChatModel]:
+    """Return the models that a request may choose in place of the usual one, by name."""
+    return chat.choices if isinstance(chat, ResilientChatModel) else {}
+
+
+def demand_choice(chat: BaseChatModel, name: str) -> None:
+    """Raises InvalidRequest: there is no model of that name to choose. An empty one is the usual."""
+    if name and name not in choices_in(chat):
+        raise InvalidRequest(
+            f'There is no model "{name}" to choose. {did_you_mean(name, choices_in(chat))} Leave it out for the usual one.'
+        )
+
+
 class ResilientChatModel(ChatWrapper):
-    """Built by `resilient`. Identity and token counting are those of the primary model. Raises a ComponentError (the last
-    one, when all models failed), with the vendor's exception as its cause; InvalidRequest for an empty list of messages.
+    """Built by `resilient`. Identity and token counting are those of the primary model, or of the one that `chosen_model` names. Raises
+    a ComponentError (the last one, when all models failed), with the vendor's exception as its cause; InvalidRequest for an empty
+    list of messages.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -82,6 +118,7 @@ class ResilientChatModel(ChatWrapper):
     settings: ResilienceSettings
     clock: Any
     demand: Any = lambda _: None
+    choices: Mapping[str, ResilientChatModel] = Field(default_factory=dict)
     _attempts: Attempts = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -89,13 +126,29 @@ class ResilientChatModel(ChatWrapper):
         self._attempts = Attempts([*map(_name, self.candidates)], self.settings, self.clock)
 
     @property
+    def answering(self) -> ResilientChatModel:
+        """The choice that the current request is answered by, or this model."""
+        return self.choices.get(chosen_model.get(), self)
+
+    @property
     def primary(self) -> BaseChatModel:
-        return self.candidates[0]
+        return self.answering.candidates[0]
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """Return the wrapped model that a reply came from."""
         index: int = message.response_metadata.get(ANSWERED_BY, 0)
-        return self.candidates[index]
+        return self.answering.candidates[index]
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """Return what this model and all choices can, since one agent is made for them. `resilient` has looked at tool_calling."""
+        own, *others_own = ({**(model.profile or {})} for model in (self.candidates[0], *self.choices.values()))
+        profile: dict[str, Any] = dict(own)
+        for key, value in profile.items():
+            others: list[Any] = [other.get(key) for other in others_own]
+            if key != "tool_calling":
+                alike = value if all(other == value for other in others) else False
+                profile[key] = min([value, *filter(None, others)]) if type(value) is int else alike
+        return cast("ModelProfile", profile) or None
 
     def close(self) -> None:
         """Close every model that can be closed, the last one first."""
@@ -125,6 +178,9 @@ class ResilientChatModel(ChatWrapper):
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
+        if self.answering is not self:
+            return await self.answering._agenerate(messages, stop, run_manager, **kwargs)
+
         async def generate(index: int) -> ChatResult:
             model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
             return await model._agenerate(alternate(messages), stop=stop, **arguments)
@@ -143,6 +199,12 @@ class ResilientChatModel(ChatWrapper):
     async def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Chunks:
+        if self.answering is not self:
+            async with aclosing(self.answering._astream(messages, stop, run_manager, **kwargs)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, alternate(messages), stop, arguments)

@@ -18,7 +18,7 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, Requirement
-from orchestration.calls import arguments_hash
+from orchestration.calls import amount_names, arguments_hash
 from orchestration.language.guard import fold
 
 SCHEMA = """
@@ -274,7 +274,7 @@ def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) ->
 
 def sum_up_waiting(waiting: Sequence[Approval], tools: Iterable[BaseTool]) -> dict[str, tuple[int, dict[str, float]]]:
     """Map each waiting approval's id to how many its person waits for, and to the sums of their amounts for the same tool."""
-    amounts = {tool.name: [name for name, role in _roles(tool).items() if role == "amount"] for tool in tools}
+    amounts = {tool.name: amount_names(tool) for tool in tools}
     by_person = Counter(approval.requested_by for approval in waiting)
     sums: Counter[tuple[str, str, str]] = Counter()
     for approval in waiting:
@@ -288,11 +288,6 @@ def sum_up_waiting(waiting: Sequence[Approval], tools: Iterable[BaseTool]) -> di
         )
         for approval in waiting
     }
-
-
-def _roles(tool: BaseTool) -> Mapping[str, str]:
-    declared: Mapping[str, Any] = tool.metadata or {}
-    return {**dict.fromkeys(declared.get("units", ()), "amount"), **declared.get("arguments", {})}
 
 
 def expired_error(approval: Approval) -> Gone:

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -32,11 +32,11 @@ from orchestration.calls import (
     Call,
     Denial,
     Invoke,
-    UnfitArguments,
     advise_after_failure,
     arguments_hash,
     as_asked_before,
     as_done_before,
+    ask_tool,
     check_in_time,
     demand_described,
     deny,
@@ -50,11 +50,10 @@ from orchestration.calls import (
 )
 from orchestration.contract import Approver, Demand
 from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
-from orchestration.effects.decisions import Decisions, ask_tool
+from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
-from orchestration.effects.requirements import propose, rule_on
 from orchestration.effects.values import list_reasons_to_ask
 from orchestration.settings import PolicySettings
 
@@ -133,7 +132,7 @@ class Executor(Decisions):
             return await self._record_outcome(refusal, principal, run_id, hashed)
         try:
             fitting = await check_in_time(self._tools[tool], arguments)
-        except UnfitArguments as error:
+        except ToolException as error:
             outcome = ToolOutcome(tool=tool, status="failed", content=str(error), reason="arguments")
             return await self._record_outcome(outcome, principal, run_id, arguments_hash(tool, principal.tenant, {}))
         call = Call(
@@ -175,17 +174,21 @@ class Executor(Decisions):
         if not metadata_of(call.tool, "effect", True):
             return await self._invoke(call, {})
         call = await self._as_taken_back(call)
-        # an approval of an equal call may have been decided
+        # an approval of an equal call may have been decided, and the stored one counts, never the one in the caller's hand
         approval_id = approval.approval_id if approval else call.approval_id
-        # the stored one counts, never the one in the caller's hand
         stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
-        if stored is not None and metadata_of(call.tool, "complete_arguments", None):
+        if stored is None:
+            return deny(call, "approval", "There is no such approval.")
+        return await self._act_as_approved(call, stored)
+
+    async def _act_as_approved(self, call: Call, stored: Approval) -> ToolOutcome:
+        if metadata_of(call.tool, "complete_arguments", None):
             # as settled then, since the effect may have changed the data
             call = fill_open_arguments(call, stored.arguments)
-        if (refusal := find_mismatch(call, stored)) is not None or stored is None:
-            return refusal or deny(call, "approval", "There is no such approval.")
+        if refusal := find_mismatch(call, stored):
+            return refusal
         if self.is_own(stored, stored.decided_by):  # decided before the policy wanted two people
             return deny(call, "own", f"{stored.decided_by} asked for it and approved it alone. Ask for it again.")
         if stored.edited is not None:
@@ -226,48 +229,19 @@ class Executor(Decisions):
         try:
             if completed:
                 call = fill_open_arguments(call, await ask_tool(completed, call.arguments, call.principal))
-            if refusal := await self._forbidden(call):
+            needs = await self._needs(call)
+            if refusal := await self._forbidden(call, needs):
                 return refusal
             described = await ask_tool(preview, call.arguments, call.principal)
         except ToolException as error:
             return fail(call, "tool", str(error))
-        needs = await self._needs(call)
         described += f" {needs.why}" if needs and needs.why else ""
         if hidden := [name for name, value in call.arguments.items() if has_hidden_characters(value)]:
             described += f" Careful, there are characters that cannot be seen in: {', '.join(hidden)}."
         if reasons:
             described += f" Note: {'; '.join(reasons)}."
         now = self._clock.now()
-        try:
-            approval = await self.approvals.request(self._approval_of(call, described, now, needs))
-        except TooManyWaiting as error:
-            return deny(call, "limit", str(error)).model_copy(update={"rule": ""})
-        if approval.approval_id != call.approval_id:
-            return as_asked_before(call, approval, SAME_REQUEST)
-        # completing the arguments changed the hash, and a call with that hash may have been decided before
-        if approval.status != "pending":
-            return await self._carry_out(call, approval)
-        self._announce(approval)
-        crash_point("approval_asked")
-        waits: dict[str, Any] = {"approval": approval, "reason": "approval", "rule": RULES["approval"]}
-        return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{described} {WAITS}", **waits)
-
-    async def _needs(self, call: Call, approval: Approval | None = None) -> Requirement | None:
-        """Return what the approver says of the call beside what was approved before; `approval` is its own."""
-        own = approval.approval_id if approval else call.approval_id
-        granted = await self.approvals.granted(call.principal.tenant, call.tool.name)
-        effect = propose(
-            call.tool,
-            call.arguments,
-            tenant=call.principal.tenant,
-            requested_by=call.principal.subject,
-            granted=[other for other in granted if other.approval_id != own],
-            at=self._clock.now(),
-        )
-        return await rule_on(self._approver, effect)
-
-    def _approval_of(self, call: Call, described: str, now: datetime, needs: Requirement | None) -> Approval:
-        return Approval(
+        asked = Approval(
             approval_id=call.approval_id,
             thread_id=call.thread_id,
             tenant=call.principal.tenant,
@@ -282,6 +256,29 @@ class Executor(Decisions):
             requested_at=now,
             expires_at=now + timedelta(hours=self._policy.approval_expires_h),
         )
+        return await self._request(call, asked)
+
+    async def _request(self, call: Call, asked: Approval) -> ToolOutcome:
+        try:
+            approval = await self.approvals.request(asked)
+        except TooManyWaiting as error:
+            return deny(call, "limit", str(error), rule="")
+        if approval.approval_id != call.approval_id:
+            return as_asked_before(call, approval, SAME_REQUEST)
+        # completing the arguments changed the hash, and a call with that hash may have been decided before
+        if approval.status != "pending":
+            return await self._carry_out(call, approval)
+        self._announce(approval)
+        crash_point("approval_asked")
+        waits: dict[str, Any] = {"approval": approval, "reason": "approval", "rule": RULES["approval"]}
+        return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{asked.reason} {WAITS}", **waits)
+
+    async def _needs(self, call: Call, approval: Approval | None = None) -> Requirement | None:
+        """Return what the approver says of the call beside what was approved before; `approval` is its own."""
+        own, person = approval.approval_id if approval else call.approval_id, call.principal
+        granted = await self.approvals.granted(person.tenant, call.tool.name)
+        others = [other for other in granted if other.approval_id != own]
+        return await self._rule(call.tool, call.arguments, others, tenant=person.tenant, requested_by=person.subject)
 
     async def _carry_out_once(self, call: Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out unless it was before. `approval` is `None` where the person's own words suffice."""
@@ -321,7 +318,7 @@ class Executor(Decisions):
         if stopped := self._stop_reason(call.tool, call.principal):
             return deny(call, "stopped", stopped)
         # the earlier, unfinished call may itself be why it is forbidden now
-        return None if begun_before else await self._forbidden(call, approval)
+        return None if begun_before else await self._forbidden(call, await self._needs(call, approval))
 
     async def _invoke(self, call: Call, extra: Mapping[str, Any]) -> ToolOutcome:
         try:
@@ -341,10 +338,10 @@ class Executor(Decisions):
         done: dict[str, Any] = {"arguments": call.arguments, "artifact": keep_plain(message.artifact)}
         return ToolOutcome(tool=call.tool.name, status="done", content=encodable(message.text), **done)
 
-    async def _forbidden(self, call: Call, approval: Approval | None = None) -> ToolOutcome | None:
+    async def _forbidden(self, call: Call, needs: Requirement | None) -> ToolOutcome | None:
         """Return a refusal where the approver or a rule of the tool's `check_rules` forbids the effect now, or fails; else `None`."""
-        if (needs := await self._needs(call, approval)) and needs.forbidden:
-            return deny(call, "forbidden", needs.forbidden).model_copy(update={"rule": needs.rule})
+        if needs and needs.forbidden:
+            return deny(call, "forbidden", needs.forbidden, rule=needs.rule)
         prohibition: Prohibition = metadata_of(call.tool, "check_rules", None) or (lambda *_: None)
         try:
             violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)
@@ -353,10 +350,7 @@ class Executor(Decisions):
         except Exception as error:  # foreign code, like the tool: nothing is done that could not be checked
             name = type(error).__name__
             return fail(call, "tool", f"Nothing was done: the rules for {call.tool.name} failed with {name}.")
-        if violation is None:
-            return None
-        rule, text = violation
-        return deny(call, "forbidden", text).model_copy(update={"rule": rule})
+        return deny(call, "forbidden", violation[1], rule=violation[0]) if violation else None
 
     def _stop_reason(self, tool: BaseTool, principal: Principal) -> str:
         """Return why a guard stops this call; empty where none does."""

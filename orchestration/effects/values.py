@@ -16,7 +16,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.machine import deadline
 from orchestration.actions import Origin, Role, ToolOutcome
-from orchestration.calls import metadata_of, schema_of
+from orchestration.calls import metadata_of, roles_of, schema_of
 from orchestration.effects.trusted_records import trusted_records
 
 _OPENS, _CLOSES = r"\s\"'`<({\[,;|“„\u2018«", r"\s\"'`>)}\],;|”“\u2018’»"
@@ -51,7 +51,7 @@ def foreign_values(
     tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]
 ) -> list[str]:
     """Return the names of the arguments whose values are not the person's own; empty where all are. `tools`: all, by name."""
-    roles, schema = metadata_of(tool, "arguments", {}), schema_of(tool)
+    roles, schema = roles_of(tool), schema_of(tool)
     stated = _drop_defaults(schema, arguments)
     check = _Values(tool, stated, origin, tools)
     return [name for name, value in stated.items() if not check.is_own(roles.get(name, "target"), name, value)]
@@ -59,7 +59,7 @@ def foreign_values(
 
 def is_repeated_payment(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin) -> bool:
     """Whether an effect with an amount was done before in this conversation, with the same amount and targets."""
-    roles, schema = metadata_of(tool, "arguments", {}), schema_of(tool)
+    roles, schema = roles_of(tool), schema_of(tool)
     stated = _drop_defaults(schema, arguments)
     names = {name for name in stated if roles.get(name, "target") in ("target", "amount")}
     done = (_drop_defaults(schema, past.arguments) for past in origin.results if _was_done(past, tool))

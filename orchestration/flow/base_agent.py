@@ -16,7 +16,7 @@ from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from models.embedding import on_behalf_of
 from models.pricing import identity
-from models.resilience.chosen_chat import chosen_model, demand_choice
+from models.resilience.resilient_chat import chosen_model, demand_choice
 from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts, AnswerScorer
 from orchestration.effects.approvals import already_decided_error, expired_error

@@ -138,8 +138,8 @@ class TriesAgain(Executor):
 
 
 class AsksAboutTheForbidden(Executor):
-    async def _forbidden(self, call: Any) -> ToolOutcome | None:
-        del call
+    async def _forbidden(self, call: Any, needs: Any) -> ToolOutcome | None:
+        del call, needs
         return None
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from extensions.mcp_server import command
+from extensions.mcp_server import command, routes
 from foundation.machine.manifest import product_version
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
@@ -184,6 +186,29 @@ async def test_a_message_has_the_limit_of_any_json(tmp_path: Path) -> None:
         assert (
             await api.post("/mcp", content=long, headers={"Authorization": f"Bearer {given.reader}"})
         ).status_code == 413
+
+
+async def test_the_server_is_opened_once_by_the_first_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, opened, really_open = world(tmp_path, extensions=("mcp_server",)), list[str](), routes._open_server
+
+    def open_server(runtime: Any) -> Any:
+        opened.append("opened")
+        return really_open(runtime)
+
+    monkeypatch.setattr(routes, "_open_server", open_server)
+    app = create_app(given.system)
+    headers = {"Authorization": f"Bearer {given.reader}", "Accept": "application/json, text/event-stream"}
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as api,
+    ):
+        assert (await api.get("/health/live")).status_code == 200
+        assert opened == []
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        replies = await asyncio.gather(*(api.post("/mcp", json=message) for _ in range(3)))
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert opened == ["opened"]
 
 
 async def test_while_it_is_off_there_is_no_route_and_no_command(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from langchain_core.tools import ToolException
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
 from extensions.outside_tools.schemas import demand_offerable
 from extensions.planned_agent.stated_arguments import arguments_in
 from foundation.errors import InvalidSetting
 from orchestration.actions import Origin
-from orchestration.calls import UnfitArguments, check_arguments, schema_of
+from orchestration.calls import check_arguments, schema_of
 from orchestration.effects.values import foreign_values
 
 
@@ -51,16 +52,16 @@ ANYTHING = {"properties": {"a": True, "b": {"default": 2}}, "required": ["a"]}
 def test_arguments_that_a_schema_leaves_open_are_taken_and_one_that_is_missing_is_named() -> None:
     tool = made("read", ANYTHING)
     assert check_arguments(tool, {"a": [1]}) == {"a": [1], "b": 2}
-    with pytest.raises(UnfitArguments, match=r'"a" does not fit .it breaks the rule required'):
+    with pytest.raises(ToolException, match=r'"a" does not fit .it breaks the rule required'):
         check_arguments(tool, {})
-    with pytest.raises(UnfitArguments, match=r'"c" does not fit .it takes no such argument.'):
+    with pytest.raises(ToolException, match=r'"c" does not fit .it takes no such argument.'):
         check_arguments(tool, {"a": 1, "c": 3})
     assert arguments_in("Set it to 3.", tool) == {}
     origin = Origin(words="Set it to 3.")
     assert foreign_values(tool, {"a": 1, "b": 2}, origin, {tool.name: tool}) == ["a"]
     for more in (True, {}, {"type": "integer"}):
         assert check_arguments(made("read", ANYTHING | {"additionalProperties": more}), {"a": 1, "c": 3})["c"] == 3
-    with pytest.raises(UnfitArguments, match=r'"c" does not fit .it breaks the rule type = "integer".'):
+    with pytest.raises(ToolException, match=r'"c" does not fit .it breaks the rule type = "integer".'):
         check_arguments(made("read", ANYTHING | {"additionalProperties": {"type": "integer"}}), {"a": 1, "c": "x"})
 
 
@@ -84,7 +85,7 @@ def test_a_property_that_refers_to_a_part_of_its_schema_is_checked_and_read_as_t
     assert schema_of(tool)["properties"]["line"]["properties"]["sku"] == {"type": "string"}
     fitting = {"line": {"sku": "a", "next": {"sku": "b", "next": {"sku": "c"}}}}
     assert check_arguments(tool, fitting) == fitting
-    with pytest.raises(UnfitArguments, match=r'"line\.next\.next\.sku" does not fit'):
+    with pytest.raises(ToolException, match=r'"line\.next\.next\.sku" does not fit'):
         check_arguments(tool, {"line": {"sku": "a", "next": {"sku": "b", "next": {"sku": 5}}}})
 
 

@@ -366,11 +366,13 @@ components:
     (tool,) = load(SECTION, part, Context(data_dir=tmp_path))
     assert (tool.name, tool.metadata["effect"]) == ("old_patch_lamps_id", True)
     assert tool.description == "Change a lamp"
-    from orchestration.calls import UnfitArguments, check_arguments
+    from langchain_core.tools import ToolException
+
+    from orchestration.calls import check_arguments
 
     assert check_arguments(tool, {"id": 3, "hours": None}) == {"id": 3, "hours": None}
     for arguments in ({"id": 3, "hours": 0}, {"hours": 1}, {"id": "x"}, {"id": 3, "body": {}}):
-        with pytest.raises(UnfitArguments):
+        with pytest.raises(ToolException):
             check_arguments(tool, arguments)
 
 

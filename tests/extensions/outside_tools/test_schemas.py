@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.tools import ToolException
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
 from extensions.outside_tools.schemas import demand_offerable
@@ -20,7 +21,7 @@ from foundation.machine import deadline
 from foundation.settings import Part
 from foundation.text import patterns
 from foundation.text.patterns import check_schema, find_mistake
-from orchestration.calls import UnfitArguments, check_in_time
+from orchestration.calls import check_in_time
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import NORTH, World
 
@@ -117,7 +118,7 @@ def test_a_pattern_that_cannot_be_read_is_refused_at_the_start(pattern: str) -> 
 async def test_arguments_that_take_long_to_check_are_unfit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.calls.CHECKING_S", 0.05)
     tool = made({"properties": {"q": {"anyOf": [{"allOf": [{"type": "integer"}] * 300 + [False]}] * 300}}})
-    with pytest.raises(UnfitArguments, match=r"takes longer than 0\.05 s"):
+    with pytest.raises(ToolException, match=r"takes longer than 0\.05 s"):
         await check_in_time(tool, {"q": 1})
 
 

@@ -16,7 +16,6 @@ from foundation.errors import BudgetExceeded, SixplyError, Stopped, UnknownPart,
 from foundation.settings import Part
 from foundation.types import Scope
 from models.chat.scripted import ScriptedChat
-from models.resilience.chosen_chat import offer
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
@@ -256,8 +255,10 @@ async def test_its_own_model_is_under_the_same_guards_also_where_a_request_may_c
         if name == "a-small-one":
             raise Stopped("Switched off by mo.")
 
-    usual = resilient(strong(calls(TASK), "I do not know."), (), ResilienceSettings(), world.clock, demand)
-    world.chat = offer(usual, {"large": usual} if has_choices else {})  # type: ignore[assignment]
+    small = strong(calls(TASK), "I do not know.")
+    usual = resilient(small, (), ResilienceSettings(), world.clock, demand)
+    choices = {"large": usual} if has_choices else {}
+    world.chat = resilient(small, (), ResilienceSettings(), world.clock, demand, choices=choices)  # type: ignore[assignment]
     agent = world.agent("tool_calling", middleware=[research(model=f"{HERE}:own_model")])
     events = [event async for event in agent.stream(AnswerRequest(question="How heavy may a parcel be?"), NORTH)]
     assert "a-small-one" not in {charge.model for charge in world.till.charges}

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from foundation.components import Context, load
 from foundation.errors import ComponentError, Conflict, Forbidden, InvalidRequest, InvalidSetting
 from foundation.settings import Part
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, ProposedEffect, Requirement, ToolOutcome
-from orchestration.calls import UnfitArguments, check_arguments
+from orchestration.calls import check_arguments
 from orchestration.contract import Approver
+from orchestration.effects.decisions import propose
 from orchestration.effects.executor import Executor
-from orchestration.effects.requirements import propose
 from orchestration.settings import PolicySettings
 from serving.settings import load as load_stack
 from serving.wiring import open_system
@@ -294,7 +294,7 @@ def test_true_within_a_list_of_amounts_is_refused_too() -> None:
 
     tool = StructuredTool.from_function(share, metadata={"arguments": {"amounts": "amount"}})
     assert check_arguments(tool, {"amounts": [5, 1]}) == {"amounts": [5.0, 1.0]}
-    with pytest.raises(UnfitArguments, match="true or false"):
+    with pytest.raises(ToolException, match="true or false"):
         check_arguments(tool, {"amounts": [5, True]})
 
 

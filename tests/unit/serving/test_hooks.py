@@ -17,6 +17,7 @@ from foundation.components import Assembly, Context
 from foundation.errors import InvalidSetting
 from foundation.extensions import Extension
 from serving.access.identity import Asker
+from serving.api import answers
 from serving.app import create_app
 from serving.hooks import Around, Hooks, plug_in
 from serving.settings import Settings
@@ -123,6 +124,11 @@ async def test_routes_and_lifespans_are_those_of_the_extensions_that_are_on(brin
         async with app.router.lifespan_context(app), client:
             assert (await client.get("/v1/hall")).status_code == status
     assert seen == ["a_hall", "closed"]
+
+
+def test_the_routes_are_the_routers_own_and_not_built_anew(tmp_path: Path) -> None:
+    served = {id(route) for route in create_app(world(tmp_path).system).routes}
+    assert {id(route) for route in answers.router.routes} <= served
 
 
 def test_a_route_that_exists_is_told(bring: Bring, tmp_path: Path) -> None:
