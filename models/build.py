@@ -37,12 +37,12 @@ def open_models(
     settings: ModelsSettings,
     assembly: Assembly,
     *,
-    demand: Callable[[str], None] = lambda _: None,
-    demand_one_of: Callable[[Sequence[str], Mapping[str, Sequence[str]]], None] = lambda _, __: None,
-    watch_embedder: Callable[[Embeddings, PriceSource], Embeddings] = lambda embedder, _: embedder,
-    watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
-    pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel] = lambda chat, _: chat,
-    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
+    demand: Callable[[str], None],
+    demand_one_of: Callable[[Sequence[str], Mapping[str, Sequence[str]]], None],
+    watch_embedder: Callable[[Embeddings, PriceSource], Embeddings],
+    watch_reranker: Callable[[Reranker], Reranker],
+    pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel],
+    watch_judge: Callable[[EntailmentJudge], EntailmentJudge],
 ) -> Models:
     """Open every part of layer 2.
 

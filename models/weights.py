@@ -122,16 +122,6 @@ def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
     return path
 
 
-def checked_folder(path: Path) -> Path:
-    """Return `path`. Raises WeightsInvalid: the folder has no weights in safetensors."""
-    if not path.is_dir() or not any(path.glob("*.safetensors")):
-        others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
-        raise WeightsInvalid(
-            f"No .safetensors weights in {path} (found: {others or 'nothing'}). Only that format is loaded."
-        )
-    return path
-
-
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, cached until its size or time of change differs."""
     status = path.stat()

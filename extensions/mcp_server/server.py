@@ -1,7 +1,7 @@
 """Sixply as an MCP server: search, answer and documents for any MCP client, with the rights of its credential."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Annotated, Any
 
@@ -14,7 +14,8 @@ from pydantic import Field
 from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.machine.manifest import product_version
-from foundation.output.markdown import markdown, markdown_values
+from foundation.output.markdown import markdown
+from foundation.output.rendering import one_line
 from foundation.types import Principal
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
@@ -29,6 +30,8 @@ from serving.wiring import System
 log = logging.getLogger("sixply.serving")
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+# Keys of texts that are shown on one line
+ON_ONE_LINE = frozenset({"title", "uri", "name", "filename"})
 INSTRUCTIONS = (
     "Documents of one organisation. `answer` answers a question with citations and says when the documents do not hold "
     "it; `search` finds passages; `documents` lists what there is. You see what your credential may see."
@@ -106,3 +109,14 @@ def _telling_errors() -> Iterator[None]:
         if error.public != str(error):
             log.error("%s: %s", error.code, error)  # noqa: TRY400 - its text is for the operator, its traceback is not needed
         raise ToolError(markdown(f"{error.code}: {error.public}")) from error
+
+
+def markdown_values(values: Any, name: str = "") -> Any:
+    """Escape every text of a structure for the same clients; titles and names on one line."""
+    if isinstance(values, Mapping):
+        return {key: markdown_values(value, str(key)) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [markdown_values(value, name) for value in values]
+    if not isinstance(values, str):
+        return values
+    return markdown(one_line(values) if name in ON_ONE_LINE else values)

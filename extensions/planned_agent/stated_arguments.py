@@ -1,15 +1,22 @@
 """A tool's arguments as stated in a person's words, read by the patterns of the tool's schema. No model is used."""
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import regex
 from langchain_core.tools import BaseTool
 
-from foundation.text.patterns import as_word, first_spelling, of_a_tool
+from foundation.errors import InvalidRequest
+from foundation.text.patterns import as_word, first_spelling, in_time
 from orchestration.calls import schema_of
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+# Patterns of tools that are not searched for any more
+_SET_ASIDE: set[str] = set()
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
@@ -63,7 +70,21 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
 
 
 def _by_pattern_of_tool(question: str, pattern: str) -> str | None:
-    return of_a_tool(pattern, partial(first_spelling, question, pattern), None)
+    return _search(pattern, partial(first_spelling, question, pattern), None)
+
+
+def _search(pattern: str, search: Callable[..., T], otherwise: T) -> T:
+    """Return what `in_time` does for a pattern of a tool, whose author may be anybody. One that takes too long is set aside for the
+    life of this process, with a line in the log: from then on the result is `otherwise`.
+    """
+    if pattern in _SET_ASIDE:
+        return otherwise
+    try:
+        return in_time(pattern, search)
+    except (InvalidRequest, RecursionError):
+        _SET_ASIDE.add(pattern)
+        log.warning("A tool's pattern is too slow to be looked for in questions and is set aside: %.100r", pattern)
+        return otherwise
 
 
 def has_word(question: str, word: str) -> bool:
@@ -108,7 +129,7 @@ def _count_in(question: str, name: str) -> int | None:
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
     """Replace identifiers by one constant, since an embedder sees them as noise and two of them as alike."""
     for pattern in {pattern for tool in tools for pattern in _patterns(tool)}:
-        text = of_a_tool(pattern, partial(regex.sub, as_word(pattern), "12345", text, flags=regex.IGNORECASE), text)
+        text = _search(pattern, partial(regex.sub, as_word(pattern), "12345", text, flags=regex.IGNORECASE), text)
     return text
 
 
@@ -120,7 +141,7 @@ def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
         return [match.span() for match in matches]
 
     nowhere: list[tuple[int, int]] = []
-    places = {place for pattern in _patterns(tool) for place in of_a_tool(pattern, partial(search, pattern), nowhere)}
+    places = {place for pattern in _patterns(tool) for place in _search(pattern, partial(search, pattern), nowhere)}
     return tuple(dict.fromkeys(text[start:end].upper() for start, end in sorted(places)))
 
 

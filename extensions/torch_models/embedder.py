@@ -14,7 +14,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from extensions.torch_models.loading import LOCALLY, prepare_torch
+from extensions.torch_models.loading import LOCALLY, checked_folder, prepare_torch
 from foundation.components import Context
 from foundation.settings import BESIDE_STACK, Section
 from models import weights
@@ -62,7 +62,7 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
 
 def build(options: Options, context: Context) -> Embeddings:
     """Check and load the weights. Raises WeightsInvalid: a file is missing, altered or pickled."""
-    folder = weights.MINILM.verify().parent if options.path is None else weights.checked_folder(options.path)
+    folder = weights.MINILM.verify().parent if options.path is None else checked_folder(options.path)
     prepare_torch(options.threads or context.threads)
     from sentence_transformers import SentenceTransformer
 

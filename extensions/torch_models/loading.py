@@ -12,7 +12,6 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from foundation.settings import BESIDE_STACK, Section
-from models import weights
 
 # Nothing from a hub, no code of the model's own, no pickles
 LOCALLY: dict[str, Any] = {"device": "cpu", "local_files_only": True, "trust_remote_code": False}
@@ -30,12 +29,22 @@ class ClassifierOptions(Section):
     threads: int | None = Field(default=None, ge=1)
 
 
+def checked_folder(path: Path) -> Path:
+    """Return `path`. Raises WeightsInvalid: the folder has no weights in safetensors."""
+    if not path.is_dir() or not any(path.glob("*.safetensors")):
+        others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
+        raise WeightsInvalid(
+            f"No .safetensors weights in {path} (found: {others or 'nothing'}). Only that format is loaded."
+        )
+    return path
+
+
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the class of a folder's model and the names of its outputs in order. Raises WeightsInvalid.
 
     Check the class: the library gives any other model a head of random weights, with a mere warning.
     """
-    file = weights.checked_folder(path) / "config.json"
+    file = checked_folder(path) / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,8 +1,6 @@
 """Rendering of untrusted text for clients that show Markdown or HTML. Pages escape HTML themselves."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from foundation.output.rendering import one_line, plain
 
@@ -14,7 +12,6 @@ _MARKUP = (
 )
 # Beginnings of addresses that some clients turn into links
 _BARE = ((re.compile(r":(?=//)"), r"\\:"), (re.compile(r"(?i)\b(www)\.(?=\w)"), r"\1\\."))
-_NAMES = frozenset({"title", "uri", "name", "filename"})
 
 
 def markdown(text: object) -> str:
@@ -40,14 +37,3 @@ def markdown_label(text: object) -> str:
     for address, literal in _BARE:
         shown = address.sub(literal, shown)
     return shown
-
-
-def markdown_values(values: Any, name: str = "") -> Any:
-    """Escape every text of a structure for the same clients; titles and names on one line."""
-    if isinstance(values, Mapping):
-        return {key: markdown_values(value, str(key)) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [markdown_values(value, name) for value in values]
-    if not isinstance(values, str):
-        return values
-    return markdown(one_line(values) if name in _NAMES else values)

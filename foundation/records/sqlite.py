@@ -1,14 +1,9 @@
 """Records in SQLite, a file for each in the data folder. For one replica."""
 
 from foundation.components import Context
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores.sqlite_file import Open, SqliteFile
 
 
-class Options(Section):
-    pass
-
-
-def build(options: Options, context: Context) -> Open:
-    del options, context
+def build(options: Options, context: Context) -> Open:  # noqa: ARG001  # every adapter has this signature
     return SqliteFile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,9 +21,6 @@ PATTERN_S = 1.0
 SCHEMA_CHARACTERS = 50_000
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-# Patterns of tools, each tried once
-_SET_ASIDE: set[str] = set()
 
 
 def in_time(pattern: str, search: Callable[..., T]) -> T:
@@ -40,20 +36,6 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
             f"A search for the pattern {pattern[:100]!r} takes longer than {PATTERN_S:g} s in this text. Write a simpler "
             "pattern, or send less text."
         ) from error
-
-
-def of_a_tool(pattern: str, search: Callable[..., T], otherwise: T) -> T:
-    """Return what `in_time` does for a pattern of a tool, whose author may be anybody. One that takes too long is set aside for the
-    life of this process, with a line in the log: from then on the result is `otherwise`.
-    """
-    if pattern in _SET_ASIDE:
-        return otherwise
-    try:
-        return in_time(pattern, search)
-    except (InvalidRequest, RecursionError):
-        _SET_ASIDE.add(pattern)
-        log.warning("A tool's pattern is too slow to be looked for in questions and is set aside: %.100r", pattern)
-        return otherwise
 
 
 def as_word(pattern: str) -> str:

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from extensions.torch_models.loading import checked_folder
 from foundation.errors import InvalidRequest, InvalidSetting, MissingDependency
 from models import weights
 
@@ -91,5 +92,5 @@ def origin(folder: Path) -> dict[str, str]:
     bundled = weights.MINILM.path
     if folder == bundled.parent:
         return {"name": weights.MINILM.name, "sha256": weights.digest(weights.MINILM.verify())}
-    files = sorted(weights.checked_folder(folder).glob("*.safetensors"))
+    files = sorted(checked_folder(folder).glob("*.safetensors"))
     return {"name": folder.name, "sha256": " ".join(map(weights.digest, files))}

@@ -180,11 +180,11 @@ class Report:
         }
         return {name: estimate for name, estimate in figures.items() if estimate.n}
 
-    def worst(self, limit: int = 10) -> list[CaseScore]:
-        """Return failed cases: leaks first, then errors, then the lowest token F1."""
+    def worst(self) -> list[CaseScore]:
+        """Return the failed cases: leaks first, then errors, then the lowest token F1."""
         bad = [row for row in self.rows if not row.passed]
         bad.sort(key=lambda row: (-row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0)))
-        return bad[:limit]
+        return bad
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -218,9 +218,10 @@ class Report:
         rows.sort(key=lambda row: (row[0], row[2].mean or 0.0))
         return formatting.grid(("by", "which", "did what it should, with 95 % interval", "n"), rows, right=("n",))
 
-    def worst_table(self, limit: int = 5) -> Table:
+    def worst_table(self) -> Table:
+        """Return a table of the five worst cases."""
         rows = []
-        for row in self.worst(limit):
+        for row in self.worst()[:5]:
             wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)
             wanted = wanted or (row.case.tool.name if row.case.tool else "no answer")
             came = row.error or f"{row.status}: {row.text}"

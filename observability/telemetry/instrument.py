@@ -126,5 +126,5 @@ def _scoring(operation: str, part: Any, texts: int) -> Iterator[None]:
 
 def _handler() -> TelemetryHandler:
     return TelemetryHandler(
-        tracer_provider=setup.tracers(), meter_provider=setup.genai_meters(), instrumentation_scope_name=names.SERVICE
+        tracer_provider=setup.tracers(), meter_provider=metrics.OneMeter(), instrumentation_scope_name=names.SERVICE
     )

@@ -160,12 +160,6 @@ def tracers() -> _CurrentTracerProvider:
     return _CurrentTracerProvider()
 
 
-@cache
-def genai_meters() -> otel_metrics.MeterProvider:
-    """Return the provider for everything that emits metrics of the GenAI conventions."""
-    return metrics.OneMeter()
-
-
 def _claim_process(service_name: str) -> None:
     if trace.get_tracer_provider() is tracers():
         return
@@ -197,7 +191,7 @@ def _observe_langchain(*, capture_content: bool) -> None:
     # it reads from the environment whether to record content; our settings decide, not a variable left over in a shell
     content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
     with patch.dict(os.environ, content):  # the standard library's, which puts back what was there
-        _langchain().instrument(tracer_provider=tracers(), meter_provider=genai_meters())
+        _langchain().instrument(tracer_provider=tracers(), meter_provider=metrics.OneMeter())
 
 
 def _forget_langchain() -> None:

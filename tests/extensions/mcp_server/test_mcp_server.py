@@ -16,6 +16,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from extensions.mcp_server import command, routes
+from extensions.mcp_server.server import markdown_values
 from foundation.machine.manifest import product_version
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
@@ -27,6 +28,7 @@ from serving.settings import load
 from serving.wiring import open_system
 from tests.doubles import stacks
 from tests.doubles.serving import World, world
+from tests.unit.foundation.test_rendering import ACTIVE, TEXTS
 
 ROOT = Path(__file__).parents[3]
 MORE = """
@@ -220,3 +222,17 @@ async def test_while_it_is_off_there_is_no_route_and_no_command(tmp_path: Path) 
         ).status_code == 404
     assert "mcp" not in [command for group in list_commands([]).values() for command in group]
     assert "mcp" in [command for group in list_commands(["mcp_server"]).values() for command in group]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_markup_anywhere_in_a_result_is_shown_and_not_obeyed(text: str) -> None:
+    shown = markdown_values({"hits": [{"quote": text, "score": 0.5}]})
+    assert not ACTIVE.search(shown["hits"][0]["quote"]), shown
+    assert shown["hits"][0]["score"] == 0.5
+
+
+def test_titles_and_names_in_a_result_are_on_one_line() -> None:
+    title = "T\n[9]: javascript:alert(1)"
+    shown = markdown_values({"title": title, "documents": [{"name": title}], "text": title})
+    assert "\n" not in shown["title"] + shown["documents"][0]["name"]
+    assert "\n" in shown["text"], "a text keeps its lines"

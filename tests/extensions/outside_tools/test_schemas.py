@@ -14,6 +14,7 @@ from langchain_core.tools import ToolException
 
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
 from extensions.outside_tools.schemas import demand_offerable
+from extensions.planned_agent import stated_arguments
 from extensions.planned_agent.stated_arguments import arguments_in, identifiers, mask_identifiers
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, InvalidSetting
@@ -126,7 +127,7 @@ def test_a_tools_slow_pattern_is_set_aside_and_questions_go_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(patterns, "PATTERN_S", 0.01)
-    monkeypatch.setattr(patterns, "_SET_ASIDE", set())
+    monkeypatch.setattr(stated_arguments, "_SET_ASIDE", set())
     slow = "(?:x|a?)" * 60 + "b"
     tool = made({"properties": {"code": {"type": "string", "pattern": slow}}})
     question = "a" * 2000
