@@ -67,7 +67,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
         "models": models_of(settings, digests),
         "data": _data(settings),
         "tools": list(_tools(settings)),
-        "rules": dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
+        "rules": dict(_rows(settings.orchestration.policy.model_dump(mode="json"))),
         "limits": limits_of(settings),
         "retention": {name: days or "for good" for name, days in settings.foundation.retention.items()},
         "extensions": of_extensions,
@@ -182,7 +182,14 @@ def limits_of(settings: Settings) -> dict[str, Any]:
         "parsing": settings.retrieval.parsing,
         "http": settings.serving.http,
     }
-    limits = {
-        f"{name}.{key}": it for name, part in sections.items() for key, it in part.model_dump(mode="json").items()
-    }
-    return {name: limit for name, limit in limits.items() if limit not in (None, [], {})}
+    limits = _rows({name: part.model_dump(mode="json") for name, part in sections.items()})
+    return {name: limit for name, limit in limits if limit not in (None, [])}
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what is set as (dotted key, value); the members of a list of tables are numbered from 1."""
+    for key, value in flatten(values):
+        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            yield from _rows({f"{key}.{number}": each for number, each in enumerate(value, 1)})
+        elif value != {}:
+            yield key, value

@@ -6,13 +6,14 @@ import importlib
 import pkgutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from foundation.errors import DocumentRefused, MissingDependency
+from foundation.errors import DocumentRefused, MissingDependency, SixplyError
+from foundation.extensions import find_parts, resolve
 from retrieval import parsers
 from retrieval.contract import Completer, Parser
 from retrieval.documents import Document, Parsed, ParseLimits
@@ -104,11 +105,26 @@ def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
 def parser_for(name: str, limits: ParseLimits) -> Parser:
     suffix = PurePath(name).suffix.lower()
     if suffix not in _registry(limits):
+        owner = _suffixes_of_extensions(limits).get(suffix)
         raise DocumentRefused(
-            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes(limits))}.',
+            f'"{name}" is read by the extension "{owner}", which is off. Turn it on: make add NAME={owner}'
+            if owner
+            else f'"{name}" is of no format that we read (found suffix "{suffix}"). '
+            f"Supported: {', '.join(supported_suffixes(limits))}.",
             reason="unsupported",
         )
     return _registry(limits)[suffix]
+
+
+@cache
+def _suffixes_of_extensions(limits: ParseLimits) -> dict[str, str]:
+    """Return the suffixes that extensions read, on or off, and whose each is."""
+    owners: dict[str, str] = {}
+    for place, (module, owner) in find_parts().items():
+        if place.startswith("retrieval.parsers/"):
+            with suppress(SixplyError):  # what is off may be broken
+                owners |= dict.fromkeys(resolve(f"{module}:build")(limits).suffixes, owner)
+    return owners
 
 
 def check_offer(content: bytes, name: str, max_bytes: int, limits: ParseLimits) -> str:

@@ -1,10 +1,11 @@
-"""Markdown by CommonMark's rules with tables; front matter is left out, links and images keep their words."""
+"""Markdown by CommonMark's rules with tables; front matter gives the title, links and images keep their words."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raise_number
@@ -13,19 +14,43 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _SUP = re.compile(r"<sup>([^<>]{1,20})</sup>", re.IGNORECASE)
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.{0,20000}?)\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".md", ".markdown"), f"markdown {6 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".md", ".markdown"), f"markdown {7 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     from markdown_it import MarkdownIt
 
-    source = _FRONT_MATTER.sub("", clean(decode(content, draft.name)), count=1)
+    title, source = split_front_matter(clean(decode(content, draft.name)))
     _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
-    return draft.finish()
+    return draft.finish(title=title)
+
+
+def split_front_matter(source: str) -> tuple[str | None, str]:
+    """Return the title that YAML or TOML before the text gives, if any, and the text. What stands between two rules, and is neither, is text.
+
+    >>> split_front_matter("---\\ntitle: Returns\\n---\\nWithin 30 days.")
+    ('Returns', 'Within 30 days.')
+    """
+    if not (matter := _FRONT_MATTER.match(source)):
+        return None, source
+    fields = _read_fields(matter[2], is_toml=matter[1] == "+++")
+    if not isinstance(fields, dict):
+        return None, source
+    title = fields.get("title")
+    return str(title) if isinstance(title, (str, int, float)) else None, source[matter.end() :]
+
+
+def _read_fields(text: str, *, is_toml: bool) -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        return tomllib.loads(text) if is_toml else yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}  # a generator of sites would refuse it, and it is no text either
 
 
 class _Walk:

@@ -167,7 +167,7 @@ def test_every_tool_keeps(part: str, check: Check, watched: under_test.Watch, da
     # call of it, and the tools that have one were tried before this line
     if uncalled:
         pytest.skip(
-            f'not claimed: no valid call of {uncalled} is known: name one in its metadata, "sample", {services.YOURS}'
+            f'not claimed: there is no sample call of {uncalled}, {services.YOURS}. Give one in its metadata, "sample"'
         )
 
 

@@ -35,6 +35,9 @@ effects_without_approval = ["refund"]
 [orchestration.policy.roles]
 clerk = ["refund", "find_order"]
 boss = ["find_order"]
+[orchestration.policy.approver]
+use = "tiers"
+tiers = [{{ tool = "refund", up_to = 250, roles = ["clerk", "boss"] }}, {{ tool = "refund", roles = ["boss"] }}]
 """
 EVALUATION = {
     "overall": {"passed": {"mean": 0.75, "low": 0.5, "high": 1.0, "n": 8}},
@@ -76,6 +79,10 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
         "refund": (True, ["clerk"], "unless in the person's own words"),
         "find_order": (False, ["clerk", "boss"], "never"),
     }
+    tier = {key: found["rules"][f"approver.tiers.1.{key}"] for key in ("tool", "up_to", "roles")}
+    assert tier == {"tool": "refund", "up_to": 250, "roles": ["clerk", "boss"]}
+    cells = [*found["rules"].values(), *found["limits"].values()]
+    assert not [cell for cell in cells if "{" in str(cell)], "a cell holds what Python prints"
     assert "&lt;b&gt;big&lt;/b&gt;" in found["page"]
     assert {one["part"]: one["model"] for one in found["models"]}["openvino"] == "the bundled one"
     assert all(one["model"] for one in found["models"])

@@ -11,8 +11,9 @@ import pytest
 
 import extensions as package
 from foundation import components, extensions
-from foundation.errors import InvalidSetting, SixplyError, UnknownPart, UnknownSetting
+from foundation.errors import DocumentRefused, InvalidSetting, SixplyError, UnknownPart, UnknownSetting
 from foundation.settings import Part
+from retrieval.ingest import parsing
 from serving.settings import load
 
 Write = Callable[..., None]
@@ -175,6 +176,22 @@ class Options(Section):
 def build(options, context):
     return options.size
 """
+
+
+def test_a_document_of_an_extension_that_is_off_is_refused_with_its_name(write: Write) -> None:
+    reads = "class Score:\n    suffixes = ('.score',)\n\n\ndef build(limits):\n    return Score()\n"
+    for name, text in (("hall_six", reads), ("hall_seven", "import no_such_package")):
+        write(
+            name, f"about='It sings.', parts=(('retrieval.parsers/{name}', 'extensions.{name}.parser'),)", parser=text
+        )
+    parsing._suffixes_of_extensions.cache_clear()
+    with pytest.raises(
+        DocumentRefused, match=r'"aria.score" is read by the extension "hall_six", which is off.*NAME=hall_six'
+    ):
+        parsing.parser_for("aria.score", parsing.CORE)
+    with pytest.raises(DocumentRefused, match=r'found suffix ".film"'):
+        parsing.parser_for("aria.film", parsing.CORE)
+    parsing._suffixes_of_extensions.cache_clear()
 
 
 def test_an_adapter_of_an_extension_stands_beside_those_of_the_folder(write: Write, tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ OUTPUTS = {
     "csv 5": "e7b833059575372e",
     "html 15": "3d3a78d48822553a",
     "json 5": "225c60891bfec0fc",
-    "markdown 7": "14cd791484a3b2ee",
+    "markdown 8": "14cd791484a3b2ee",
     "pdf 6": "8e25c8cfeecd0835",
     "text 7": "6856cc826c71e301",
 }
