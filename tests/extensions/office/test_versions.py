@@ -121,7 +121,7 @@ def test_on_its_files_are_read_and_off_they_are_refused_by_type(tmp_path: Path) 
         assert pool.parse(SAMPLES[".docx"](), "a.docx").text
     with (
         closing(ParserPool(ParsingSettings(), limits_of(off))) as pool,
-        pytest.raises(DocumentRefused, match="Supported: "),
+        pytest.raises(DocumentRefused, match="make add NAME=office"),
     ):
         pool.parse(SAMPLES[".docx"](), "a.docx")
 
