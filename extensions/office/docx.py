@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from extensions.office.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
+from extensions.office.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, join_raised, whole_number
 from extensions.office.ooxml import OOXML_VERSION, core_title, open_package
 from extensions.office.word_numbering import (
     NUMBERING_VERSION,
@@ -20,7 +20,7 @@ from extensions.office.word_numbering import (
 )
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, join_raised
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"

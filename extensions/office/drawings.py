@@ -2,11 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from retrieval.formats.text_blocks import join_raised
+from retrieval.formats.text_blocks import raise_number
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 DRAWINGS_VERSION = 2
@@ -64,6 +65,13 @@ def words(paragraph: Any) -> str:
             case "br":
                 runs.append((False, " "))
     return join_raised(runs)
+
+
+def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
+    """Join pieces of text, of which those that say `True` are raised; one number may be in several of them."""
+    together = groupby((run for run in runs if run[1]), key=lambda run: run[0])
+    joined = ((power, "".join(text for _, text in group)) for power, group in together)
+    return "".join(raise_number(text) if power else text for power, text in joined)
 
 
 def description(properties: Any) -> str:

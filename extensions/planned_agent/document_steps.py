@@ -1,7 +1,8 @@
 """The steps that answer from documents: retrieve, grade, rewrite, compose, verify; and the recall of earlier answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 
@@ -30,8 +31,9 @@ from orchestration.answers.quotes import abstain_from, evidence_of, grade
 from orchestration.contract import AgentParts
 from orchestration.events import Answer
 from orchestration.run.state import Result, abstain, as_result, day_of
+from retrieval.documents import Hit
 from retrieval.grounding.citing import Evidence
-from retrieval.search.rank_fusion import in_one_ranking
+from retrieval.search.rank_fusion import reciprocal_rank_fusion
 
 # Number of evidence sentences that the chat model is shown
 PASSAGES = 6
@@ -197,3 +199,14 @@ class DocumentSteps:
     def thin(self, state: PlannedState) -> bool:
         """Whether the evidence is too thin to answer from."""
         return state["gate"] == "thin"
+
+
+def in_one_ranking(searches: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """Merge the hits of several searches by the reciprocal ranks of their documents; each passage once, those of a document together."""
+    ranked: dict[str, list[str]] = {}
+    passages: dict[str, dict[str, Hit]] = defaultdict(dict)
+    for place, hits in enumerate(searches):
+        ranked[str(place)] = list(dict.fromkeys(hit.chunk.document_id for hit in hits))
+        for hit in hits:
+            passages[hit.chunk.document_id].setdefault(hit.chunk.chunk_id, hit)
+    return [hit for document, _ in reciprocal_rank_fusion(ranked) for hit in passages[document].values()]

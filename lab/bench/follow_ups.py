@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from extensions.datasets import reading
+from extensions.planned_agent.document_steps import in_one_ranking
 from extensions.planned_agent.follow_ups import in_context
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
 from observability.evaluation import metrics, questions
 from retrieval.contract import Retriever
-from retrieval.search.rank_fusion import in_one_ranking
 
 DEPTH = 20
 

@@ -9,7 +9,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits, Table
@@ -78,13 +77,6 @@ def decode(content: bytes, name: str) -> str:
 def raise_number(text: str) -> str:
     """Return raised digits as characters, since 10<sup>6</sup> is not 106; other text as it is."""
     return text.translate(_RAISED) if _NUMBER.fullmatch(text) else text
-
-
-def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
-    """Join pieces of text, of which those that say `True` are raised; one number may be in several of them."""
-    together = groupby((run for run in runs if run[1]), key=lambda run: run[0])
-    joined = ((power, "".join(text for _, text in group)) for power, group in together)
-    return "".join(raise_number(text) if power else text for power, text in joined)
 
 
 def _guess(content: bytes) -> str | None:

@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from retrieval.documents import Hit
-
 
 def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60) -> list[tuple[str, float]]:
     """Return the sums of 1 / (k + rank) over the rankings, best first; ties in order of first appearance. Source:
@@ -18,14 +16,3 @@ def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60
         for rank, name in enumerate(ranking, start=1):
             scores[name] += 1 / (k + rank)
     return sorted(scores.items(), key=lambda item: -item[1])
-
-
-def in_one_ranking(searches: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """Merge the hits of several searches by the reciprocal ranks of their documents; each passage once, those of a document together."""
-    ranked: dict[str, list[str]] = {}
-    passages: dict[str, dict[str, Hit]] = defaultdict(dict)
-    for place, hits in enumerate(searches):
-        ranked[str(place)] = list(dict.fromkeys(hit.chunk.document_id for hit in hits))
-        for hit in hits:
-            passages[hit.chunk.document_id].setdefault(hit.chunk.chunk_id, hit)
-    return [hit for document, _ in reciprocal_rank_fusion(ranked) for hit in passages[document].values()]
