@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -25,8 +25,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteFile, SqliteStore
 from foundation.text.tokens import searchable
 from foundation.types import UNCLASSIFIED, Scope
-from retrieval.contract import DocumentLedger
-from retrieval.documents import DOCUMENTS_STAY, Chunk, Document, Entry
+from retrieval.documents import DOCUMENTS_STAY, Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.index.words import Changes, Passage, WordIndex
 from retrieval.tables import row_codec
@@ -216,21 +215,6 @@ class SqliteLedger(TablesLedger):
             raise
         self._follow(self.sequence())
 
-    def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
-        documents = super().put(entries, gone=gone)
-        self._follow(self.sequence())
-        return documents
-
-    def delete(self, document_id: str) -> bool:
-        removed = super().delete(document_id)
-        self._follow(self.sequence())
-        return removed
-
-    def adopt(self, second: DocumentLedger, *, at: int) -> bool:
-        adopted = super().adopt(second, at=at)
-        self._follow(self.sequence())
-        return adopted
-
     def open_second(self, *, fresh: bool = False) -> SqliteLedger:
         if fresh:
             self._remove_second()
@@ -325,8 +309,11 @@ class SqliteLedger(TablesLedger):
     @contextmanager
     def _writing(self, *, patient: bool = False) -> Iterator[SqliteTables]:  # noqa: ARG002 - nothing has a limit of time
         with self._database.transaction() as connection:
-            yield SqliteTables(connection)
+            tables = SqliteTables(connection)
+            yield tables
+            last = tables.last_number()
             crash_point("before_commit")
+        self._follow(last)
 
 
 def build(options: Options, context: Context) -> SqliteLedger:
