@@ -10,10 +10,11 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from itertools import accumulate, combinations, islice, pairwise, permutations
+from itertools import accumulate, chain, combinations, islice, pairwise, permutations
 from math import isclose
 from typing import Any
 
@@ -64,7 +65,8 @@ class Figures:
         read = {
             value for text in self._texts for written in set(NUMBER.findall(text)) for value in readings_of(written)
         }
-        counts = {len(values) for values in self._lists} | {*_counts_in(self._texts)}
+        lines = {text.count("\n") + 1 for text in self._texts}
+        counts = chain(lines, map(len, self._lists), chain.from_iterable(map(_sizes_of, self._results)))
         return read | {float(count) for count in counts}
 
     @cached_property
@@ -72,8 +74,12 @@ class Figures:
         return sorted(self._read)
 
     @cached_property
+    def _results(self) -> list[Any]:
+        return [*_results_in(self._texts)]
+
+    @cached_property
     def _lists(self) -> list[tuple[float, ...]]:
-        return [*_lists_in(self._texts)]
+        return [values for result in self._results for values in _lists_in(result)]
 
     @cached_property
     def _minutes(self) -> set[int]:
@@ -246,17 +252,22 @@ def _terms_of(values: Sequence[float]) -> Iterator[Sequence[float]]:
             yield from combinations(values, size)
 
 
-def _lists_in(texts: Sequence[str]) -> Iterator[tuple[float, ...]]:
-    """Yield the numbers that stand under one key of a tool's JSON result."""
+def _results_in(texts: Sequence[str]) -> Iterator[Any]:
+    """Yield the results of tools that are JSON."""
     for text in texts:
-        if not text.lstrip().startswith(("{", "[")):
-            continue
-        try:
-            found: dict[str, list[float]] = {}
-            _collect(json.loads(text), "", found)
-        except (ValueError, RecursionError):
-            continue
-        yield from (tuple(values) for values in found.values() if len(values) > 1)
+        if text.lstrip().startswith(("{", "[")):
+            with suppress(ValueError, RecursionError):
+                yield json.loads(text)
+
+
+def _lists_in(result: Any) -> Iterator[tuple[float, ...]]:
+    """Yield the numbers that stand under one key of a tool's JSON result."""
+    found: dict[str, list[float]] = {}
+    try:
+        _collect(result, "", found)
+    except RecursionError:
+        return
+    yield from (tuple(values) for values in found.values() if len(values) > 1)
 
 
 def _collect(data: Any, key: str, found: dict[str, list[float]]) -> None:
@@ -267,21 +278,12 @@ def _collect(data: Any, key: str, found: dict[str, list[float]]) -> None:
         for item in data:
             _collect(item, key, found)
     elif isinstance(data, int | float) and not isinstance(data, bool):
-        found.setdefault(key, []).append(float(data))
+        with suppress(OverflowError):  # JSON has numbers of any length
+            found.setdefault(key, []).append(float(data))
 
 
-def _counts_in(texts: Sequence[str]) -> Iterator[int]:
-    for text in texts:
-        yield text.count("\n") + 1
-        if text.lstrip().startswith(("{", "[")):
-            yield from _sizes_of(text)
-
-
-def _sizes_of(text: str) -> Iterator[int]:
-    try:
-        waiting = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return
+def _sizes_of(result: Any) -> Iterator[int]:
+    waiting = [result]
     while waiting:
         data = waiting.pop()
         if isinstance(data, Mapping | list):

@@ -70,6 +70,11 @@ def test_a_mark_belongs_to_its_sentence_or_table_cell() -> None:
     assert marked == ["It weighs 45 kg [1].", "77"]
 
 
+def test_a_number_of_any_length_in_a_result_leaves_the_others_to_be_added_up() -> None:
+    result = '{"prices": [152, 1%s, 175]}' % ("0" * 400)
+    assert [receipt.working for receipt in check_answer("Both are $327.", {}, [result]).receipts] == ["152 + 175"]
+
+
 def test_where_nothing_was_read_nothing_is_checked() -> None:
     assert check_answer("There are 99 of them [4].", {}, ()).findings == ()
 
