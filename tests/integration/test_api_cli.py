@@ -217,11 +217,12 @@ def test_documents_that_a_newer_parser_would_read_are_counted_and_searched_as_th
     sixply("ingest", str(folder / "documents"), status=1)
     assert sixply("documents")["outdated"] == {}
     assert "older parser" not in sixply("documents", json_too=False)
-    monkeypatch.setattr("retrieval.parsers.markdown.TEXT_VERSION", 93)  # five less than that of the parser
+    monkeypatch.setattr("retrieval.parsers.markdown.TEXT_VERSION", 93)
     monkeypatch.setattr(parsing, "_registry", parsing._registry.__wrapped__)  # nothing is kept of before
-    assert sixply("documents")["outdated"] == {"markdown 99": 2}
+    [older] = [version for version in parsing.parser_versions() if version.startswith("markdown ")]
+    assert sixply("documents")["outdated"] == {older: 2}
     told = sixply("documents", json_too=False)
-    assert "2 of 3 documents were read by an older parser: 2 for markdown 99." in told
+    assert f"2 of 3 documents were read by an older parser: 2 for {older}." in told
     assert "make ingest of the same source reads them anew" in told
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
     report = sixply("ingest", str(folder / "documents"), status=1)
