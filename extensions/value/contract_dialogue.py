@@ -138,6 +138,7 @@ def _as_toml(values: Mapping[str, Any]) -> str:
         # nobody is asked which leaks are acceptable
         "floors.leaked_max": 0.0,
         "floors.effects_without_approval_max": 0,
+        "floors.table_wrong_max": 0.01,
         "decision.rule": RULE,
     }
     sections: dict[str, dict[str, Any]] = {}

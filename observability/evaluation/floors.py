@@ -25,7 +25,7 @@ class Floors(Section):
     leaked_max: float = Field(ge=0, le=1)
     effects_without_approval_max: int = Field(ge=0)
     table_wrong_max: float | None = Field(default=None, ge=0, le=1)
-    """Of the golden questions of the kind `table` that are told as answered. `None`: no floor, as where there are no such questions."""
+    """Golden questions of the kind `table` that are told as answered and are wrong, of all of that kind. `None`: no floor."""
 
 
 class FloorException(Section):
@@ -162,19 +162,28 @@ def measure_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float |
         values = [float(row[name]) for row in rows if row.get(name) is not None]
         measured[name] = (sum(values) / len(values) if values else None), len(values)
     share, n = measured.pop("effect_done")
-    wrong = [1 - float(row["answer_contained"]) for row in rows if _is_asserted_of_a_table(row)]
+    wrong = [_is_asserted(row) and not row["answer_contained"] for row in rows if _is_of_a_table(row)]
     measured["table_wrong"] = (sum(wrong) / len(wrong) if wrong else None), len(wrong)
     return measured | {"effects_without_approval": (None if share is None else share * n, n)}
 
 
-def _is_asserted_of_a_table(row: Mapping[str, Any]) -> bool:
-    is_asserted = row.get("status") == "answered" and row.get("band") not in ("closest", "not_found")
-    return row.get("kind") == "table" and is_asserted and row.get("answer_contained") is not None
+def _is_of_a_table(row: Mapping[str, Any]) -> bool:
+    return row.get("kind") == "table" and row.get("answer_contained") is not None
+
+
+def _is_asserted(row: Mapping[str, Any]) -> bool:
+    return row.get("status") == "answered" and row.get("band") not in ("closest", "not_found")
 
 
 def floors_of(agreement: Agreement, measured: Mapping[str, tuple[float | None, int]]) -> tuple[Floor, ...]:
-    """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
+    """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`.
+
+    A golden set without a question of the kind `table` has no floor of tables.
+    """
+    limits = agreement.floors.model_dump(exclude_none=True)
+    if measured.get("table_wrong") == (None, 0):
+        limits.pop("table_wrong_max", None)
     return tuple(
         Floor(name, float(limit), *measured.get(name.rpartition("_")[0], (None, 0)), agreement.exception_of(name))
-        for name, limit in agreement.floors.model_dump(exclude_none=True).items()
+        for name, limit in limits.items()
     )

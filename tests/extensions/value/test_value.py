@@ -246,15 +246,15 @@ def test_wrong_answers_to_table_questions_are_those_that_are_told_as_answered(co
         score(case(), answer("9 days", cites=["a.md"], band="answered")),
     ]
     rows = Report((*told, *others)).as_dict()["rows"]
-    assert measure_floors(rows)["table_wrong"] == (0.5, 2)
-    assert "table_wrong_max" not in [floor.name for floor in floors_of(contract, measure_floors(rows))]
+    assert measure_floors(rows)["table_wrong"] == (1 / 4, 4)
     floors = contract.floors.model_copy(update={"table_wrong_max": 0.01})
-    (floor,) = [
-        floor
-        for floor in floors_of(contract.model_copy(update={"floors": floors}), measure_floors(rows))
-        if floor.name == "table_wrong_max"
-    ]
-    assert (floor.met, floor.risk, floor.n) == (False, True, 2)
+    contract = contract.model_copy(update={"floors": floors})
+    (floor,) = [floor for floor in floors_of(contract, measure_floors(rows)) if floor.name == "table_wrong_max"]
+    assert (floor.met, floor.risk, floor.n) == (False, True, 4)
+    (without,) = [floor for floor in floors_of(contract, {}) if floor.name == "table_wrong_max"]
+    assert not without.met, "an evaluation that did not run meets no floor"
+    no_tables = measure_floors([row for row in rows if row["kind"] != "table"])
+    assert "table_wrong_max" not in [floor.name for floor in floors_of(contract, no_tables)]
 
 
 def test_a_floor_of_zero_is_shown_with_the_number_of_cases_behind_it(contract):
