@@ -32,6 +32,7 @@ from foundation.output.credentials import is_secret, mask_values
 
 log = logging.getLogger(__name__)
 PREFIX = "SIXPLY__"
+MISSING = "it is needed and not set"
 CODE = Path(__file__).resolve().parent
 SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
@@ -322,6 +323,9 @@ def _explain(
     if hint is not None:
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {hint}')
     rejected = error.errors(include_url=False)[0]["input"]
+    if why == MISSING:  # what is beside it in its place, where it may be misspelt
+        beside = f" Found beside it: {', '.join(sorted(rejected))}." if rejected else ""
+        return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}.{beside}')
     steps = key.split(".")
     value = "" if any(map(is_secret, steps)) else f" (found {mask_values(rejected, name=steps[-1])!r})"
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
@@ -346,7 +350,7 @@ def find_mistake(
     hint = None
     if first["type"] == "extra_forbidden":
         hint = _explain_unknown(root, where[0]) or did_you_mean(where[-1], fields)
-    return ".".join(where), "it is needed and not set" if first["type"] == "missing" else first["msg"], hint
+    return ".".join(where), MISSING if first["type"] == "missing" else first["msg"], hint
 
 
 def _explain_unknown(root: type[BaseModel], section: str) -> str:

@@ -13,8 +13,8 @@ import json
 import logging
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -119,9 +119,13 @@ class SqliteAudit:
         self._file, self._head = SqliteFile(path, STORE), head_file(path)
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
-        # so that a copy of the head is kept wherever the log is kept
-        log.info("The audit reaches %s.", self._file.run_now(_last_head))
         self._clock = clock
+
+    @asynccontextmanager
+    async def tell_head(self, _: object) -> AsyncIterator[None]:
+        """Log the head when a server starts, so that a copy of it is kept wherever the log is kept."""
+        log.info("The audit reaches %s.", await self._file.run(_last_head))
+        yield
 
     async def record(self, entry: Record) -> None:
         """Append a record. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""

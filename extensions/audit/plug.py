@@ -15,6 +15,7 @@ def plug(hooks: Hooks) -> None:
     audit = hooks.keep(log.SqliteAudit(data / log.FILE, hooks.context.clock))
     hooks.services.append(audit)
     hooks.recorders.append(audit.record)
+    hooks.lifespans.append(audit.tell_head)
     hooks.ready["audit"] = audit.probe
     hooks.panels.append(
         Panel(

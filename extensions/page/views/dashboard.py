@@ -14,6 +14,7 @@ from extensions.page.views.plots import Plot
 from extensions.reports.answers import AnswerFigures, read_answers
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
+from observability.evaluation.metrics import share_interval
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
 from serving.hooks import Place
@@ -167,8 +168,11 @@ def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
         (_moment(answer.at_ns).date(), kind) for answer in answers for kind in kinds if answer.values[kind]
     )
     words = {"answered": "answered", "abstained": "not answered or refused", "failed": "failed"}
-    share = sum(counts[day, "answered"] for day in days) / len(answers) if answers else None
-    says = "no answer yet" if share is None else f"{share:.0%} of {pluralise(len(answers), 'question')} answered"
+    says = "no answer yet"
+    if answers:
+        share = sum(counts[day, "answered"] for day in days) / len(answers)
+        low, high = share_interval(share, len(answers))
+        says = f"{share:.0%} of {pluralise(len(answers), 'question')} answered, 95 % between {low:.0%} and {high:.0%}"
     series = {words[kind]: (colour, [counts[day, kind] for day in days]) for kind, colour in kinds.items()}
     Plot("Answers a day").show([f"{day:%d %b}" for day in days], series, says=says)
 

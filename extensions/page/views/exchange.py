@@ -108,11 +108,9 @@ class Exchange:
     def stop(self) -> None:
         """Keep what was written before the person stopped it."""
         self._draw()
-        if self._end("Stopped", "stopped"):
-            with self._rest:
-                html.p("You stopped it. What it had written was not checked against the documents.").classes("dim")
+        self._end("Stopped", "stopped", "You stopped it. What it had written was not checked against the documents.")
 
-    def _end(self, status: str, how: str) -> bool:
+    def _end(self, status: str, how: str, remark: str = "") -> bool:
         if self.is_gone:
             return False
         self._drawing.cancel()
@@ -120,8 +118,12 @@ class Exchange:
         self._status.classes(replace=f"status {how}")
         self._text.props["aria-busy"] = "false"
         with refill(self._rest):
+            if remark:
+                html.p(remark).classes("dim")
             if self._is_own:
                 with html.div().classes("choices"):
+                    if how == "stopped" and self._draft:
+                        copy_button(self._draft, "Copied. It was not checked.")
                     self._offer_to_ask()
         return True
 

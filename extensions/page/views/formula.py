@@ -72,12 +72,15 @@ def show_formula(latex: str, *, is_block: bool) -> None:
     if root is None or len(latex) > LONGEST:
         html.code(latex)
     else:
-        _show(root)
+        formula = _show(root)
+        if is_block:  # a long one is scrolled by the keyboard, too
+            formula.props["tabindex"] = "0"
 
 
-def _show(part: Element) -> None:
+def _show(part: Element) -> ui.element:
     tag = part.tag if part.tag in TAGS else "mrow"
     with ui.element(tag) if len(part) else TextElement(tag=tag, text=entities.unescape(part.text or "")) as element:
         element.props.update({name: value for name, value in part.attrib.items() if name in ATTRIBUTES})
         for child in part:
             _show(child)
+    return element

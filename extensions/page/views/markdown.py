@@ -115,8 +115,10 @@ def _show(tokens: Sequence[Token], write: Write) -> None:
 def _leaf(token: Token, write: Write) -> None:
     if token.type in ("fence", "code_block"):
         with html.div().classes("code"):
-            html.pre(token.content)
-            copy_button(token.content, "The code was copied.").props["aria-label"] = "Copy the code"
+            with html.div().classes("above"):
+                html.span(token.info.strip()).classes("dim")
+                copy_button(token.content, "The code was copied.").props["aria-label"] = "Copy the code"
+            html.pre(token.content).props["tabindex"] = "0"  # long lines are scrolled by the keyboard, too
     elif token.type in ("math_inline", "math_block"):
         show_formula(token.content.strip(), is_block=token.type == "math_block")
     elif token.type == "code_inline":

@@ -275,3 +275,13 @@ async def test_a_locked_audit_stops_the_effect_and_the_same_approval_works_after
     log.close()
     assert verify(log_file).ok
     world.close()
+
+
+async def test_a_server_tells_the_head_once_and_whatever_opens_the_audit_besides_does_not(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with closing(SqliteAudit(path, ManualClock())) as audit:
+        assert "reaches" not in caplog.text
+        async with audit.tell_head(None):
+            assert caplog.messages == [f"The audit reaches {verify(path).head}."]

@@ -401,6 +401,9 @@ def test_a_draft_is_shown_as_markdown_and_kept_when_it_is_stopped(browser: Brows
         expect(turn.get_by_role("status").first).to_have_text("Stopped")
         expect(turn).to_contain_text("You stopped it")
         expect(turn.locator(".answer strong")).to_have_text("Nine hours")
+        expect(turn.get_by_role("button", name="Copy")).to_have_attribute(
+            "data-text", re.compile(r"^\*\*Nine hours\*\*")
+        )
         expect(turn.get_by_role("alert")).to_have_count(0)
         turn.get_by_role("button", name="Ask again").click()
         expect(page.get_by_role("article")).to_have_count(2)
@@ -822,6 +825,9 @@ def test_an_operator_sees_load_time_money_and_value_and_others_what_is_theirs(pa
     expect(view.get_by_role("group", name="Load of this server")).to_contain_text("turned away")
     for figure in ("Seconds to an answer", "US dollars a day", "Answers a day", "How useful"):
         expect(view.get_by_role("img", name=figure)).to_be_visible()
+    expect(view.get_by_role("img", name="Answers a day")).to_have_attribute(
+        "aria-label", re.compile("answered, 95 % between")
+    )
     expect(view.locator(".chart svg")).to_have_count(4)
     expect(view.get_by_text("at work", exact=False).first).to_be_visible()
     expect(view.get_by_text("Net value a month")).to_be_visible()

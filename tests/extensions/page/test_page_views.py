@@ -125,3 +125,9 @@ def test_a_block_of_code_has_a_button_that_copies_it(client: Client) -> None:
     show_markdown("```python\nprint(1)\n```", str)
     (button,) = (it for it in client.elements.values() if isinstance(it, ui.button))
     assert (button.props["data-text"], button.props["aria-label"]) == ("print(1)\n", "Copy the code")
+    assert texts(client, "span") == ["python"]
+
+
+def test_what_may_be_wider_than_the_page_is_scrolled_by_the_keyboard(client: Client) -> None:
+    show_markdown("```\nprint(1)\n```\n\n$$\nx\n$$\n\nand $y$", str)
+    assert [it.tag for it in client.elements.values() if it.props.get("tabindex") == "0"] == ["pre", "math"]

@@ -61,6 +61,13 @@ def test_each_source_overrides_the_one_before_and_is_remembered(stack, monkeypat
     assert found["serving.http.grace_s"] == ("15.0", "default")
 
 
+def test_a_key_that_is_missing_is_told_with_those_that_stand_in_its_place(stack):
+    with pytest.raises(
+        InvalidSetting, match=r'"orchestration\.tools\.0\.use" .* needed and not set\. Found beside it: key, uze\.$'
+    ):
+        stack('[[orchestration.tools]]\nuze = "memory"\nkey = "sesame"')
+
+
 def test_the_policy_has_a_file_of_its_own_below_every_other_source(stack, tmp_path, monkeypatch):
     (tmp_path / "rules.toml").write_text(
         'calls_per_run = 3\n[roles]\nclerk = ["refund"]\n[tenants.north]\ntools = []\n'
