@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints
 
 from foundation.errors import NotFound
 from foundation.machine.deadline import in_thread
@@ -45,7 +45,7 @@ ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
 class DecisionRequest(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"approve": True, "reason": "checked"}]})
 
-    approve: bool
+    approve: StrictBool
     reason: Annotated[Text, StringConstraints(max_length=2000)] = ""
     arguments: dict[str, JsonValue] | None = Field(
         default=None, description="All arguments of the call to approve instead of the one that was asked for."

@@ -149,6 +149,7 @@ UNCALLED = [
 
 
 def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
+    folder.mkdir(parents=True, exist_ok=True)  # as the system has made its own before it builds a tool
     built: list[BaseTool] = load(SECTION, under_test.part(SECTION, part), Context(data_dir=folder))
     return {tool.name: tool for tool in built}
 

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.tools import BaseTool
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from tests.contracts.test_tools import ARGUMENTS, tools_of
+from tests.contracts.test_tools import ARGUMENTS, CHECKS, Check, sample_of, tools_of
 
 DESK = "examples.support_desk.tools:build"
 
@@ -44,3 +44,11 @@ class TestOpenTicket(_LangChain):
 
 class TestRefund(_LangChain):
     name = "refund"
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_tools_that_a_reader_copies_keep_every_promise(check: Check, data_dir: Path) -> None:
+    for tool in tools_of("examples.research_desk.tools:build", data_dir / "var").values():
+        sample = sample_of(tool)
+        assert sample is not None, f"{tool.name} has no sample, so that nothing of it is claimed"
+        check(tool, sample["arguments"])

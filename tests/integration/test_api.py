@@ -353,6 +353,9 @@ async def test_an_approver_sees_what_waits_and_decides_it_once(given: World, api
     assert (waiting["status"], waiting["approval"]["approval_id"]) == ("waiting", "ap-1")
     listed = (await api.get("/v1/approvals", headers=bearer(given.approver))).json()["approvals"]
     assert [(known["tool"], known["arguments"]) for known in listed] == [("refund", {"order": "o-1"})]
+    for word in ("yes", "true", 1):  # nothing is done by a value that only reads like a decision
+        refused = await api.post("/v1/approvals/ap-1", json={"approve": word}, headers=bearer(given.approver))
+        assert refused.status_code == 422, refused.text
     decided = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
     assert decided.json()["text"] == "The double refunded."
     again = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
