@@ -71,6 +71,7 @@ def drawn(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> None:
     found = drawn()
     assert found["ok"] is (GONE == [])
+    assert (found["page"].count("<main>"), found["page"].count("</main>")) == (1, 1)
     assert found["models"][0] == {"port": "chat", "part": "openai_compatible", "model": "<b>big</b>"}
     assert found["retention"] == {"spans_days": 30, "conversations_days": 12, "approvals_days": "for good"}
     assert (found["limits"]["budget.usd"], found["data"]["documents"]) == (0.5, 0)

@@ -209,6 +209,12 @@ def test_no_title_and_no_label_of_a_plot_is_longer_than_its_place(contract):
         assert len(html.unescape(text)) * 6.5 <= place, text
 
 
+def test_every_column_has_a_name_and_the_page_one_main_part(contract):
+    shown = page([value_report(contract, outcomes(accepted=2), costs(17))], written=NOW)
+    assert re.findall(r"<th[^>]*></th>", shown) == []
+    assert (shown.count("<main>"), shown.count("</main>"), shown.count("<h1>")) == (1, 1, 1)
+
+
 def test_an_unpriced_answer_is_counted_and_its_cost_not_taken_for_zero(contract):
     report = value_report(
         contract, outcomes(accepted=2), costs(1, "0.5") | {"a1": AnswerCost(None, "acme", NOW)}, measured=GOOD
