@@ -15,7 +15,7 @@ from extensions.page.sharing import select_readable
 from extensions.page.views.attachment import Attachment
 from extensions.page.views.conversations import Earlier
 from extensions.page.views.documents import Upload
-from extensions.page.views.examples import example_questions
+from extensions.page.views.examples import example_questions, newest_documents
 from extensions.page.views.exchange import Exchange
 from extensions.page.views.source import SourcePanel
 from models.pricing import identity
@@ -104,6 +104,7 @@ class AskView:
 
     async def _say_taken(self) -> None:
         say("Read. Close this and ask.")
+        await self._offer_examples()
 
     async def refresh(self) -> None:
         self._question.run_method("focus")
@@ -139,6 +140,8 @@ class AskView:
             html.p("Answers show the passages that they rest on. Open one, and check it in its document.")
             if self._visitor.may("write"):
                 html.p("To answer from more, add files here or under Documents.")
+            self._none = html.p("There is no document yet that you may read.").classes("nothing")
+            self._none.set_visibility(False)
             self._examples = html.ul().classes("examples").props('aria-label="Examples"')
 
     async def _offer_examples(self) -> None:
@@ -147,11 +150,18 @@ class AskView:
         system, caller = self._visitor.system, await self._visitor.caller()
         folder = system.settings.observability.golden_set
         scope = system.policy.scope(caller)
-        questions = await asyncio.to_thread(example_questions, folder, system.retrieval.ledger, scope)
+        ledger = system.retrieval.ledger
+        questions = await asyncio.to_thread(example_questions, folder, ledger, scope)
+        documents = None if questions else await asyncio.to_thread(newest_documents, ledger, scope)
+        self._none.set_visibility(documents == [])
         with refill(self._examples):
             for question in questions:
                 with html.li():
                     act(question, partial(self._begin, question), "outline")
+            for document in documents or ():
+                with html.li():
+                    title, read = document.source.title or document.source.uri, self._source.read
+                    act(title, partial(read, document.document_id), "outline", icon="description")
 
     def _ask(self) -> None:
         question = (self._question.value or "").strip()

@@ -1,4 +1,4 @@
-"""Questions to begin with: those of the golden set whose documents the person may read."""
+"""What to begin with: questions of the golden set whose documents the person may read; where there are none, documents."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT, Scope
 from observability.evaluation.golden_set import NOBODY, GoldenCase, read_known_cases
 from retrieval.contract import DocumentLedger
+from retrieval.documents import Document
 
 MOST = 4
+# documents beyond which they are not looked through for the newest
+MOST_LISTED = 10_000
 
 
 def example_questions(folder: Path, ledger: DocumentLedger, scope: Scope) -> list[str]:
     """Return questions of the person's own tenant, each from other documents. A set that cannot be read has none."""
     return list(islice(_fitting(_cases(folder / "golden.jsonl"), ledger, scope), MOST))
+
+
+def newest_documents(ledger: DocumentLedger, scope: Scope) -> list[Document] | None:
+    """Return the newest documents that the person may read; `None` where there are too many to look."""
+    if ledger.document_count() > MOST_LISTED:
+        return None
+    return sorted(ledger.documents(scope), key=lambda document: document.ingested_at, reverse=True)[:MOST]
 
 
 def _fitting(cases: tuple[GoldenCase, ...], ledger: DocumentLedger, scope: Scope) -> Iterator[str]:

@@ -361,6 +361,22 @@ def test_questions_to_begin_with_are_the_persons_own_tenants_and_of_documents_th
     expect(page.get_by_role("article").get_by_role("status").first).to_have_text("Answered")
 
 
+def test_without_questions_to_begin_with_there_are_documents_to_read_or_it_is_said_that_there_are_none(
+    page: Page, served: Served
+) -> None:
+    sign_in(page, served.keys.create(subject="wim", tenant="willow", roles=["agent"]))
+    expect(page.get_by_text("There is no document yet that you may read.")).to_be_visible()
+    page.get_by_role("button", name="Add a file").click()
+    willow = {"name": "willow.md", "mimeType": "text/markdown", "buffer": b"# Willow lamp\n\nIt bends.\n"}
+    page.get_by_role("dialog").locator("input[type=file]").set_input_files(willow)  # type: ignore[arg-type]
+    expect(page.get_by_role("list", name="Examples").get_by_role("listitem")).to_contain_text(["Willow lamp"])
+    page.get_by_role("dialog").get_by_role("button", name="Done").click()
+    expect(page.get_by_text("There is no document yet")).to_be_hidden()
+    assert broken_rules(page) == []
+    page.get_by_role("button", name="Willow lamp").click()
+    expect(page.get_by_role("dialog", name="Source")).to_contain_text("It bends.")
+
+
 @pytest.mark.parametrize("context", [{"reduced_motion": "reduce"}], indirect=True)
 def test_a_file_is_added_beside_the_question_and_asked_about(page: Page, served: Served) -> None:
     sign_in(page, served.agent)
