@@ -153,6 +153,8 @@ class AskView:
         ledger = system.retrieval.ledger
         questions = await asyncio.to_thread(example_questions, folder, ledger, scope)
         documents = None if questions else await asyncio.to_thread(newest_documents, ledger, scope)
+        if self._empty.is_deleted:  # a conversation was opened meanwhile
+            return
         self._none.set_visibility(documents == [])
         with refill(self._examples):
             for question in questions:
@@ -172,7 +174,8 @@ class AskView:
     def _begin(self, question: str) -> None:
         if self._running is not None:
             return
-        self._empty.set_visibility(False)
+        if not self._empty.is_deleted:  # as in a conversation that was opened again
+            self._empty.set_visibility(False)
         self._name(self._title.text or question)
         self._halt.set_visibility(True)
         self._send.set_visibility(False)
