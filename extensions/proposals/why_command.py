@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foundation import names
 from foundation.errors import InvalidRequest
 from serving.cli import terminal
+from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
 from serving.judge.trial import ask_case, golden_file
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def why(
-    case_id: Annotated[str, typer.Argument(metavar="ID", help="A golden case, or an answer that was given.")],
+    case_id: Annotated[str, typer.Argument(metavar="ID", help="A golden case, an answer that was given, or last.")],
     *,
     doc: Annotated[
         list[str] | None, typer.Option(help="Of an answer: the document that has the right one, as it is cited.")
@@ -66,6 +68,8 @@ def why(
     if terminal.write_json(json, report):
         return
     terminal.show(f"[bold]{terminal.plain(asked.question)}[/]\n")
+    if asked.id not in known and not asked.answerable:
+        terminal.show("Neither DOC= nor ANSWER= was given, so it is taken as a question that no document answers.\n")
     for stage in stages:
         terminal.show(f"  {'✓' if stage.kept else '✗'} {stage.name:<9} {terminal.plain(stage.told)}")
     terminal.show(f'\nLost in {lost.layer}, at "{lost.name}".' if lost else "\nNothing was lost: today it is right.")
@@ -81,7 +85,9 @@ def _of_answer(loaded: Loaded, answer_id: str, documents: list[str], answers: li
     from extensions.redaction.personal_data import redact
     from observability.evaluation.golden_set import GoldenCase
 
-    found = asyncio.run(find_turns(loaded, {answer_id})).get(answer_id)
+    wanted = _traced_answers(loaded) if answer_id == "last" else [answer_id]
+    kept = asyncio.run(find_turns(loaded, {*wanted}))
+    found = next((kept[one] for one in reversed(wanted) if one in kept), None)
     if found is None:
         raise InvalidRequest(
             f'"{answer_id}" is neither a golden case nor an answer whose conversation is kept. An answer tells its id in `answer_id`, '
@@ -90,7 +96,7 @@ def _of_answer(loaded: Loaded, answer_id: str, documents: list[str], answers: li
     if bool(documents) != bool(answers):
         raise InvalidRequest("Give both, or neither if no document answers it: DOC=returns.md ANSWER='30 days'")
     return GoldenCase(
-        id=f"f-{answer_id[:12]}",
+        id=f"f-{found.turn.answer_id[:12]}",
         question=redact(found.turn.question).strip(),
         kind="two_documents" if len(documents) > 1 else "answerable" if documents else "unanswerable",
         tenant=found.owner.tenant,
@@ -101,3 +107,11 @@ def _of_answer(loaded: Loaded, answer_id: str, documents: list[str], answers: li
         answerable=bool(documents),
         reviewed_by=user_name(),
     )
+
+
+def _traced_answers(loaded: Loaded) -> list[str]:
+    """Return the ids of all answers that were traced, the latest last."""
+    from observability.stores import history
+
+    spans = history.between(open_spans(loaded.settings), 0, 2**63 - 1, naming=[names.ANSWER_ID])
+    return [str(found) for span in spans if (found := span.attribute(names.ANSWER_ID))]

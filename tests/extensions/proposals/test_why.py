@@ -132,10 +132,21 @@ def test_an_answer_that_was_given_becomes_a_case(why: Why, tmp_path: Path) -> No
     )  # fmt: skip
     assert case.reviewed_by not in ("", "nobody")
 
+    latest = told(tmp_path, "last", *right, *place)
+    assert (latest["case"]["question"], latest["lost"]["name"]) == (QUESTION, "read")
+    assert "it is taken as a question that no document answers" in shown("last", *place)
+    assert "no document answers" not in shown("last", *right, *place)
+
     with pytest.raises(InvalidRequest, match=r"Give both, or neither"):
         told(tmp_path, given.answer_id[:-1] + given.answer_id[-1], "--doc", "returns.md", "--golden", str(tmp_path / "x.jsonl"), "--stack", str(stack))  # fmt: skip
     with pytest.raises(InvalidRequest, match='"nothing" is neither a golden case nor an answer'):
         told(tmp_path, "nothing", *place)
+
+
+def shown(*arguments: str) -> str:
+    done = CliRunner().invoke(main.app, ["why", *arguments])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
 
 
 def load_golden_or_none(path: Path) -> list[Any]:
