@@ -13,7 +13,7 @@ from foundation.tracing import trace_id
 from foundation.types import Layer, Usage
 from models.contract import Call, Price
 from orchestration.actions import Approval
-from orchestration.requests import Noun, Plan
+from orchestration.requests import Noun
 from retrieval.documents import Citation
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
@@ -97,7 +97,8 @@ class Answer(Noun):
     """Why the answer of each cheaper model was not taken. Their cost is part of `cost_usd`."""
     degraded: tuple[str, ...] = ()
     """Sentences about what was worse than configured or needs care."""
-    plan: Plan | None = None
+    plan: dict[str, Any] | None = None
+    """What an agent that plans set out to do: its `reason`, and its `steps`."""
     steps: tuple[Step, ...] = ()
     usage: Usage = Usage()
     cost_usd: Usd | None = None

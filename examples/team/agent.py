@@ -18,13 +18,14 @@ from extensions.planned_agent import steps
 from extensions.planned_agent.document_steps import REWRITES
 from extensions.planned_agent.document_steps import Work as Step
 from extensions.planned_agent.follow_ups import stands_alone
+from extensions.planned_agent.plan import PlanStep
 from extensions.planned_agent.run import PlannedRun
 from extensions.planned_agent.steps import run_step
 from foundation import names
 from foundation.tracing import span
 from orchestration.contract import AgentParts
 from orchestration.events import Step as Told
-from orchestration.requests import Noun, PlanStep
+from orchestration.requests import Noun
 
 __all__ = ["Message", "Options", "TeamAgent", "build", "picture"]
 

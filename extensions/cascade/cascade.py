@@ -155,9 +155,9 @@ def why_up(answer: Answer, up_below: float | None = None, limit: int | None = No
     `up_below`. An answer that ends at the client's `limit` of tokens is taken: the next model would reach it, too.
     """
     plan = answer.plan
-    if plan and plan.route in ENDED:
+    if plan and plan["route"] in ENDED:
         return None
-    if plan and (plan.route == "clarify" or any(step.kind != "answer" for step in plan.steps)):
+    if plan and (plan["route"] == "clarify" or any(step["kind"] != "answer" for step in plan["steps"])):
         return "it needs a tool"
     if answer.unsupported or {"discarded", "refused"} & set(answer.drafts):
         return "what it wrote is not supported by what it read"

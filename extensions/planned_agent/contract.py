@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from extensions.planned_agent.plan import Plan
     from foundation.types import Principal, Scope
     from orchestration.events import Answer, Path
-    from orchestration.requests import Plan
     from orchestration.run.run import Run
     from retrieval.contract import DocumentLedger
     from retrieval.documents import Citation, Hit

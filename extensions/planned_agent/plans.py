@@ -10,11 +10,11 @@ from typing import Annotated, Any, cast
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
 
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.stated_arguments import required_of
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
 from orchestration.calls import metadata_of
-from orchestration.requests import Plan, PlanStep
 from orchestration.run.state import Result, State
 
 REPLANNED = "planned anew"

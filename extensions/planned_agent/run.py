@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestration.requests import Plan
+from extensions.planned_agent.plan import Plan
 from orchestration.run.run import Run
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from extensions.planned_agent.compose import draft_extractive, quoted_of, render
 from extensions.planned_agent.contract import Planner
 from extensions.planned_agent.document_steps import DocumentSteps, Work
 from extensions.planned_agent.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client, with_facts
+from extensions.planned_agent.plan import Outcome, Plan, PlanStep
 from extensions.planned_agent.plans import (
     REPLANNED,
     Done,
@@ -44,7 +45,7 @@ from orchestration.contract import AgentParts
 from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.language.guard import without_foreign_urls
-from orchestration.requests import AnswerRequest, Outcome, Plan, PlanStep
+from orchestration.requests import AnswerRequest
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, abstain, as_result, result_of
 
@@ -307,7 +308,7 @@ class PlannedAgent(DurableAgent):
     async def _complete(self, answer: Answer, state: State, run: Run) -> Answer:
         planned, run = cast("PlannedState", state), cast("PlannedRun", run)
         recalled = {"cached": planned.get("cached") or None, "first_answer_id": planned.get("first_answer_id") or None}
-        answer = answer.model_copy(update={"plan": run.plan, **recalled})
+        answer = answer.model_copy(update={"plan": run.plan and run.plan.model_dump(mode="json"), **recalled})
         if not (run.request and run.request.forget):
             await self._steps.remember(answer, planned, run)
         return answer

@@ -23,7 +23,6 @@ from observability.rendering import formatting
 
 if TYPE_CHECKING:
     from orchestration.events import Answer, Event, Turn
-    from orchestration.requests import Plan
 
 LINE_EVERY_S = 30.0
 BANDS = {
@@ -106,7 +105,7 @@ def near_titles(answer: Answer | Turn) -> str:
 def show_answer(answer: Answer, *, plan: bool = False) -> None:
     """Print the answer's text, its citations, cost and time, and how to continue; with `plan`, the plan first."""
     out = console()
-    if plan and answer.plan is not None:
+    if plan and answer.plan:
         out.print()
         out.print(plan_table(answer.plan))
         out.print()
@@ -143,24 +142,19 @@ def format_arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
-def plan_table(plan: Plan) -> Table:
-    """Return a table with a row per step, and below it the changes to the plan."""
-    rows = [
-        (
-            step.step_id,
-            step.kind,
-            step.ask,
-            f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "",
-            ", ".join(step.after),
-            f"{step.outcome} {step.detail}".strip(),
-        )
-        for step in plan.steps
-    ]
-    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], rows)
-    table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
-    table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes) or None
-    table.title_justify = table.caption_justify = "left"
+def plan_table(plan: Mapping[str, Any]) -> Table:
+    """Return a table with a row per step of an agent's plan, and what any of them says in a column."""
+    steps = plan.get("steps", ())
+    said = dict.fromkeys(name for step in steps for name, value in step.items() if value)
+    table = formatting.grid([*said], [[_told(step.get(name)) for name in said] for step in steps])
+    table.title, table.title_justify = f"[dim]{plain(plan.get('reason', ''))}[/]", "left"
     return table
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return format_arguments(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def show_error(error: SixplyError) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from extensions.planned_agent.plan import Plan, PlanStep
 from models.chat.scripted import ScriptedChat
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.requests import AnswerRequest, Plan, PlanStep
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import LEAD, NORTH, World

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nicegui import html
 
@@ -13,7 +14,6 @@ from observability.reports.layer_bill import Bill, layer_bill
 from observability.reports.trace_tables import usd
 from observability.stores.spans import SpanRow, tree
 from orchestration.events import Answer
-from orchestration.requests import Plan
 from serving.cli.terminal import HOW, format_price
 
 NUMBERS = ("ms", "US dollars")
@@ -22,7 +22,9 @@ NUMBERS = ("ms", "US dollars")
 class Making:
     """A line under an answer that opens on a click."""
 
-    def __init__(self, trace_id: str | None, visitor: Visitor, *, says: str, plan: Plan | None = None) -> None:
+    def __init__(
+        self, trace_id: str | None, visitor: Visitor, *, says: str, plan: Mapping[str, Any] | None = None
+    ) -> None:
         self._trace_id = trace_id
         self._visitor = visitor
         self._says = says
@@ -49,7 +51,7 @@ class Making:
             return
         self._filled = True
         with self._place, show_errors():
-            if self._plan is not None:
+            if self._plan:
                 _plan(self._plan)
             if spans := await asyncio.to_thread(self._spans):
                 _waterfall(spans)
@@ -69,16 +71,16 @@ class Making:
             return []
 
 
-def _plan(plan: Plan) -> None:
+def _plan(plan: Mapping[str, Any]) -> None:
     html.h3("Plan")
-    html.p(f"{plan.route.replace('_', ' ')}, by {plan.made_by}: {plan.reason}").classes("dim")
+    html.p(f"{plan['route'].replace('_', ' ')}, by {plan['made_by']}: {plan['reason']}").classes("dim")
     with html.ol().classes("steps"):
-        for step in plan.steps:
-            with html.li().classes(step.outcome):
-                html.b(f"{step.kind} {step.tool}".replace("_", " ").strip())
-                html.span(step.ask)
-                html.span(f"{step.outcome} {step.detail}".strip()).classes("dim")
-    for change in plan.changes:
+        for step in plan["steps"]:
+            with html.li().classes(step["outcome"]):
+                html.b(f"{step['kind']} {step['tool']}".replace("_", " ").strip())
+                html.span(step["ask"])
+                html.span(f"{step['outcome']} {step['detail']}".strip()).classes("dim")
+    for change in plan["changes"]:
         html.p(f"Changed: {change}").classes("dim")
 
 

@@ -19,6 +19,7 @@ from langchain_core.tools import BaseTool
 from pydantic import Field
 
 from extensions.planned_agent.intent import Clause, classify_clauses, reverses, verbs
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.plans import POINTS, STEPS, is_effect, route_of, tool_step
 from extensions.planned_agent.stated_arguments import (
     arguments_in,
@@ -35,7 +36,6 @@ from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
 from orchestration.contract import AgentParts
-from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
 # Questions that documents answer, whatever the subject

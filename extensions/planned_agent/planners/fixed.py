@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool
 
+from extensions.planned_agent.plan import Plan
 from extensions.planned_agent.plans import fixed_plan
 from foundation.settings import Section as Options  # it takes none
 from orchestration.contract import AgentParts
-from orchestration.requests import Plan
 from orchestration.run.run import Run
 
 

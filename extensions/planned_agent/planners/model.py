@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section as Options  # it takes none
@@ -18,7 +19,6 @@ from orchestration.answers.structured import ask_in, generate_object
 from orchestration.calls import schema_of
 from orchestration.contract import AgentParts
 from orchestration.prompts.files import Prompt
-from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
 

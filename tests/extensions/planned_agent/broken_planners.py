@@ -11,9 +11,9 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.plans import fixed_plan, route_of, tool_step
 from extensions.planned_agent.stated_arguments import arguments_in
-from orchestration.requests import Plan, PlanStep
 
 
 class Healthy:

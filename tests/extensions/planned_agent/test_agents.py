@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from extensions.planned_agent.compose import Draft
 from extensions.planned_agent.contract import Recalled
 from extensions.planned_agent.document_steps import DISCARDED
+from extensions.planned_agent.plan import Plan, PlanStep
 from foundation.errors import (
     Conflict,
     InvalidRequest,
@@ -30,7 +31,7 @@ from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Answer
 from orchestration.prompts.files import open_prompts
-from orchestration.requests import AnswerRequest, Plan, PlanStep
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import BudgetSettings, PromptSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, POLICY, PROMPTS, World, refuses
@@ -473,7 +474,7 @@ async def test_what_a_tool_and_the_documents_say_becomes_one_answer(world: World
     assert parcel == "Parcel P-123 is at the counter."
     assert "30 kilograms" in rules
     assert given.plan is not None
-    assert [step.outcome for step in given.plan.steps] == ["done", "done"]
+    assert [step["outcome"] for step in given.plan["steps"]] == ["done", "done"]
 
 
 async def test_a_number_for_a_tool_costs_the_question_beside_it_no_confidence(world: World) -> None:
@@ -556,7 +557,7 @@ async def test_without_any_planner_the_documents_are_asked_and_the_answer_says_s
     given = await asked(world, agent=agent, compose="extractive")
     assert (given.status, given.degraded) == ("answered", ("ClassifierPlanner could not plan: upstream_down",))
     assert given.plan is not None
-    assert given.plan.made_by == "fixed"
+    assert given.plan["made_by"] == "fixed"
 
 
 async def test_thin_evidence_is_searched_for_once_more_in_other_words(world: World) -> None:

@@ -11,12 +11,12 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
 from extensions.planned_agent.intent import classify_clauses, reverses, verbs
+from extensions.planned_agent.plan import Plan
 from extensions.planned_agent.planners.classifier import ClassifierPlanner
 from extensions.planned_agent.planners.classifier import Options as ClassifierOptions
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.encoders.remembering import RememberingEmbedder
-from orchestration.requests import Plan
 from tests.extensions.planned_agent.doubles import PROMPTING
 
 REFUNDS = (

@@ -32,7 +32,7 @@ async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by
         extensions=["planned_agent"],
     )
     given = await desk.ask(" And: ".join(QUESTIONS[:2]))
-    assert (given.status, given.plan and given.plan.made_by) == ("answered", "model")
+    assert (given.status, given.plan and given.plan["made_by"]) == ("answered", "model")
     assert len(desk.provider.billed) == (3 if agent == "graph" else 4)  # the team writes for each question
     assert len(desk.provider.requests) == len(desk.provider.billed) + 1  # the one that failed
     desk.demand_parity()

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.planners.classifier import ClassifierPlanner
 from extensions.planned_agent.planners.classifier import Options as ClassifierOptions
 from extensions.planned_agent.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
@@ -20,7 +21,6 @@ from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.actions import ToolOutcome
-from orchestration.requests import Plan, PlanStep
 from tests.extensions.planned_agent.doubles import PROMPTING
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")

@@ -32,5 +32,5 @@ async def test_the_documents_are_asked_whatever_the_request(world: World) -> Non
 
 async def test_an_agent_takes_the_planner_that_its_option_names(world: World) -> None:
     request = AnswerRequest(question="Please send parcel P-123 now")
-    assert (await answer(world.agent(planner="fixed"), request, NORTH)).plan.made_by == "fixed"  # type: ignore[union-attr]
+    assert (await answer(world.agent(planner="fixed"), request, NORTH)).plan["made_by"] == "fixed"  # type: ignore[union-attr]
     assert Options().planner == Part(use="classifier")

@@ -14,12 +14,12 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 
 from extensions.planned_agent.contract import Planner
+from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.plans import REFERENCE, is_effect
 from extensions.planned_agent.stated_arguments import required_of
 from extensions.planned_agent.steps import PLANNERS
 from foundation.components import load
 from foundation.errors import ComponentError
-from orchestration.requests import Plan, PlanStep
 from tests.contracts import under_test
 from tests.doubles.orchestration import World
 from tests.extensions.planned_agent import broken_planners as broken

@@ -16,6 +16,7 @@ from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+from extensions.planned_agent.plan import Plan
 from extensions.planned_agent.planners.model import shape_of
 from extensions.planned_agent.stated_arguments import arguments_in
 from extensions.planned_agent.steps import _harmless_reason
@@ -25,7 +26,7 @@ from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.requests import AnswerRequest, Plan
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.provider import Behaviour, FaultyProvider, ok, status
@@ -71,7 +72,7 @@ def ask(world: World) -> Ask:
 
 def planned(given: Answer) -> Plan:
     assert given.plan is not None
-    return given.plan
+    return Plan(**given.plan)
 
 
 def came(given: Answer) -> list[str]:

@@ -28,6 +28,21 @@ def test_text_is_shown_as_text(given: str, shown: str, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == shown.expandtabs() + "\n"
 
 
+def test_a_plan_is_shown_with_what_any_of_its_steps_says(capsys: pytest.CaptureFixture[str]) -> None:
+    step = {"step_id": "1", "kind": "act", "tool": "refund", "arguments": {"order": "QM-1"}, "after": [], "detail": ""}
+    told = {"reason": "it asks for a [red]refund[/]", "steps": [step, {**step, "step_id": "2", "after": ["1"]}]}
+    terminal.show_answer(answer("When?", plan=told), plan=True)
+    title, head, first, second = capsys.readouterr().out.strip().splitlines()[:4]
+    assert title.rstrip() == "it asks for a [red]refund[/]"
+    assert head.split() == ["step_id", "kind", "tool", "arguments", "after"]
+    assert (first.split(), second.split()) == (
+        ["1", "act", "refund", "order=QM-1"],
+        ["2", "act", "refund", "order=QM-1", "1"],
+    )
+    terminal.show_answer(answer("When?", plan=told))
+    assert "refund" not in capsys.readouterr().out
+
+
 def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.show_answer(answer("When?", degraded=("a fallback model answered",)), plan=True)
     out = capsys.readouterr().out
