@@ -31,6 +31,12 @@ UNKNOWN_PROFILE = (
 )
 
 
+def profile_of(model: BaseChatModel) -> dict[str, Any]:
+    """Return what is known of the model. A class without a `bind_tools` of its own calls no tools, whatever its profile says."""
+    knows_none = type(model).bind_tools is BaseChatModel.bind_tools
+    return {**(model.profile or {})} | ({"tool_calling": False} if knows_none else {})
+
+
 class ChatWrapper(BaseChatModel):
     """A chat model around others, which takes its description for LangChain and telemetry from `primary`."""
 

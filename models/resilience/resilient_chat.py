@@ -35,6 +35,7 @@ from models.resilience.bindings import (
     demand_ability,
     longest_reply,
     plain_choice,
+    profile_of,
     rebind,
 )
 from models.resilience.streams import Chunks, bound_stream, metadata_of, read_first_words, stream_of, without_thoughts
@@ -68,9 +69,9 @@ def resilient(
     is called with the model's name before each attempt and each chunk of a stream; if it raises (Stopped), that model has failed.
     Raises InvalidSetting: a choice calls no tools, while `primary`, for which the agent is made, does.
     """
-    if (primary.profile or {}).get("tool_calling") is not False:
+    if profile_of(primary).get("tool_calling") is not False:
         for name, choice in choices.items():
-            if (choice.profile or {}).get("tool_calling") is False:
+            if profile_of(choice).get("tool_calling") is False:
                 raise InvalidSetting(
                     f"[models.choices.{name}] calls no tools, and {_name(primary)} of [models.chat] does, for which the agent is "
                     "made. Offer another model, or correct its profile: make model-check says what it can."
@@ -141,7 +142,7 @@ class ResilientChatModel(ChatWrapper):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         """Return what this model and all choices can, since one agent is made for them. `resilient` has looked at tool_calling."""
-        own, *others_own = ({**(model.profile or {})} for model in (self.candidates[0], *self.choices.values()))
+        own, *others_own = map(profile_of, (self.candidates[0], *self.choices.values()))
         profile: dict[str, Any] = dict(own)
         for key, value in profile.items():
             others: list[Any] = [other.get(key) for other in others_own]

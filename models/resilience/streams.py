@@ -1,8 +1,10 @@
 """Streams of a chat model: begun, bounded and read one chunk at a time."""
 # ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
+import asyncio
 import math
 import re
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -19,6 +21,8 @@ from models.pricing import USAGE_AT_START, usage_of
 
 # Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
+# Seconds that the reading of a stream may keep the event loop from everybody else
+HOLDS_S = 0.02
 # How vendors say that a reply ended at its limit of tokens
 LIMIT_REACHED = frozenset(
     {"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length"}
@@ -41,8 +45,12 @@ Chunks = AsyncGenerator[ChatGenerationChunk, None]
 async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
     """Yield the stream. Raises UpstreamMalformed once it is longer than `max_tokens` can be. UpstreamDown: it ends with an error."""
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
+    paused_s = time.monotonic()
     async with aclosing(chunks):
         async for chunk in chunks:
+            if time.monotonic() - paused_s > HOLDS_S:  # a class in this process may never wait for anything
+                await asyncio.sleep(0)
+                paused_s = time.monotonic()
             if metadata_of(chunk).get("finish_reason") == "error":  # as OpenRouter says it
                 broken = UpstreamDown(f"The provider behind {model} broke off. Try again.")
                 broken.reply = chunk.message

@@ -30,7 +30,7 @@ from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, Ups
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
-from models.resilience import attempts
+from models.resilience import attempts, streams
 from models.resilience.bindings import alternate
 from models.resilience.resilient_chat import FALLBACK, ResilientChatModel, resilient
 from models.resilience.streams import is_cut_off, join_chunks, read_first_words, without_thoughts
@@ -468,6 +468,29 @@ def test_what_the_profile_rules_out_is_refused_before_a_call(waits: list[float])
         chat.bind_tools([])
     with pytest.raises(NotImplementedError, match="not made for structured output"):
         chat.with_structured_output({"title": "T", "type": "object", "properties": {}})
+
+
+def test_a_class_that_takes_no_tools_is_known_to_call_none() -> None:
+    """LangChain's own `bind_tools` raises, which would fail each answer of the agent for models that call tools."""
+    assert _wrap(FakeListChatModel(responses=["x"])).profile == {"tool_calling": False}
+    assert (_wrap(ScriptedChat()).profile or {}).get("tool_calling") is None
+
+
+async def test_a_model_that_never_waits_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HOLDS_S", 0)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+    words = [chunk async for chunk in _wrap(ScriptedChat(replies=("word " * 500,))).astream("x")]
+    other.cancel()
+    assert turns >= 500
+    assert len(words) >= 500
 
 
 @pytest.mark.parametrize("include_raw", [False, True])
