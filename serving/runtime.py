@@ -19,7 +19,7 @@ from foundation.types import Principal
 from models.pricing import identity
 from models.resilience.resilient_chat import choices_in
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work, answers_at_once
-from serving.access.identity import KeyStore, Permission, open_callers, permissions
+from serving.access.identity import KeyStore, Permission, permissions
 from serving.http.lifecycle import Lifecycle, turned_away
 from serving.http.middleware import UNWATCHED
 from serving.wiring import System
@@ -82,7 +82,7 @@ class Runtime:
     @classmethod
     def of(cls, system: System) -> Runtime:
         settings = system.settings
-        callers = open_callers(settings, system.context.clock, system.hooks.services)
+        callers = KeyStore.of(settings, system.context.clock, system.hooks.services)
         lifecycle = Lifecycle()
         answers = answers_at_once(settings.serving.http.concurrent_answers, system.models.chat)
         most: Mapping[Work, tuple[int, int]] = {"answers": (answers, math.ceil(QUEUED_SHARE * answers)), **PLACES}
@@ -140,10 +140,6 @@ class Runtime:
             raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
         if permission != "operate":  # an operator must be able to reach the switches
             self.system.hooks.demand("tenant", principal.tenant)
-
-    async def demand_left(self, principal: Principal) -> None:
-        """Raises QuotaExceeded: a quota of tokens or dollars is used up. StoreUnavailable: counters are unreachable."""
-        await self.system.serving.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work, caller: Principal) -> AsyncIterator[None]:

@@ -156,6 +156,7 @@ def _agent_parts(
 ) -> AgentParts:
     from observability.telemetry.instrument import TracedRetriever
     from orchestration.contract import AgentParts
+    from serving.http.quotas import QuotaSpending
 
     retriever = TracedRetriever(
         retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
@@ -170,7 +171,7 @@ def _agent_parts(
         ledger=retrieval.ledger,
         executor=orchestration.executor,
         checkpoints=orchestration.checkpoints,
-        spending=serving.quotas.limit_spending(orchestration.spending),
+        spending=QuotaSpending(orchestration.spending, serving.quotas),
         meter=observability.costs,
         settings=settings.orchestration,
         prompts=prompts,
@@ -183,10 +184,11 @@ def _wrap_agent(agent: Agent, hooks: Hooks, recorders: Recorders, quotas: Quotas
     from observability.telemetry.instrument import CountedAgent
     from orchestration.effects.records import RecordedAgent
     from serving.hooks import Around
+    from serving.http.quotas import QuotaAgent
 
     hooks.agents[Around.RECORD] = lambda inner: RecordedAgent(inner, recorders)
     hooks.agents[Around.COUNT] = CountedAgent
-    hooks.agents[Around.LIMIT] = quotas.limit_agent
+    hooks.agents[Around.LIMIT] = lambda inner: QuotaAgent(inner, quotas)
     for place in sorted(hooks.agents):
         agent = hooks.agents[place](agent)
     return agent

@@ -44,7 +44,7 @@ async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Ru
     Without an object, `failure` is the reason. Disconnecting cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
-    await runtime.demand_left(caller)
+    await runtime.system.serving.quotas.demand_left(caller)
     return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
 
 

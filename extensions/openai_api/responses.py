@@ -118,7 +118,7 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
             'What is made in the "background" is kept for you. Leave "store" out.', param="store"
         )
     await check_request(wanted, runtime)
-    await runtime.demand_left(caller)
+    await runtime.system.serving.quotas.demand_left(caller)
     kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
     given = {"request": wanted.model_dump(mode="json"), "body": kept}
     return await _state_of(await runtime.part(Jobs).begin("responses", caller, [(wanted.question, given)]), runtime)

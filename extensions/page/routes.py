@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from extensions.page import sign_in
@@ -13,8 +14,9 @@ from extensions.page.mount import Mounted
 from extensions.page.sessions import COOKIE, TTL_S, Sessions, token_of
 from extensions.page.settings import brand_of
 from foundation.errors import Forbidden, Overloaded, SixplyError, StoreUnavailable, Unauthenticated
+from foundation.types import Principal
 from serving.access.admission import Work
-from serving.access.identity import anyone, refuse_other_sites, signed_in
+from serving.access.identity import anyone, refuse_other_sites
 from serving.http.streams import PassedOn
 from serving.runtime import Running, Runtime
 
@@ -24,6 +26,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with aclosing(Mounted()) as mounted:
         app.state.page = mounted
         yield
+
+
+async def signed_in(connection: HTTPConnection) -> Principal:
+    """The rule of paths whose `Surface` identifies callers, requests and websockets: whom it identified."""
+    principal: Principal = connection.state.principal
+    return principal
 
 
 router = APIRouter(include_in_schema=False, lifespan=lifespan)
@@ -121,7 +129,9 @@ def _signed_in(request: Request, token: str, *, shared: str = "") -> Response:
 
 def _form(runtime: Runtime, refused: SixplyError | None = None, *, shared: str = "") -> Response:
     brand = brand_of(runtime.system)
-    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.callers.takes_tokens, shared=shared)
+    text = sign_in.form(
+        refused.public if refused else "", brand, tokens=runtime.callers.tokens is not None, shared=shared
+    )
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.headers(text))
 
 

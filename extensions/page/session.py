@@ -63,8 +63,12 @@ class Visitor:
         Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
         """
         caller = await self.caller(permission)
-        async with self.system.serving.quotas.count_request(caller):
+        quotas = self.system.serving.quotas
+        admitted = await quotas.admit(caller)
+        try:
             yield caller
+        finally:
+            await quotas.release(admitted)
 
     async def ask_zone(self) -> None:
         """Take the time zone of the person's browser; UTC remains where it gives none that is known here."""

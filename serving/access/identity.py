@@ -131,8 +131,10 @@ class KeyStore:
         self._file = JsonFile(path, TypeAdapter(tuple[Key, ...]).validate_python)
 
     @classmethod
-    def of(cls, settings: Settings, clock: Clock) -> KeyStore:
-        return cls(settings.foundation.data_dir / KEYS_FILE, clock)
+    def of(cls, settings: Settings, clock: Clock, services: Iterable[object] = ()) -> KeyStore:
+        """Return what authenticates callers: the keys file, and tokens where one of the `services` checks them."""
+        tokens = next((service for service in services if isinstance(service, Tokens)), None)
+        return cls(settings.foundation.data_dir / KEYS_FILE, clock, tokens)
 
     def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
         """Add an entry and return its key, which is stored nowhere. Raises InvalidRequest: no subject, no role, or a
@@ -181,10 +183,6 @@ class KeyStore:
         if principal is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
         return principal
-
-    @property
-    def takes_tokens(self) -> bool:
-        return self.tokens is not None
 
     def bearer(self, token: str) -> Principal:
         """Return the caller named by a token. Raises Unauthenticated: it is not valid, or no tokens are taken here.
@@ -237,12 +235,6 @@ class KeyStore:
 
     def _write(self, keys: Iterable[Key]) -> None:
         self._file.write([asdict(key) for key in keys])
-
-
-def open_callers(settings: Settings, clock: Clock, services: Iterable[object]) -> KeyStore:
-    """Return what authenticates callers: the keys file, and tokens where one of the `services` checks them."""
-    tokens = next((service for service in services if isinstance(service, Tokens)), None)
-    return KeyStore(settings.foundation.data_dir / KEYS_FILE, clock, tokens)
 
 
 def is_token(credential: str) -> bool:
@@ -303,12 +295,6 @@ def refuse_other_sites(connection: HTTPConnection) -> None:
 
 async def anyone() -> None:
     """The rule of a public route, which requires no credential."""
-
-
-async def signed_in(connection: HTTPConnection) -> Principal:
-    """The rule of paths whose `Surface` identifies callers, requests and websockets: whom it identified."""
-    principal: Principal = connection.state.principal
-    return principal
 
 
 Asker = Annotated[Principal, Depends(Access("ask"))]

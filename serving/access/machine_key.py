@@ -22,7 +22,7 @@ def is_wanted(keys: KeyStore, http: HttpSettings, owner: Principal) -> bool:
     Raises ConfigurationError: the file of keys is none.
     """
     others = any(key.subject != owner.subject for key in keys.list())
-    return not (others or keys.takes_tokens or http.allowed_hosts) and _is_on_loopback(http.host)
+    return not (others or keys.tokens or http.allowed_hosts) and _is_on_loopback(http.host)
 
 
 @contextmanager

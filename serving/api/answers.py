@@ -96,7 +96,7 @@ async def begin_answer(
     """Start the agent, from where an earlier attempt stopped if there was one. Raises QuotaExceeded: no quota is left; the
     agent would raise it too, but after a stream has begun.
     """
-    await runtime.demand_left(caller)
+    await runtime.system.serving.quotas.demand_left(caller)
     attempt: Attempt | None = getattr(request.state, "attempt", None)
     events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)
     followed: AsyncIterator[Event] = attempt.follow(events) if attempt else events

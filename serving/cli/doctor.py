@@ -216,7 +216,7 @@ def check_start(loaded: Loaded) -> Check:
     from serving.wiring import open_system
 
     settings = loaded.settings
-    if (callers := callers_of(settings)).takes_tokens:
+    if (callers := callers_of(settings)).tokens:
         callers.demand_any()
     if address := find_server(settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {address.port} has every part open")

@@ -97,10 +97,10 @@ def open_hooks(settings: Settings) -> Iterator[Hooks]:
 
 def callers_of(settings: Settings) -> KeyStore:
     """Return what authenticates callers, without a system. Raises as `plug_in`."""
-    from serving.access.identity import open_callers
+    from serving.access.identity import KeyStore
 
     with open_hooks(settings) as hooks:
-        return open_callers(settings, hooks.context.clock, hooks.services)
+        return KeyStore.of(settings, hooks.context.clock, hooks.services)
 
 
 @contextmanager

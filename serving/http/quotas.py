@@ -11,8 +11,8 @@ import itertools
 import logging
 import math
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -121,12 +121,6 @@ class Quotas:
         self._slot_ttl_s = budget.seconds + 60
         self._unpriced = Decimal(str(budget.usd))
 
-    def limit_agent(self, agent: Agent) -> Agent:
-        return QuotaAgent(agent, self)
-
-    def limit_spending(self, spending: Spending) -> QuotaSpending:
-        return QuotaSpending(spending, self)
-
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
         """Return the limits of these kinds that apply to `principal`."""
         return [limit for rules in self._of(principal) for limit in rules.limits if limit.kind in kinds]
@@ -161,15 +155,6 @@ class Quotas:
                         await self._cache.delete(admitted.principal.tenant, key)
                 except ComponentError:  # it expires by itself
                     log.exception("a slot could not be given back")
-
-    @asynccontextmanager
-    async def count_request(self, principal: Principal) -> AsyncIterator[None]:
-        """Count an action on the page like a request to the API. Raises as `admit`."""
-        admitted = await self.admit(principal)
-        try:
-            yield
-        finally:
-            await self.release(admitted)
 
     async def demand_left(self, principal: Principal) -> None:
         """Check that some of the quotas of tokens and dollars is left. Raises QuotaExceeded, StoreUnavailable."""

@@ -12,9 +12,10 @@ import httpx2
 import pytest
 
 from extensions.page.mount import policy
+from extensions.page.routes import signed_in
 from foundation.types import Principal
 from serving import runtime
-from serving.access.identity import Access, anyone, signed_in
+from serving.access.identity import Access, anyone
 from serving.access.machine_key import FILE
 from serving.app import create_app
 from serving.cli.main import main
