@@ -19,6 +19,7 @@ def drift(
 ) -> None:
     """Compare this week with last week: quality, questions, refusals, time, cost, parts. Exit status 1: something changed."""
     from extensions.drift import drift as drifts
+    from extensions.drift.runs import changes
     from extensions.feedback.commands import open_outcomes
     from foundation.machine import manifest
 
@@ -30,7 +31,7 @@ def drift(
             outcomes.all(),
             now=SystemClock().now(),
             days=days,
-            changed=functools.partial(manifest.changes, settings.foundation.data_dir / manifest.FOLDER),
+            changed=functools.partial(changes, settings.foundation.data_dir / manifest.FOLDER),
         )
     if not terminal.write_json(json, report.as_dict()):
         columns = ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""]

@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from foundation.clock import Clock
 from foundation.errors import StoreUnavailable
 from foundation.output.credentials import MASK, mask_values
-from foundation.settings import flatten
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ def describe(
 
 
 def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
-    """Store a manifest once, with its settings but without secrets, for `changes`. Raises OSError."""
+    """Store a manifest once, with its settings but without secrets, so that runs can be compared. Raises OSError."""
     file = folder / f"{run.manifest_id}.json"
     if file.exists():
         file.touch()  # `prune` goes by when it last ran
@@ -112,24 +111,6 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
         writing.write(text)  # other users of the machine must not read the settings
     new.replace(file)  # atomic, also beside another writer
-
-
-def changes(folder: Path, before: str, now: str) -> list[str]:
-    """Return the differences of two runs, one line each. Where a manifest cannot be read, the only line says which and why."""
-    runs = []
-    try:
-        for file in (folder / f"{before}.json", folder / f"{now}.json"):
-            runs.append(dict(flatten(json.loads(file.read_text(encoding="utf-8")))))
-    except FileNotFoundError:
-        return [f"unknown: {file} is not there, because that run was made elsewhere or make retention deleted it"]
-    except (OSError, ValueError, AttributeError) as error:
-        return [f"unknown: {file} is damaged: {error}. Delete it; the next start with these settings writes it again"]
-    ours, theirs = runs
-    return [
-        f"{key}: {theirs.get(key, 'none')}, was {ours.get(key, 'none')}"
-        for key in sorted((ours.keys() | theirs.keys()) - {"manifest_id", "created_at"})
-        if ours.get(key) != theirs.get(key)
-    ]
 
 
 def prune(folder: Path, named: Container[str], before: datetime) -> int:
