@@ -89,6 +89,14 @@ PALE = """() => {
   return pale;
 }"""
 """Texts that do not stand out from what is behind them as WCAG 2.2 (1.4.3, AA) wants it, with their ratio."""
+SETTLED = """async () => {
+  const moving = () => document.getAnimations().filter(one => Number.isFinite(one.effect.getComputedTiming().endTime));
+  do {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    await Promise.allSettled(moving().map(one => one.finished));
+  } while (moving().length);
+}"""
+"""Waits until nothing comes or goes any more. What begins to, begins up to two frames later."""
 expect.set_options(timeout=WAIT_S * 1000)
 
 
@@ -226,11 +234,22 @@ def begin_anew(page: Page) -> None:
 
 def broken_rules(page: Page, within: str = "html") -> list[str]:
     """Rules of WCAG 2.2 AA, and of good practice, that axe-core finds broken, each with its first place."""
+    page.evaluate(SETTLED)  # what fades is pale for as long as it does
     found = Axe().run(page, context=within, options={"resultTypes": ["violations"]})
     return [
         f"{rule['id']}: {rule['nodes'][0]['html'][:200]}: {rule['nodes'][0].get('failureSummary')}"
         for rule in found.response["violations"]
     ]
+
+
+def test_a_page_is_judged_when_nothing_on_it_fades_any_more(browser: Browser) -> None:
+    with closing(browser.new_page()) as page:
+        page.set_content(
+            "<html lang=en><title>A lamp</title><style>@keyframes come { from { opacity: 0.1; } }"
+            "h1 { animation: come 2s steps(1, jump-end); } p { animation: come 1s infinite steps(1, jump-start); }</style>"
+            "<main><h1>It comes</h1><p>It blinks</p></main>"
+        )
+        assert broken_rules(page) == []
 
 
 def open_view(page: Page, name: str) -> Any:
@@ -371,6 +390,7 @@ def test_without_questions_to_begin_with_there_are_documents_to_read_or_it_is_sa
     page.get_by_role("dialog").locator("input[type=file]").set_input_files(willow)  # type: ignore[arg-type]
     expect(page.get_by_role("list", name="Examples").get_by_role("listitem")).to_contain_text(["Willow lamp"])
     page.get_by_role("dialog").get_by_role("button", name="Done").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_text("There is no document yet")).to_be_hidden()
     assert broken_rules(page) == []
     page.get_by_role("button", name="Willow lamp").click()
