@@ -20,7 +20,7 @@ from orchestration.contract import Agent, AgentParts
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
-from orchestration.run.wrapping import AgentWrapper
+from orchestration.run.wrapping import AgentWrapper, innermost
 from retrieval.grounding.checks import MARKER
 from retrieval.grounding.claim_support import support_of
 
@@ -96,7 +96,7 @@ async def delete_conversation(agent: Agent, thread_id: str | None, principal: Pr
     """Delete the conversation that an answer that is not taken has left."""
     if thread_id:
         with suppress(NotFound, Conflict):
-            await cast("Any", agent).conversations.delete(thread_id, principal)
+            await cast("Any", innermost(agent, principal)).conversations.delete(thread_id, principal)
 
 
 def _join(event: Event, second: Answer | None, *, agreed: bool, begun_s: float) -> Event:

@@ -35,7 +35,7 @@ async def fork(thread_id: ThreadId, body: ForkRequest, caller: Asker, runtime: R
     effects = frozenset(tool.name for tool in system.orchestration.tools if metadata_of(tool, "effect", True))
     with Erasures(system.context.data_dir, system.context.records).acting_for(caller):
         return await fork_conversation(
-            require_conversations(runtime),
+            require_conversations(runtime, caller),
             thread_id,
             caller,
             after=body.after,

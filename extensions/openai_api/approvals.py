@@ -47,7 +47,7 @@ async def _outcome_of(approval: Approval, caller: Principal, runtime: Runtime) -
         return f"{asked} It still waits for the approval of a colleague; nothing has been done yet."
     if approval.status == "expired":
         return f"{asked} Nobody decided in time; nothing was done."
-    turns = await require_conversations(runtime).turns(approval.thread_id, caller)
+    turns = await require_conversations(runtime, caller).turns(approval.thread_id, caller)
     told = [turn.text for turn in turns if turn.approval_id == approval.approval_id and turn.status != "waiting"]
     return f"{asked} {approval.decided_by} decided since, and this came of it: {told[-1] if told else approval.status}"
 

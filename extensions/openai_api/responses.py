@@ -92,7 +92,7 @@ async def _stored(response_id: str, caller: Principal, runtime: Runtime) -> dict
     thread_id, _, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
     answer = None
     with suppress(NotFound):
-        turns = await require_conversations(runtime).turns(thread_id, caller)
+        turns = await require_conversations(runtime, caller).turns(thread_id, caller)
         answer = await answer_in(turns, answer_id, caller, runtime)
     if answer is None:
         raise _unknown(response_id)

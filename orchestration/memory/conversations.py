@@ -1,8 +1,7 @@
 """Conversations as read from the checkpoints: there is no second record that could disagree with them or outlive them.
 
-A conversation is found by a mark on its first checkpoint and belongs to one person of one tenant. Its title, its pin and the
-link that shares it are metadata of that checkpoint, too, and go with it. Quotes in its answers stay until it is deleted, even if
-the documents change or go.
+A conversation is found by a mark on its first checkpoint and belongs to one person of one tenant. Labels such as its title are
+metadata of that checkpoint, too, and go with it. Quotes in its answers stay until it is deleted, even if the documents change or go.
 """
 
 from __future__ import annotations
@@ -61,39 +60,10 @@ class Conversations:
         self, thread_id: str, principal: Principal, *, title: str | None = None, pinned: bool | None = None
     ) -> Conversation:
         """Name or pin a conversation; what is `None` stays. Raises Conflict: it is busy."""
-        return await self._label(thread_id, principal, {TITLE: title, PINNED: pinned})
+        return await self.label(thread_id, principal, {TITLE: title, PINNED: pinned})
 
-    async def share(self, thread_id: str, principal: Principal, code: str) -> Conversation:
-        """Let whoever has the code in this tenant read the conversation up to its last answer; an empty code ends it, and a new one
-        replaces an earlier one. Raises Conflict: it is busy.
-        """
-        until = (await self.turns(thread_id, principal))[-1].answer_id
-        shared = (
-            {SHARED: _mark_of_code(code, principal), SHARED_UNTIL: until} if code else {SHARED: "", SHARED_UNTIL: ""}
-        )
-        return await self._label(thread_id, principal, shared)
-
-    async def shared(self, code: str, reader: Principal) -> list[tuple[Principal, Turn]]:
-        """Return the turns that a code opens in the reader's tenant, oldest first, each with its asker as they were then.
-
-        The caller decides what of it the reader may see. Raises NotFound: no conversation has this code.
-        """
-        first = self.checkpoints.alist(
-            None, filter={SHARED: _mark_of_code(code, reader), "step": BEFORE_THE_FIRST_NODE}
-        )
-        entries = [entry async for entry in first] if code else []
-        if not entries:
-            raise NotFound("This link opens no conversation of your tenant. It was withdrawn, deleted, or cut short.")
-        thread_id = entries[0].config["configurable"]["thread_id"]
-        ends = ends_of_turns([entry async for entry in self.checkpoints.alist(_config_of(thread_id))])
-        turns = [
-            (owner_of(cast("State", it.checkpoint["channel_values"])), _turn(it)) for it in reversed(ends.values())
-        ]
-        last = [turn.answer_id for _, turn in turns].index(cast("Any", entries[0].metadata)[SHARED_UNTIL])
-        return turns[: last + 1]
-
-    async def _label(self, thread_id: str, principal: Principal, labels: Mapping[str, Any]) -> Conversation:
-        """Write the first checkpoint again, with these labels in its metadata."""
+    async def label(self, thread_id: str, principal: Principal, labels: Mapping[str, Any]) -> Conversation:
+        """Write the first checkpoint again, with these labels in its metadata; what is `None` stays. Raises Conflict: it is busy."""
         with self.claim(thread_id):  # else it might come back after a deletion
             own = self.checkpoints.alist(_config_of(thread_id), filter=_first_of(principal))
             entries = [entry async for entry in own]
@@ -133,7 +103,7 @@ async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: st
     if not newest:
         return Principal("", "", frozenset()), []
     state = cast("State", next(iter(newest.values())).checkpoint["channel_values"])
-    return owner_of(state), [_turn(entry) for entry in reversed(newest.values())]
+    return owner_of(state), [turn_of(entry) for entry in reversed(newest.values())]
 
 
 def ends_of_turns(entries: Iterable[CheckpointTuple]) -> dict[str, CheckpointTuple]:
@@ -149,10 +119,6 @@ def ends_of_turns(entries: Iterable[CheckpointTuple]) -> dict[str, CheckpointTup
 
 def _config_of(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-
-
-def _mark_of_code(code: str, person: Principal) -> str:
-    return mark_of(Principal(f"shared {code}", person.tenant))
 
 
 def _first_of(principal: Principal) -> dict[str, Any]:
@@ -171,7 +137,7 @@ def _conversation(entry: CheckpointTuple) -> Conversation:
     )
 
 
-def _turn(stored: CheckpointTuple) -> Turn:
+def turn_of(stored: CheckpointTuple) -> Turn:
     values = stored.checkpoint["channel_values"]
     interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
     paused = [

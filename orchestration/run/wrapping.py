@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from foundation.errors import SixplyError
 from foundation.types import Principal
@@ -70,17 +70,3 @@ class TenantAgents(AgentWrapper):
 
     def of(self, principal: Principal) -> Agent:
         return self._tenants.get(principal.tenant, self.inner)
-
-    @property
-    def conversations(self) -> Any:
-        """The `Conversations` of the caller's tenant; `None` where the agent keeps none."""
-        return _TenantConversations(self) if getattr(self.inner, "conversations", None) else None
-
-
-class _TenantConversations:
-    def __init__(self, agents: TenantAgents) -> None:
-        self._agents = agents
-
-    def __getattr__(self, name: str) -> Any:
-        # only the agent of the tenant knows which of its conversations are busy; the last argument is the caller
-        return lambda *args: getattr(cast("Any", self._agents.of(args[-1])).conversations, name)(*args)

@@ -6,8 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundation.errors import NotFound
+from foundation.types import Principal
 from orchestration.events import Conversation, Turn
 from orchestration.memory.conversations import Conversations
+from orchestration.run.wrapping import innermost
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
@@ -33,7 +35,7 @@ class ConversationTurns(BaseModel):
 @router.get("", responses=responses(404))
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationList:
     """List your conversations, newest first, each with its first question."""
-    conversations = await require_conversations(runtime).all(caller)
+    conversations = await require_conversations(runtime, caller).all(caller)
     page, cursor = pages.page(
         conversations,
         lambda conversation: f"{conversation.begun_at.isoformat()} {conversation.thread_id}",
@@ -45,7 +47,7 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationL
 @router.get("/{thread_id}", responses=responses(404))
 async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
     """List questions and answers, oldest first. Quotes stay as they were given, even where documents have changed."""
-    turns = await require_conversations(runtime).turns(thread_id, caller)
+    turns = await require_conversations(runtime, caller).turns(thread_id, caller)
     page, cursor = pages.page(list(enumerate(turns)), lambda numbered: f"{numbered[0]:09}")
     return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
 
@@ -62,18 +64,19 @@ class ConversationChange(RequestBody):
 @router.patch("/{thread_id}", responses=responses(404, 409))
 async def change(thread_id: ThreadId, body: ConversationChange, caller: Asker, runtime: Running) -> Conversation:
     """Name or pin a conversation. What is left out stays."""
-    return await require_conversations(runtime).change(thread_id, caller, title=body.title, pinned=body.pinned)
+    return await require_conversations(runtime, caller).change(thread_id, caller, title=body.title, pinned=body.pinned)
 
 
 @router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
 async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
     """Delete a conversation. Its costs and the fact of each answer stay in the cost ledger and the audit."""
-    await require_conversations(runtime).delete(thread_id, caller)
+    await require_conversations(runtime, caller).delete(thread_id, caller)
 
 
-def require_conversations(runtime: Runtime) -> Conversations:
-    """Raises NotFound: the configured agent keeps no conversations."""
-    store: Conversations | None = getattr(runtime.system.agent, "conversations", None)
+def require_conversations(runtime: Runtime, caller: Principal) -> Conversations:
+    """Return those of the agent that answers the caller. Raises NotFound: it keeps no conversations."""
+    # only that agent knows which of them are busy
+    store: Conversations | None = getattr(innermost(runtime.system.agent, caller), "conversations", None)
     if store is None:
         raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")
     return store

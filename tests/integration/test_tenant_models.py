@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from foundation import names
-from foundation.errors import InvalidSetting, SixplyError, Stopped
+from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.effects.records import Record
 from orchestration.events import Answer
@@ -20,6 +22,7 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
+from serving.api.conversations import require_conversations
 from serving.settings import load
 from serving.wiring import System, open_system
 from tests.doubles.provider import FaultyProvider, calls, ok, strict
@@ -148,16 +151,20 @@ async def test_two_tenants_at_once_never_mix(opened: Opened) -> None:
     assert models_asked(north) == {"of-the-north"}
 
 
-async def test_a_conversation_goes_on_with_the_model_of_its_tenant_and_is_read_and_deleted_there(
+async def test_a_conversation_goes_on_with_the_model_of_its_tenant_and_is_read_named_and_deleted_there(
     opened: Opened,
 ) -> None:
     with opened(rounds=2) as (system, _, _):
         first = await ask(system, NORA)
         await answer(system.agent, AnswerRequest(question=QUESTION, thread_id=first.thread_id), NORA)
-        store = system.agent.conversations  # type: ignore[attr-defined]
+        store = require_conversations(cast("Any", SimpleNamespace(system=system)), NORA)
         assert [turn.text for turn in await store.turns(first.thread_id, NORA)] == [SENTENCE, SENTENCE]
         assert [each.thread_id for each in await store.all(NORA)] == [first.thread_id]
         assert await store.all(ANA) == []
+        named = await store.change(first.thread_id, NORA, title="Weights", pinned=True)
+        assert (named.title, named.pinned) == ("Weights", True)
+        with store.claim(first.thread_id), pytest.raises(Conflict):
+            await answer(system.agent, AnswerRequest(question=QUESTION, thread_id=first.thread_id), NORA)
         await store.delete(first.thread_id, NORA)
         assert await store.all(NORA) == []
 

@@ -23,6 +23,7 @@ from observability.stores import history
 from observability.stores.spans import SpanStore
 from orchestration.actions import Approval
 from orchestration.events import Answer
+from orchestration.memory.conversations import SHARED
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from retrieval.documents import Source
@@ -100,7 +101,7 @@ def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, t
         given = asyncio.run(answering.answer(system.agent, request, zoe))
         named = f"Of {SECRET}"
         asyncio.run(system.agent.conversations.change(given.thread_id, zoe, title=named, pinned=True))
-        asyncio.run(system.agent.conversations.share(given.thread_id, zoe, "a-code"))
+        asyncio.run(system.agent.conversations.label(given.thread_id, zoe, {SHARED: "a mark"}))
         asyncio.run(system.orchestration.approvals.request(_approval("zoe")))
         asyncio.run(system.orchestration.approvals.request(_approval("ada")))
     assert said_in(data)

@@ -11,7 +11,7 @@ from nicegui.events import GenericEventArguments
 
 from extensions.feedback.store import OutcomeStore
 from extensions.page.session import Visitor, act, alert, refill, say, trace
-from extensions.page.sharing import select_readable
+from extensions.page.sharing import read_shared, select_readable
 from extensions.page.views.attachment import Attachment
 from extensions.page.views.conversations import Earlier
 from extensions.page.views.documents import Upload
@@ -118,7 +118,7 @@ class AskView:
         """Show what somebody shared, to read only, and then what one can ask oneself."""
         code, self._shared = self._shared, ""
         caller, system = await self._visitor.caller(), self._visitor.system
-        turns = await require_conversations(self._visitor.runtime).shared(code, caller)
+        turns = await read_shared(require_conversations(self._visitor.runtime, caller), code, caller)
         shown = await asyncio.to_thread(select_readable, turns, caller, system.policy, system.retrieval.ledger)
         self._clear(None)
         self._composer.set_visibility(False)
@@ -234,7 +234,7 @@ class AskView:
     async def _go_on(self, thread_id: str) -> None:
         caller = await self._visitor.caller()
         system = self._visitor.system
-        turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
+        turns = await require_conversations(self._visitor.runtime, caller).turns(thread_id, caller)
         own = {turn.answer_id for turn in turns}
         outcomes = await asyncio.to_thread(system.hooks.service(OutcomeStore).all, tenant=caller.tenant)
         judged = {outcome.answer_id: outcome for outcome in outcomes if outcome.answer_id in own}

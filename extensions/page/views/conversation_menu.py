@@ -7,6 +7,7 @@ from functools import partial
 from nicegui import html, ui
 
 from extensions.page.session import Visitor, act, confirm, copy_button, refill, say, show_errors
+from extensions.page.sharing import share
 from extensions.page.views.export import as_json, as_markdown, file_name, name_of
 from orchestration.events import Conversation, Turn
 from serving.api.conversations import ConversationChange, require_conversations
@@ -57,7 +58,7 @@ class ConversationMenu:
     ) -> None:
         body = validate(ConversationChange, title=title, pinned=pinned)
         async with self._visitor.acts() as caller:
-            store = require_conversations(self._visitor.runtime)
+            store = require_conversations(self._visitor.runtime, caller)
             await store.change(conversation.thread_id, caller, title=body.title, pinned=body.pinned)
         await self._changed()
 
@@ -113,15 +114,15 @@ class ConversationMenu:
         with show_errors():
             code = secrets.token_urlsafe(24) if new else ""
             async with self._visitor.acts() as caller:
-                store = require_conversations(self._visitor.runtime)
-                changed = await store.share(conversation.thread_id, caller, code)
+                store = require_conversations(self._visitor.runtime, caller)
+                changed = await share(store, conversation.thread_id, caller, code)
             link = f"{await ui.run_javascript(ORIGIN)}/?shared={code}" if new else ""
             self._offer_link(changed, place, dialog, link)
 
     async def _export(self, write: Write, ending: str, conversation: Conversation) -> None:
         with show_errors():
             caller = await self._visitor.caller()
-            turns = await require_conversations(self._visitor.runtime).turns(conversation.thread_id, caller)
+            turns = await require_conversations(self._visitor.runtime, caller).turns(conversation.thread_id, caller)
             ui.download.content(write(conversation, turns), file_name(conversation, ending))
 
     async def _delete(self, conversation: Conversation) -> None:
@@ -130,6 +131,6 @@ class ConversationMenu:
             return
         with show_errors():
             async with self._visitor.acts() as caller:
-                await require_conversations(self._visitor.runtime).delete(conversation.thread_id, caller)
+                await require_conversations(self._visitor.runtime, caller).delete(conversation.thread_id, caller)
             say("The conversation was deleted.")
             await self._deleted(conversation.thread_id)

@@ -57,13 +57,14 @@ class Earlier:
 
     async def refresh(self, current: str | None) -> None:
         """Update the list and mark the open conversation."""
+        caller = await self._visitor.caller()
         try:
-            store = require_conversations(self._visitor.runtime)
+            store = require_conversations(self._visitor.runtime, caller)
         except NotFound:  # the configured agent keeps none
             self._place.set_visibility(False)
             self._button.set_visibility(False)
             return
-        conversations = await store.all(await self._visitor.caller())
+        conversations = await store.all(caller)
         self._known, self._current = sorted(conversations, key=lambda it: not it.pinned), current
         await self._search()
 
@@ -75,7 +76,8 @@ class Earlier:
         words = (self._words.value or "").casefold().strip()
         self._found = self._known
         if words:
-            store, caller = require_conversations(self._visitor.runtime), await self._visitor.caller()
+            caller = await self._visitor.caller()
+            store = require_conversations(self._visitor.runtime, caller)
             found = []
             for conversation in self._known[:MOST_SEARCHED]:
                 turns = await store.turns(conversation.thread_id, caller)

@@ -235,7 +235,7 @@ class Exchange:
                         f"{approval.status.capitalize()} by {approval.decided_by}, where you asked it first"
                     )
                     return
-            turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
+            turns = await require_conversations(self._visitor.runtime, caller).turns(self.thread_id or "", caller)
             # where the conversation went on meanwhile, a later turn says what came of it
             outcomes = [it for it in turns if it.approval_id and it.approval_id == turn.approval_id]
             now = (outcomes or [it for it in turns if it.answer_id == turn.answer_id])[-1]

@@ -15,6 +15,7 @@ from extensions.forks.forking import fork_conversation
 from foundation.errors import Conflict, NotFound
 from orchestration.actions import Decision
 from orchestration.events import Answer, Conversation
+from orchestration.memory.conversations import SHARED, SHARED_UNTIL
 from orchestration.requests import AnswerRequest
 from orchestration.settings import PolicySettings
 from serving.access.identity import KeyStore
@@ -57,7 +58,7 @@ async def test_a_copy_goes_on_from_an_earlier_answer_and_the_original_stays(worl
     await ask(agent, "And to two.", first.thread_id)
     await ask(agent, "And to three.", first.thread_id)
     await agent.conversations.change(first.thread_id, NORTH, title="Counting", pinned=True)
-    await agent.conversations.share(first.thread_id, NORTH, "a-code")
+    await agent.conversations.label(first.thread_id, NORTH, {SHARED: "a mark", SHARED_UNTIL: first.answer_id})
     copy = await fork(world, agent, first.thread_id, first.answer_id)
     listed = {it.thread_id: (it.title, it.pinned, it.shared) for it in await agent.conversations.all(NORTH)}
     assert listed[copy.thread_id] == ("Counting", False, False), "a link opens what was shared, and no copy"

@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,6 @@ from orchestration.events import Answer
 from orchestration.memory.conversations import Conversations
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from orchestration.run.wrapping import TenantAgents
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, READER, SOUTH, World
 
 HOURS = "When does the counter open?"
@@ -38,14 +36,6 @@ def kept(agent: object) -> Conversations:
     store = agent.conversations  # type: ignore[attr-defined]
     assert isinstance(store, Conversations)
     return store
-
-
-async def test_where_an_agent_keeps_no_conversations_neither_do_those_of_its_tenants(world: World) -> None:
-    agent: Any = world.agent()
-    agents = TenantAgents(agent, {"north": agent})
-    assert agents.conversations is not None
-    agent.conversations = None  # as where that module is not in the project
-    assert agents.conversations is None
 
 
 async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_turn(world: World) -> None:
@@ -118,28 +108,6 @@ async def test_a_title_and_a_pin_are_listed_change_nothing_else_and_go_with_the_
     with pytest.raises(NotFound):
         await store.change(thread_id, NORTH, title="Back again")
     assert await store.all(NORTH) == []
-
-
-async def test_a_code_opens_a_conversation_in_its_tenant_up_to_what_was_shared_until_it_is_taken_back(
-    world: World,
-) -> None:
-    agent, store = world.agent(), kept(world.agent())
-    first = await answer(agent, AnswerRequest(question=HOURS), NORTH)
-    assert (await store.share(first.thread_id, NORTH, "c-1")).shared
-    await answer(agent, AnswerRequest(question="And when does it close?", thread_id=first.thread_id), NORTH)
-    ((asker, turn),) = await store.shared("c-1", READER)
-    assert (asker.subject, asker.groups, turn.answer_id) == (NORTH.subject, NORTH.groups, first.answer_id)
-    for code, reader in (("c-1", SOUTH), ("", READER), ("c-2", READER)):
-        with pytest.raises(NotFound, match="opens no conversation"):
-            await store.shared(code, reader)
-    with pytest.raises(NotFound):
-        await store.share(first.thread_id, READER, "c-2")
-    await store.share(first.thread_id, NORTH, "c-3")
-    assert len(await store.shared("c-3", READER)) == 2
-    assert not (await store.share(first.thread_id, NORTH, "")).shared
-    for code in ("c-1", "c-3"):
-        with pytest.raises(NotFound, match="opens no conversation"):
-            await store.shared(code, READER)
 
 
 async def test_a_deleted_conversation_is_gone_and_cannot_be_continued(world: World) -> None:
