@@ -38,5 +38,9 @@ extension = Extension(
             call="extensions.development.new_extension:extension",
         ),
     ),
+    parts=(
+        ("models.chat/scripted", "extensions.development.scripted_chat"),
+        ("models.embedder/hashing", "extensions.development.hashing_embedder"),
+    ),
     bring="extensions.development.update:bring_extension",
 )

@@ -17,11 +17,11 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.outside_tools.declared import ForeignOptions, foreign_tool
 from foundation.components import Context
 from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
-from models.chat.scripted import ScriptedChat
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context
 from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
 from lab.attacks.rendering import ACTIVE
-from models.chat.scripted import ScriptedChat
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

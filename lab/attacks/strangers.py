@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import httpx2 as httpx
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.outside_tools import mcp
 from foundation.components import Context
 from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
-from models.chat.scripted import ScriptedChat
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -22,12 +22,12 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
+from extensions.development.scripted_chat import NAME
 from foundation.components import load
 from foundation.settings import Part
 from foundation.types import Principal
 from lab.bench.context_server import Sent, ServerDouble
 from lab.redteam.executor import open_executor
-from models.chat.scripted import NAME
 from orchestration.actions import Decision
 from orchestration.contract import Agent, AgentParts
 from orchestration.events import Answer

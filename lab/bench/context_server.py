@@ -13,8 +13,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import ContextTooLong
-from models.chat.scripted import ScriptedChat
 
 REPLY = 4_096
 """Tokens of its longest reply, as `[models.chat] max_tokens` is shipped."""

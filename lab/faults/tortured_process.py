@@ -37,7 +37,7 @@ SCOPE = Scope(TENANT)
 SEVERAL = 8
 """Passages of a document that a query may show: a second copy must not hide behind the first."""
 LIBRARIES = (
-    "chromadb.api.rust", "langchain_core.language_models", "markdown_it", "models.embedders.hashing", "retrieval.chunkers.structure",
+    "chromadb.api.rust", "langchain_core.language_models", "markdown_it", "extensions.development.hashing_embedder", "retrieval.chunkers.structure",
     "retrieval.ledgers.sqlite", "retrieval.parsers.markdown", "retrieval.vectors.exact",
 )  # fmt: skip
 """Imported before anything is forked, so that a kill meets a process at its work. None of them starts a thread of Python's."""

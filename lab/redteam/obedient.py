@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.settings import Section
-from models.chat.scripted import ScriptedChat
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

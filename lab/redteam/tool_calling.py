@@ -17,10 +17,10 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import load
 from foundation.settings import Part
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call
-from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision, ToolOutcome
 from orchestration.contract import Agent, AgentParts
 from orchestration.effects.executor import Executor

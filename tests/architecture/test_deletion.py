@@ -42,7 +42,7 @@ ROUNDS = [[file for files in FILES.values() for file in files[turn::TURNS]] for 
 """Every second file of each port, so that a port with several keeps some."""
 TURN = {file: turn for turn, files in enumerate(ROUNDS) for file in files}
 ADAPTERS = sorted(adapter for adapters in ROUNDS for adapter in adapters)
-DOUBLES = {"models.chat.scripted", "models.embedders.hashing", "serving.caches.memory"}
+DOUBLES = {"serving.caches.memory"}
 """Adapters that need nothing, so that tests of other parts run on them. Who deletes one deletes a helper of the tests."""
 
 PROGRAM = """

@@ -29,7 +29,7 @@ FUNCTIONS = ANCHORED | {"compile", "search", "findall", "finditer", "split", "su
 BUILT = {
     "install": [r"no space left"],
     "records": [r"\bBLOB\b"],
-    "scripted": [r"refund"],
+    "scripted_chat": [r"refund"],
     "field_extraction": [r"word"],
     "objects": [r"only compiled"],
     "values": [r"(?<![^\s(\"])ana(?=[\s)\"]|[.:!?…]+(?:[\s)\"]|$)|$)"],

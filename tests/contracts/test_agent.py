@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import (
     Conflict,
     Forbidden,
@@ -22,7 +23,6 @@ from foundation.errors import (
     TooLarge,
 )
 from foundation.types import Principal
-from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.contract import Agent
 from orchestration.events import Event

@@ -23,6 +23,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, SecretStr
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.errors import (
@@ -36,7 +37,6 @@ from foundation.errors import (
     UpstreamTimeout,
 )
 from foundation.settings import Part
-from models.chat.scripted import ScriptedChat
 from models.pricing import identity, usage_of
 from models.resilience.resilient_chat import ResilientChatModel, resilient
 from models.settings import ResilienceSettings

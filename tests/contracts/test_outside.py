@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {
-    "models.embedder": "models.embedders.hashing",
+    "models.embedder": "extensions.development.hashing_embedder",
     "retrieval.chunker": "retrieval.chunkers.fixed",
     "retrieval.ledger": "retrieval.ledgers.sqlite",
     "retrieval.parsers": "retrieval.parsers.text",

@@ -10,10 +10,10 @@ from pathlib import Path
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, BaseMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Assembly, Context
 from foundation.settings import Part
 from models.build import open_judge
-from models.chat.scripted import ScriptedChat
 from models.contract import EntailmentJudge
 from models.settings import ModelsSettings
 

@@ -16,8 +16,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context
-from models.chat.scripted import ScriptedChat
 from observability.evaluation.golden_set import GoldenCase, load_golden
 from tests.doubles.strong import NOT_SAID, calls, passages_for
 

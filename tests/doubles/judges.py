@@ -10,8 +10,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context
-from models.chat.scripted import ScriptedChat
 
 
 class Options(BaseModel):

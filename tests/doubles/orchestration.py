@@ -17,14 +17,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
+from extensions.development.hashing_embedder import HashingEmbedder
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context, available, load
 from foundation.extensions import find_modules, installed
 from foundation.settings import Part
 from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import Principal, Scope, Usage
-from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
-from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
 from orchestration.contract import Agent, AgentParts, AnswerCheck, Approver
 from orchestration.effects.approvals import SqliteApprovals

@@ -9,8 +9,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
+from extensions.development.scripted_chat import Options, ScriptedChat
 from foundation.components import Context
-from models.chat.scripted import Options, ScriptedChat
 
 __all__ = ["Options", "build"]
 

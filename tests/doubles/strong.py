@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context
 from foundation.settings import Section
-from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
 from orchestration.flow.message_agent import MessageAgent
 from orchestration.middleware.policy import governed_tools

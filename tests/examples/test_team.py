@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.planned_agent.plan import Plan, PlanStep
-from models.chat.scripted import ScriptedChat
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 from orchestration.actions import Decision

@@ -8,9 +8,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context
 from foundation.settings import Section
-from models.chat.scripted import ScriptedChat
 from observability.evaluation.golden_set import GoldenCase
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item

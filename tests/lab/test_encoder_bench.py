@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.errors import InvalidRequest
 from lab import cli
 from lab.bench import encoder
 from lab.bench.encoder import OURS, SIDES, TORCH
-from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
 
 TEXTS = {"d1": "red apple", "d2": "a green pear", "d3": "blue plums in winter", "d4": "a yellow quince"}

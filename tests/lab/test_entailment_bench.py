@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from extensions.calibration.curves import fit_logistic
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.errors import InvalidRequest
 from lab.bench.verify import as_stored, bench_verify, read_claims, train_verify
 from models.contract import ScoringParts
-from models.embedders.hashing import HashingEmbedder
 from models.entailment import signs
 from models.entailment.signs import SIGNS
 from models.scoring.logistic import LogisticCurve

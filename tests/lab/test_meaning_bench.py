@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.judge.judging import JudgeCheck
 from extensions.judge.settings import JudgeSettings
 from foundation.errors import InvalidRequest
 from lab.bench.meaning import OURS, TRUE, Case, Statement, bench_meaning, known_alone, read_cases
-from models.chat.scripted import ScriptedChat
 from orchestration.contract import WrittenAnswer
 from retrieval.grounding.checks import Finding
 

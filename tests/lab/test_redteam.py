@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.clock import SystemClock
 from foundation.components import load
 from foundation.settings import Part
@@ -19,7 +20,6 @@ from lab.redteam.agent import Builds, ask_all, plan_of
 from lab.redteam.command import LOCK
 from lab.redteam.executor import Benign, Pair, Report, replay
 from lab.redteam.tool_calling import AgentCalls, build_agent, talked_over
-from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
 from orchestration.effects.executor import Executor
 from tests.doubles.orchestration import World

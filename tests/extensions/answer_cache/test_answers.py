@@ -14,12 +14,12 @@ import pytest
 from extensions.answer_cache import answers as answer_cache
 from extensions.answer_cache.answers import AnswerCache, same_details
 from extensions.answer_cache.settings import AnswerCacheSettings
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal
-from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer

@@ -13,12 +13,12 @@ import pytest
 
 from extensions.cascade.cascade import CascadeAgent, why_up
 from extensions.cascade.samples import DIFFER, SampledAgent
+from extensions.development.hashing_embedder import HashingEmbedder
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import load as load_part
 from foundation.settings import Part
 from foundation.types import Principal, Usage
-from models.chat.scripted import ScriptedChat
 from models.contract import ScoringParts
-from models.embedders.hashing import HashingEmbedder
 from orchestration.events import Answer, Charge, Event, Status
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from extensions.claims import names
 from extensions.claims.checking import Passage, check_answer
 from extensions.claims.claim import Claim
-from models.embedders.hashing import HashingEmbedder
+from extensions.development.hashing_embedder import HashingEmbedder
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over

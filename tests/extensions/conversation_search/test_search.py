@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from extensions.conversation_search.search import find_said
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.text.lexical import terms
-from models.chat.scripted import ScriptedChat
 from orchestration.requests import AnswerRequest
 from tests.doubles.orchestration import NORTH, World
 from tests.doubles.strong import calls

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from extensions.drift.scoring import SIGNS, OnlineScorer, is_sampled, signature
 from foundation import names
 from foundation.errors import UpstreamDown
 from foundation.types import Principal
-from models.embedders.hashing import HashingEmbedder
 from observability.stores import history
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from extensions.judge.judging import JudgeCheck
 from extensions.judge.settings import JudgeSettings
 from foundation import components
 from foundation.errors import InvalidSetting, UnknownPart, UpstreamMalformed
 from foundation.settings import Part
 from models.contract import ScoringParts
-from models.embedders.hashing import HashingEmbedder
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from serving.settings import load

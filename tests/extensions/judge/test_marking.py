@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.judge.agreement import agreement, read_marked, weighted_kappa
 from extensions.judge.command import _made_of
 from extensions.judge.marking import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
@@ -20,7 +21,6 @@ from extensions.judge.settings import JudgeSettings
 from foundation.errors import InvalidRequest, InvalidSetting, UpstreamDown, UpstreamMalformed
 from foundation.settings import Part
 from models import weights
-from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from tests.doubles.orchestration import ManualClock
 

@@ -15,12 +15,12 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.kill_switches import stopping
 from extensions.kill_switches.stopping import StoppableAgent, tend_records
 from extensions.kill_switches.stops import Stops
 from foundation.clock import SystemClock
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
-from models.chat.scripted import ScriptedChat
 from models.pricing import identity
 from models.resilience.resilient_chat import FALLBACK, resilient
 from models.settings import ResilienceSettings

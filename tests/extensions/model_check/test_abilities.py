@@ -9,11 +9,11 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.model_check.abilities import LONG, profile_line, try_abilities
 from foundation.components import Context, load
 from foundation.errors import UpstreamDown, UpstreamRejected
 from foundation.settings import Part
-from models.chat.scripted import ScriptedChat
 from tests.doubles.provider import FaultyProvider, calls, ok
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.objects.objects import Objects
 from foundation.errors import Stopped
-from models.chat.scripted import ScriptedChat
 from tests.doubles.orchestration import NORTH, World
 from tests.doubles.provider import metered
 from tests.integration.test_bill_parity import ADA, FACT, Open, open_desk

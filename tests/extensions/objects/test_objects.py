@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.objects import field_extraction, objects, text_values
 from extensions.objects.field_extraction import fields_of, fill_fields
 from extensions.objects.objects import Objects, model_of
 from foundation.errors import InvalidRequest, Stopped, UpstreamDown
 from foundation.text import patterns
-from models.chat.scripted import ScriptedChat
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, SOUTH, World
 

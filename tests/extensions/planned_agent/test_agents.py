@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.planned_agent.compose import Draft
 from extensions.planned_agent.contract import Recalled
 from extensions.planned_agent.document_steps import DISCARDED
@@ -27,7 +28,6 @@ from foundation.errors import (
     UpstreamLimited,
     UpstreamRejected,
 )
-from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Answer
 from orchestration.prompts.files import open_prompts

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.planned_agent import document_steps
 from foundation.machine import deadline
-from models.chat.scripted import ScriptedChat
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending

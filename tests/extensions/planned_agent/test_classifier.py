@@ -11,6 +11,7 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.planners.classifier import ClassifierPlanner
 from extensions.planned_agent.planners.classifier import Options as ClassifierOptions
@@ -18,7 +19,6 @@ from extensions.planned_agent.plans import adapt_plan, ready_steps, resolve_argu
 from extensions.planned_agent.stated_arguments import arguments_in, describe
 from foundation.components import Context, load
 from foundation.settings import Part
-from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
 from orchestration.actions import ToolOutcome
 from tests.extensions.planned_agent.doubles import PROMPTING

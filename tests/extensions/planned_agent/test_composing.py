@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
+from extensions.development.hashing_embedder import HashingEmbedder
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.planned_agent.compose import WORDS, Draft, Sentence, draft_extractive, draft_generative, render, verify
 from extensions.planned_agent.orders import instructs_reader
 from extensions.planned_agent.prompts import FOLDER
 from foundation.errors import UpstreamMalformed
-from models.chat.scripted import ScriptedChat
-from models.embedders.hashing import HashingEmbedder
 from orchestration.language.guard import without_foreign_urls
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from

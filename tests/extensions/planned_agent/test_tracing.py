@@ -7,9 +7,9 @@ from typing import Any
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.planned_agent.prompts import FOLDER
 from foundation import names
-from models.chat.scripted import ScriptedChat
 from orchestration.prompts.files import read_prompt
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.proposals.from_documents import Checks, Draft, absent_by_rule, by_model, by_rule
 from extensions.proposals.priced_chat import PricedChat
 from foundation.types import Scope
-from models.chat.scripted import ScriptedChat
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import DocumentText as Text
 from retrieval.documents import Chunk, Hit, Source

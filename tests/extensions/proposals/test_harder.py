@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.proposals import harder
 from extensions.proposals.from_documents import Checks, Draft
 from extensions.proposals.priced_chat import PricedChat
 from extensions.proposals.proposing import Proposing
 from foundation.types import Scope
-from models.chat.scripted import ScriptedChat
 from observability.evaluation.golden_set import GoldenCase, unfit
 from observability.evaluation.leaks import DocumentText as Text
 from retrieval.documents import Chunk, Hit, Source

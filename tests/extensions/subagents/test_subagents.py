@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from extensions.subagents.budget import ShareOfBudget
 from foundation.errors import BudgetExceeded, SixplyError, Stopped, UnknownPart, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Scope
-from models.chat.scripted import ScriptedChat
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision

@@ -11,8 +11,8 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
-from models.embedders.hashing import HashingEmbedder
 from orchestration.requests import AnswerRequest
 from orchestration.run.tokens import count_tokens
 from tests.doubles.orchestration import NORTH, POLICY, World

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.components import load
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 from models.contract import ScoringParts
-from models.embedders.hashing import HashingEmbedder
 from tests.doubles import tiny_models
 
 

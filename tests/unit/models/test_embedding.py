@@ -104,7 +104,7 @@ def test_the_hashing_double_says_that_it_is_one(tmp_path: Path) -> None:
 
 
 def test_the_hashing_double_has_the_same_vectors_in_every_process(tmp_path: Path) -> None:
-    program = "from models.embedders.hashing import HashingEmbedder as H; print(H(8).embed_query('refund 漢字'))"
+    program = "from extensions.development.hashing_embedder import HashingEmbedder as H; print(H(8).embed_query('refund 漢字'))"
     outputs = {
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
         for _ in range(2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.errors import ComponentError, UpstreamMalformed, WeightsInvalid
 from models.contract import ScoringParts
-from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
 from models.scoring.checked import CheckedJudge

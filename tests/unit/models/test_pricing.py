@@ -11,10 +11,10 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from extensions.development.scripted_chat import NAME, ScriptedChat
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Usage
-from models.chat.scripted import NAME, ScriptedChat
 from models.contract import Call, PriceSource
 from models.pricing import call_of, identity, is_local, usage_of
 from models.resilience.streams import join_chunks

@@ -23,12 +23,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import BaseModel
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation import names
 from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, UpstreamMalformed, UpstreamTimeout
 from foundation.settings import Part
-from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import attempts, streams
 from models.resilience.bindings import alternate

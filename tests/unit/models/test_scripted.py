@@ -9,10 +9,10 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
+from extensions.development.scripted_chat import NAME, ScriptedChat
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting, UpstreamDown
 from foundation.settings import Part
-from models.chat.scripted import NAME, ScriptedChat
 
 
 def _load(tmp_path: Path, **options: Any) -> ScriptedChat:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import load
 from foundation.errors import InvalidSetting, UnknownPart
 from foundation.settings import Part
-from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer

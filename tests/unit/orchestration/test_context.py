@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import ContextTooLong
-from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.middleware.context import READ
 from orchestration.requests import AnswerRequest

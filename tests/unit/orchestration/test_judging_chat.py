@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import BudgetExceeded, ModelForbidden
 from foundation.machine.deadline import in_thread
-from models.chat.scripted import ScriptedChat
 from models.contract import BaseChatModel
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import InvalidRequest, InvalidSetting, ModelForbidden, UpstreamDown
 from foundation.types import Principal, Scope
-from models.chat.scripted import ScriptedChat
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.effects.policy import Policy, Ruling

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import UpstreamDown
-from models.chat.scripted import ScriptedChat
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer

@@ -15,10 +15,10 @@ from langchain_core.language_models import FakeListChatModel, FakeMessagesListCh
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import BudgetExceeded, UpstreamDown
 from foundation.machine.threads import AT_WORK
 from foundation.types import Usage
-from models.chat.scripted import ScriptedChat
 from models.contract import Call
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from models.chat.scripted import ScriptedChat
+from extensions.development.scripted_chat import ScriptedChat
 from models.contract import Call, Price
 from orchestration.actions import Decision
 from orchestration.events import Answer

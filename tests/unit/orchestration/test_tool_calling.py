@@ -12,8 +12,8 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import ToolException
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.errors import Conflict, InvalidSetting
-from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Event
 from orchestration.middleware.document_tools import _frame

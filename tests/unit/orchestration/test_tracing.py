@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation import names
 from foundation.errors import StoreUnavailable
-from models.chat.scripted import ScriptedChat
 from orchestration.prompts.files import read_prompt
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer

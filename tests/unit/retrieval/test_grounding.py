@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
 
+from extensions.development.hashing_embedder import HashingEmbedder
 from foundation.components import Context, load
 from foundation.text.lexical import unmet_names
-from models.embedders.hashing import HashingEmbedder
 from retrieval.documents import Chunk, Hit, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.grounding import evidence as module

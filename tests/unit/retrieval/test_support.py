@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.embedders.hashing import HashingEmbedder
+from extensions.development.hashing_embedder import HashingEmbedder
 from retrieval.grounding.claim_support import support_of
 from tests.doubles.entailment import signs_over
 

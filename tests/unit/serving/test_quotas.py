@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from extensions.development.scripted_chat import ScriptedChat
 from foundation.components import Context, available
 from foundation.components import load as load_part
 from foundation.errors import InvalidSetting, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Principal
-from models.chat.scripted import ScriptedChat
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
