@@ -43,7 +43,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         runtime: Runtime = self.state.runtime
-        return Envelope(super().build_middleware_stack(), runtime.unwatched, runtime.system.hooks.surfaces)
+        return Envelope(super().build_middleware_stack(), runtime.unwatched)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -105,7 +105,6 @@ def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:
         Layer.CALLERS: partial(
             Authentication,
             callers=runtime.callers,
-            surfaces=system.hooks.surfaces,
             public=list_public_paths(app),
             erasures=system.erasures,
         ),

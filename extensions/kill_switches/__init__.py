@@ -27,4 +27,5 @@ extension = Extension(
         ),
     ),
     plug="extensions.kill_switches.plug:plug",
+    stores="extensions.kill_switches.stops:STORES",
 )

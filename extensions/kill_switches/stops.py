@@ -15,6 +15,7 @@ from typing import Literal, cast
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
 from foundation.stores.json_file import JsonFile, Unreadable
+from foundation.stores.registry import Store
 
 log = logging.getLogger("sixply.stops")
 
@@ -28,6 +29,15 @@ WORDS: dict[Kind, str] = {
 }
 # Least bytes of the file: room for some 150 stops, which can so be written on a full disk
 RESERVE = 32_768
+
+
+STORES = (
+    Store(
+        name="switches",
+        files=("stops.json", "stops.lock", "stops.new"),
+        stays="what an operator stopped, why, and who did; nothing of whoever asks",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Surface:
     """Makes status and content of an error from the error, its status and the wrong field."""
     hints: Mapping[str, str] = field(default_factory=dict)
     """How a path ends that is not there -> what its client should do."""
+    counted: bool | None = None
+    """Whether quotas count its requests; `None`: as any other path, those below `/v1/`."""
 
 
 class FieldProblem(BaseModel):
@@ -239,7 +241,7 @@ def surface_of(connection: HTTPConnection) -> Surface | None:
 
 
 def _surfaces(connection: HTTPConnection) -> Sequence[Surface]:
-    surfaces: Sequence[Surface] = getattr(connection.state, "surfaces", ())
+    surfaces: Sequence[Surface] = connection.app.state.runtime.system.hooks.surfaces
     return surfaces
 
 

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import ExitStack
 
 from fastapi import Request
@@ -19,7 +19,7 @@ from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
 from serving.access.identity import KeyStore
-from serving.http.errors import BROWSER_PATHS, Surface, from_status, respond, shape_error, surface_of, to_json
+from serving.http.errors import BROWSER_PATHS, from_status, respond, shape_error, surface_of, to_json
 
 log = logging.getLogger("sixply.request")
 
@@ -32,8 +32,8 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 class Envelope:
     """Outermost middleware: gives each request an id, and converts libraries' plain-text errors to our shape."""
 
-    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...], surfaces: Sequence[Surface]) -> None:
-        self._app, self._unwatched, self._surfaces = app, unwatched, surfaces
+    def __init__(self, app: ASGIApp, unwatched: tuple[str, ...]) -> None:
+        self._app, self._unwatched = app, unwatched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +42,7 @@ class Envelope:
         own, started_s = Headers(scope=scope).get(REQUEST_ID), time.perf_counter()
         # the caller's own id, where it is safe in logs and headers
         request_id = own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex
-        scope.setdefault("state", {}).update(request_id=request_id, surfaces=self._surfaces)
+        scope.setdefault("state", {})["request_id"] = request_id
         status: int | None = None  # stays so where the caller left before there was one
         replaced = False
 
@@ -99,17 +99,9 @@ class Authentication:
 
     # middleware, not a dependency: FastAPI parses the body before it resolves dependencies
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        callers: KeyStore,
-        surfaces: Sequence[Surface],
-        public: Collection[str],
-        erasures: Erasures,
-    ) -> None:
+    def __init__(self, app: ASGIApp, callers: KeyStore, public: Collection[str], erasures: Erasures) -> None:
         self._app = app
         self._callers = callers
-        self._surfaces = surfaces
         self._public = public
         self._erasures = erasures
 
@@ -134,13 +126,12 @@ class Authentication:
             await self._app(scope, receive, send)
 
     async def _principal(self, connection: HTTPConnection) -> Principal:
-        path = connection.scope["path"]
-        surface = next((surface for surface in self._surfaces if path.startswith(surface.paths)), None)
+        surface = surface_of(connection)
         if surface and surface.identify:
             return await surface.identify(connection)
         if connection.scope["type"] == "websocket":
             raise Unauthenticated("There is no websocket here.")
-        basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
+        basic = connection.scope["method"] == "GET" and connection.url.path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
         if len(connection.headers.getlist("authorization")) > 1:  # a proxy before us may have checked the other one
             raise Unauthenticated("The request has more than one Authorization header. Send the one that counts.")

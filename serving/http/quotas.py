@@ -20,6 +20,7 @@ from typing import Any, Literal
 import anyio
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import ComponentError
@@ -32,14 +33,11 @@ from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
 from serving.access.admission import PerPerson
 from serving.contract import Cache, Quota
-from serving.http.errors import QuotaExceeded, respond
+from serving.http.errors import QuotaExceeded, respond, surface_of
 from serving.settings import Limits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
 
-COUNTED = ("/v1/", "/mcp")
-# approvals must be decided and the system must be stopped even when quotas are used up
-EXEMPT = ("/v1/approvals", "/v1/stops")
 WINDOWS_S = {"minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400}
 MICRO = 10**6
 
@@ -238,8 +236,7 @@ class QuotaGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = scope.get("state", {}).get("principal")
-        path = scope.get("path", "")
-        if scope["type"] != "http" or principal is None or not path.startswith(COUNTED) or path.startswith(EXEMPT):
+        if scope["type"] != "http" or principal is None or not _is_counted(HTTPConnection(scope)):
             await self._app(scope, receive, send)
             return
         try:
@@ -269,6 +266,14 @@ class QuotaGate:
         except ComponentError:  # the reply matters more than its quota headers
             log.exception("what is left of the quotas could not be told")
             return {}
+
+
+def _is_counted(connection: HTTPConnection) -> bool:
+    path, surface = connection.url.path, surface_of(connection)
+    if surface is not None and surface.counted is not None:
+        return surface.counted
+    # approvals must be decided even when quotas are used up
+    return path.startswith("/v1/") and not path.startswith("/v1/approvals")
 
 
 class QuotaAgent(AgentWrapper):

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from serving.app import create_app
+from serving.http.errors import Surface
 from serving.http.quotas import QuotaAgent
 from serving.server import running
 from tests.doubles.serving import World, world
@@ -69,6 +70,18 @@ async def test_approvals_switches_metrics_and_health_are_never_counted(given: Wo
         assert "ratelimit" not in reply.headers
     decided = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.all_roles))
     assert decided.status_code == 200
+
+
+async def test_an_extension_says_whether_its_paths_are_counted(given: World, api: httpx2.AsyncClient) -> None:
+    given.system.hooks.surfaces += [
+        Surface(paths=("/v1/documents",), counted=False),
+        Surface(paths=("/health/live/",), counted=True),
+    ]
+    for _ in range(3):
+        reply = await api.get("/v1/documents", headers=bearer(given.reader))
+        assert (reply.status_code, "ratelimit" in reply.headers) == (200, False)
+    statuses = [(await api.get("/health/live/x", headers=bearer(given.reader))).status_code for _ in range(3)]
+    assert statuses == [404, 404, 429]
 
 
 async def test_the_caller_is_the_subject_whichever_key_it_sends(given: World, api: httpx2.AsyncClient) -> None:

@@ -152,15 +152,15 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
 def _without_people(settings: Settings) -> tuple[Store, ...]:
     from serving.access.identity import KEYS_FILE
 
-    files = [KEYS_FILE, "stops.json", erasures.FILE]
+    files = [KEYS_FILE, erasures.FILE]
     beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
     # such as the public keys of an issuer of tokens
     named = [str(value) for _, value in flatten(settings.model_dump(mode="python")) if isinstance(value, Path)]
     return (
         Store(
-            name="switches",
+            name="erasures",
             files=(*files, *beside, *named),
-            stays="what an operator stopped and why; that somebody with this hash was erased, so that nothing is written late",
+            stays="that somebody with this hash was erased, so that nothing is written late",
         ),
         Store(
             name="versions and models",
