@@ -50,6 +50,8 @@ class Extension:
     """Its `Store`s. They are read while it is off, too: what it kept of people can always be erased."""
     parts: tuple[tuple[str, str], ...] = ()
     """Adapters that belong together, by place and module: ("retrieval.ledger/acme", "extensions.acme.ledger")."""
+    parts_while_off: bool = False
+    """Whether its adapters may be named while it is off, as those that keep nothing and plug in nowhere."""
     commands: tuple[Command, ...] = ()
     serve: str = ""
     """`serve(loaded, announce) -> bool`: serves in the place of `make serve`'s one process, or says that it does not."""

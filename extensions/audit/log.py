@@ -20,7 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from foundation import names
+from extensions.audit.span_names import AUDIT_HEAD
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores.full_disk import translate_errors
@@ -140,7 +140,7 @@ class SqliteAudit:
             _keep(self._head, head)
             return head
 
-        annotate(names.AUDIT_HEAD, str(await asyncio.to_thread(append)))
+        annotate(AUDIT_HEAD, str(await asyncio.to_thread(append)))
 
     def probe(self) -> None:
         """Check that the store can be written, by writing a row of the table `probe`. Raises StoreUnavailable, StorageFull."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from extensions.audit import log
 from extensions.audit.log import Head, Verification
-from foundation import names
+from extensions.audit.span_names import AUDIT_HEAD
 from foundation.stores.sqlite_file import connect_to_read
 from observability.stores import history
 from observability.stores.spans import SpanStore
@@ -18,7 +18,7 @@ from observability.stores.spans import SpanStore
 def verify_audit(data: Path, *, known: Head | None = None) -> Verification:
     """Verify the audit against its heads in spans and against other stores. Raises StoreUnavailable."""
     # before the chain is read, which may grow meanwhile
-    carried = history.last_of(SpanStore(data / "spans.sqlite"), names.AUDIT_HEAD)
+    carried = history.last_of(SpanStore(data / "spans.sqlite"), AUDIT_HEAD)
     witnesses = [Head.parse(str(head)) for head in carried.values()]
     result = log.verify(data / log.FILE, known=known, witnesses=witnesses)
     acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))

@@ -15,6 +15,7 @@ from uuid import uuid4
 from pydantic import Field
 
 from extensions.cascade.samples import SampledAgent, ask_all, delete_conversation, open_judge
+from extensions.cascade.span_names import WENT_UP
 from foundation import names
 from foundation.components import load
 from foundation.errors import Forbidden
@@ -138,7 +139,7 @@ class CascadeAgent(AgentWrapper):
                 reasons.append(f"{name}: {reason}")
                 thread_id = next((event.thread_id for event in events if event.thread_id), None)
                 await delete_conversation(agent, thread_id, principal)
-            current.set_attribute(names.WENT_UP, "; ".join(reasons))
+            current.set_attribute(WENT_UP, "; ".join(reasons))
             async with aclosing(cast("AsyncGenerator[Event]", self.inner.stream(within_limit(), principal))) as later:
                 async for event in later:
                     emit(_with_trials(event, charges, self.name, reasons, begun_s))

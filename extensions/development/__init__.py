@@ -42,5 +42,6 @@ extension = Extension(
         ("models.chat/scripted", "extensions.development.scripted_chat"),
         ("models.embedder/hashing", "extensions.development.hashing_embedder"),
     ),
+    parts_while_off=True,
     bring="extensions.development.update:bring_extension",
 )

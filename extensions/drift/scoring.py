@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foundation import names
+from extensions.drift.span_names import EVALUATION_ERROR
+from extensions.reports.span_names import ANSWER_SUPPORT, QUESTION_SIGNATURE
 from foundation.errors import SixplyError
 from foundation.text.sentences import sentence_spans
 from models.embedding import embed_query
@@ -30,14 +31,14 @@ class OnlineScorer(AnswerScorer):
         if not is_sampled(answer.answer_id, self._share):
             return {}
         try:
-            scores: dict[str, Any] = {names.QUESTION_SIGNATURE: signature(embed_query(parts.embedder, answer.question))}
+            scores: dict[str, Any] = {QUESTION_SIGNATURE: signature(embed_query(parts.embedder, answer.question))}
             sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
             # quotes need no check: they stand in the document as they are
             if sentences and (answer.path, answer.status) == ("generative", "answered"):
                 quotes = [citation.quote for citation in answer.citations]
-                scores[names.ANSWER_SUPPORT] = float(np.mean(parts.grounding.support(sentences, quotes)))
+                scores[ANSWER_SUPPORT] = float(np.mean(parts.grounding.support(sentences, quotes)))
         except SixplyError as error:
-            return {names.EVALUATION_ERROR: error.code}
+            return {EVALUATION_ERROR: error.code}
         return scores
 
 

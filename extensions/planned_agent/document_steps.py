@@ -22,6 +22,7 @@ from extensions.planned_agent.follow_ups import entity_names, stands_alone
 from extensions.planned_agent.orders import instructs_reader, warnings_about
 from extensions.planned_agent.plans import PlannedState, rewrite
 from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.span_names import EVIDENCE_WITH_ORDERS
 from foundation import names
 from foundation.errors import ComponentError
 from foundation.tracing import annotate
@@ -134,7 +135,7 @@ class DocumentSteps:
         hits = run.hits if run.hits is not None else await run.search(state["query"])
         run.question = state["query"]
         run.evidence = await run.in_thread(evidence_of, state["query"], hits, self._parts.grounding)
-        annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
+        annotate(EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
     async def rewrite(self, state: PlannedState, run: PlannedRun) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form

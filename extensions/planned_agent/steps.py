@@ -28,6 +28,7 @@ from extensions.planned_agent.plans import (
     resolve_arguments,
 )
 from extensions.planned_agent.run import PlannedRun
+from extensions.planned_agent.span_names import PLAN_CHANGES, PLAN_MADE_BY, PLAN_ROUTE, PLAN_STEPS
 from extensions.planned_agent.stated_arguments import arguments_in, describe
 from foundation import names
 from foundation.components import load
@@ -168,10 +169,10 @@ class Steps(DocumentSteps):
 
     def _record_plan(self, plan: Plan, run: PlannedRun) -> PlannedState:
         run.plan = plan
-        annotate(names.PLAN_ROUTE, plan.route)
-        annotate(names.PLAN_MADE_BY, plan.made_by)
-        annotate(names.PLAN_STEPS, _outline(plan))
-        annotate(names.PLAN_CHANGES, len(plan.changes))
+        annotate(PLAN_ROUTE, plan.route)
+        annotate(PLAN_MADE_BY, plan.made_by)
+        annotate(PLAN_STEPS, _outline(plan))
+        annotate(PLAN_CHANGES, len(plan.changes))
         return {"plan": plan.model_dump(mode="json")}
 
     async def gather(self, state: PlannedState, run: PlannedRun) -> PlannedState:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from extensions.reports.span_names import ANSWER_SUPPORT, QUESTION_SIGNATURE
 from foundation import names
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores import history
@@ -52,7 +53,7 @@ def read_answers(
         cost, verdict = paid.get(answer_id), verdicts.get(answer_id)
         if cost is not None and cost.subject == GOLDEN_SET:
             continue
-        signature = first.attribute(names.QUESTION_SIGNATURE)
+        signature = first.attribute(QUESTION_SIGNATURE)
         answered.append(
             AnswerFigures(
                 at_ns=first.start_ns,
@@ -64,7 +65,7 @@ def read_answers(
                     "failed": float(status == "failed"),
                     "confidence": sure.get(row.trace_id),
                     "top_score": best.get(row.trace_id),
-                    "support": row.attribute(names.ANSWER_SUPPORT),
+                    "support": row.attribute(ANSWER_SUPPORT),
                     "seconds": sum(run.ms for run in runs) / 1000,
                     "usd": None if cost is None or cost.usd is None else float(cost.usd),
                     "accepted": None if verdict is None else float(verdict == "accepted"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from extensions.reports.span_names import HTTP_METHOD, HTTP_STATUS
 from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.reports.layer_bill import OUTSIDE, layer_bill
@@ -16,8 +17,8 @@ LOOKED_AT = 500
 # Statuses of runs that gave the person no answer
 UNHAPPY = ("failed", "refused", "escalated", "abstained")
 
-_STATUS = f"coalesce(attributes ->> '$.\"{names.HTTP_STATUS}\"', 0)"
-_METHOD = f"coalesce(attributes ->> '$.\"{names.HTTP_METHOD}\"', '')"
+_STATUS = f"coalesce(attributes ->> '$.\"{HTTP_STATUS}\"', 0)"
+_METHOD = f"coalesce(attributes ->> '$.\"{HTTP_METHOD}\"', '')"
 # without requests that only read, or were refused
 _DONE = f"AND NOT ({_METHOD} IN ('GET', 'HEAD', 'OPTIONS') AND {_STATUS} < 500 OR {_STATUS} BETWEEN 400 AND 499)"
 
@@ -162,7 +163,7 @@ def _status(span: SpanRow) -> str:
 
 def _ended_by_person(root: SpanRow) -> str:
     """Return how a person ended the request: by leaving, or by Ctrl-C; empty if nobody did."""
-    status, error = root.attribute(names.HTTP_STATUS), root.attribute(names.ERROR_TYPE)
+    status, error = root.attribute(HTTP_STATUS), root.attribute(names.ERROR_TYPE)
     # a stream has sent its status; without one it is a provider that could not be reached
     if status == 499 or (status == 200 and error == "ConnectionError"):
         return "caller left"

@@ -182,7 +182,7 @@ def _edit_reference(folder: Path, left_out: Iterable[Declared]) -> None:
         heading = rf"^## (?:With the extension {name}|\[+{name}(?:\.[\w.]+)?\]+)\n(?:(?!## ).*\n)*"
         tables = rf"(?:\n#   \[\[{name}\..*\n(?:#.*\n)*)*"
         section = rf"^(?:# .*\n)*\[{name}(?:\.[\w.]+)?\]\n(?:#.*\n)*{tables}\n?"
-        for page in ("commands.md", "routes.md", "settings.md"):
+        for page in ("commands.md", "routes.md", "settings.md", "telemetry.md"):
             _edit(reference / page, partial(_without, heading))
         _edit(reference / "stack.full.toml", partial(_without, section))
         for place, _, part in (brought.partition("/") for brought, _ in extension.parts):

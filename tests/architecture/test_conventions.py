@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def constants(package: str) -> Iterator[tuple[str, str]]:
 REGISTRY = dict(constants("opentelemetry.semconv"))
 KNOWN = {*REGISTRY, *MOVED_ON, *(name.rstrip(".") for name, _ in constants("opentelemetry.util.genai"))}
 NAMESPACES = {name.partition(".")[0] for name in REGISTRY if "." in name}
-VALUES = {name: value for name, value in vars(names).items() if name.isupper()}
+OF_EXTENSIONS = [
+    import_module(f"extensions.{file.parent.name}.span_names") for file in ROOT.glob("extensions/*/span_names.py")
+]
+VALUES = [value for module in (names, *OF_EXTENSIONS) for name, value in vars(module).items() if name.isupper()]
 
 
 def of_conventions(value: str) -> bool:
@@ -77,7 +81,7 @@ def of_conventions(value: str) -> bool:
 
 
 def emitted() -> list[str]:
-    single = [value for value in VALUES.values() if isinstance(value, str)]
+    single = [value for value in VALUES if isinstance(value, str)]
     return [value for value in [*single, *names.CONTENT] if not value.startswith(OURS) and "." in value]
 
 

@@ -8,7 +8,10 @@ import re
 import tempfile
 import typing
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -209,15 +212,21 @@ class RecordingMeter:
         return create
 
 
-def attributes() -> Iterator[tuple[str, str]]:
-    """(name, what it says) of the attributes of our own."""
-    body = ast.parse(inspect.getsource(names)).body
+def attributes(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """(name, what it says) of the attributes of our own that a module names."""
+    body = ast.parse(inspect.getsource(module)).body
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            value = getattr(names, node.target.id)
+            value = getattr(module, node.target.id)
             says = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
             if isinstance(value, str) and value.startswith("sixply."):
                 yield value, str(says)
+
+
+def span_names_of(extension: str) -> ModuleType | None:
+    """The names that an extension writes on spans; `None`: it has none of its own."""
+    found = find_spec(f"extensions.{extension}.span_names")
+    return import_module(found.name) if found else None
 
 
 def telemetry_page() -> str:
@@ -230,11 +239,18 @@ At `/metrics` a dot is an underscore, a counter ends in `_total` and a time in `
 """
     instruments = "".join(row(f"`{name}`", kind, says) for name, (kind, says) in meter.made.items())
     spans = "".join(f"`{name}` " for name in sorted({*names.OPERATIONS, names.RERANK, names.ENTAILMENT, names.INGEST}))
-    rows = "".join(row(f"`{name}`", says) for name, says in attributes() if name not in meter.made)
+    heading = table("attribute", "what it says")
+    rows = "".join(row(f"`{name}`", says) for name, says in attributes(names) if name not in meter.made)
+    brought = "".join(
+        f"\n## With the extension {name}\n\n{heading}"
+        + "".join(row(f"`{key}`", says) for key, says in attributes(module))
+        for name in extensions.installed()
+        if (module := span_names_of(name)) and any(attributes(module))
+    )
     return (
         f"{head}\n## Metrics\n\n{table('metric', 'kind', 'what it counts')}{instruments}\n"
         f"## Spans\n\nThe first word of a span's name is one of {spans.strip()}, or the step of an agent.\n\n"
-        f"## Attributes\n\n{table('attribute', 'what it says')}{rows}"
+        f"## Attributes\n\n{heading}{rows}{brought}"
     )
 
 

@@ -52,7 +52,11 @@ SERIES = {
         "_seconds_sum",
     )
 }
-ATTRIBUTES = {value for value in vars(names).values() if isinstance(value, str)}
+OF_EXTENSIONS = [
+    importlib.import_module(f"extensions.{file.parent.name}.span_names")
+    for file in ROOT.glob("extensions/*/span_names.py")
+]
+ATTRIBUTES = {value for module in (names, *OF_EXTENSIONS) for value in vars(module).values() if isinstance(value, str)}
 FILES = (".json", ".key", ".env")
 """`sixply.key` is a file and no attribute."""
 PATTERN = "SIXPLY__SECTION__KEY"

@@ -75,7 +75,7 @@ def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     naming = [names.OPERATION, names.CONFIDENCE, names.TOP_SCORE]  # steps are no operation of the conventions
     spans = history.between(SpanStore(stack.parent / "var" / "spans.sqlite"), 0, 2**63 - 1, naming=naming)
     (agent,) = [span for span in spans if span.attribute(names.OPERATION) == names.INVOKE_AGENT]
-    assert agent.attribute(names.QUESTION_SIGNATURE) is None, "nobody compares the weeks"
+    assert agent.attribute("sixply.question.signature") is None, "nobody compares the weeks"
     of_trace = [span for span in spans if span.trace_id == agent.trace_id]
     assert any(
         0 <= span.attribute(names.CONFIDENCE) <= 1 for span in of_trace if span.attribute(names.CONFIDENCE) is not None

@@ -16,6 +16,7 @@ import pytest
 from extensions.drift.drift import FIGURES, Drift, drift
 from extensions.feedback.store import Outcome
 from extensions.reports.answers import read_answers
+from extensions.reports.span_names import QUESTION_SIGNATURE
 from foundation import names
 from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
@@ -46,7 +47,7 @@ def answers(days_ago: float, n: int, *, seed: int, **more: Any) -> list[SpanRow]
             names.STATUS: status if number % 10 else "abstained",
             names.ANSWER_ID: trace,
             names.TENANT: more.get("tenant", "north"),
-            names.QUESTION_SIGNATURE: [float(value) for value in random.normal(topic, 1, 8)],
+            QUESTION_SIGNATURE: [float(value) for value in random.normal(topic, 1, 8)],
         }
         graded = {names.CONFIDENCE: float(random.normal(sure, 0.05))}
         manifest = more.get("manifest", "m-1")
@@ -163,7 +164,7 @@ def test_a_run_that_waited_for_a_person_is_one_answer(tmp_path: Path, costs: Cos
     later = first.start_ns + 3600 * 10**9
     second = replace(
         first, span_id="c", start_ns=later, end_ns=later + 10**8,
-        attributes={name: value for name, value in asked.items() if name != names.QUESTION_SIGNATURE} | {names.STATUS: "answered"},
+        attributes={name: value for name, value in asked.items() if name != QUESTION_SIGNATURE} | {names.STATUS: "answered"},
     )  # fmt: skip
     nameless = [replace(first, span_id=span, attributes=asked | {names.ANSWER_ID: None}) for span in ("d", "e")]
     store = stored(tmp_path, [first, graded, second, *nameless])
@@ -172,7 +173,7 @@ def test_a_run_that_waited_for_a_person_is_one_answer(tmp_path: Path, costs: Cos
         read_answers(store, costs, {}, since=since, until=until), key=lambda one: not one.values["answered"]
     )
     assert (one.at_ns, one.values["answered"], one.values["seconds"]) == (first.start_ns, 1.0, 0.4)
-    assert one.signature == tuple(asked[names.QUESTION_SIGNATURE])
+    assert one.signature == tuple(asked[QUESTION_SIGNATURE])
     assert len(others) == 2  # of an agent that names no answer: each span is one
 
 

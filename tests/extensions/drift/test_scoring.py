@@ -13,7 +13,8 @@ import pytest
 
 from extensions.development.hashing_embedder import HashingEmbedder
 from extensions.drift.scoring import SIGNS, OnlineScorer, is_sampled, signature
-from foundation import names
+from extensions.drift.span_names import EVALUATION_ERROR
+from extensions.reports.span_names import ANSWER_SUPPORT, QUESTION_SIGNATURE
 from foundation.errors import UpstreamDown
 from foundation.types import Principal
 from observability.stores import history
@@ -60,13 +61,13 @@ def score(answer: Answer) -> Mapping[str, Any]:
 
 def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less() -> None:
     right, wrong = score(answer()), score(answer("The depot keeps parcels for 90 days."))
-    assert right[names.ANSWER_SUPPORT] > wrong[names.ANSWER_SUPPORT]
-    assert len(right[names.QUESTION_SIGNATURE]) == SIGNS
+    assert right[ANSWER_SUPPORT] > wrong[ANSWER_SUPPORT]
+    assert len(right[QUESTION_SIGNATURE]) == SIGNS
 
 
 @pytest.mark.parametrize("more", [{"path": "extractive"}, {"status": "abstained", "citations": (), "path": "none"}])
 def test_a_quote_is_its_source_and_what_was_not_answered_has_no_support(more: Any) -> None:
-    assert score(answer(**more)).keys() == {names.QUESTION_SIGNATURE}
+    assert score(answer(**more)).keys() == {QUESTION_SIGNATURE}
 
 
 def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
@@ -74,7 +75,7 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
         def embed_query(self, text: str) -> list[float]:
             raise UpstreamDown(f"no embedder for {len(text)} characters")
 
-    assert OnlineScorer(1.0).score(answer(), parts(Down(64))) == {names.EVALUATION_ERROR: "upstream_down"}
+    assert OnlineScorer(1.0).score(answer(), parts(Down(64))) == {EVALUATION_ERROR: "upstream_down"}
 
 
 @pytest.mark.parametrize(("share", "signs"), [(1.0, SIGNS), (0.0, 0)])
@@ -84,7 +85,7 @@ def test_an_answer_carries_its_scores_on_its_span(tmp_path: Path, share: float, 
         asked = AnswerRequest(question="How long are parcels kept?")
         asyncio.run(answering.answer(system.agent, asked, Principal("ada", "north", frozenset({"reader"}))))
         system.observability.telemetry.flush()
-        scored = history.last_of(system.observability.spans, names.QUESTION_SIGNATURE)
+        scored = history.last_of(system.observability.spans, QUESTION_SIGNATURE)
     assert [len(signature) for signature in scored.values()] == ([signs] if signs else [])
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from extensions.reports.span_names import HTTP_METHOD, HTTP_STATUS
 from extensions.reports.triage import failures, latest, looked_at, slow
 from foundation import names
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
@@ -94,13 +95,13 @@ def test_a_caller_that_sends_slowly_does_not_make_a_request_slow(store):
     assert {one.layer: one.share for one in layers}["serving"] == pytest.approx(250 / 300)
 
 
-STREAM_LEFT = {names.HTTP_STATUS: 200, names.ERROR_TYPE: "ConnectionError"}
+STREAM_LEFT = {HTTP_STATUS: 200, names.ERROR_TYPE: "ConnectionError"}
 INTERRUPTED = {names.ERROR_TYPE: "KeyboardInterrupt"}
 
 
 @pytest.mark.parametrize(
     ("end", "what"),
-    [({names.HTTP_STATUS: 499}, "caller left"), (STREAM_LEFT, "caller left"), (INTERRUPTED, "interrupted")],
+    [({HTTP_STATUS: 499}, "caller left"), (STREAM_LEFT, "caller left"), (INTERRUPTED, "interrupted")],
 )
 def test_what_a_person_ended_is_neither_slow_nor_a_failure(store, end, what):
     cancelled = {names.ERROR_TYPE: "CancelledError"}
@@ -172,7 +173,7 @@ def test_the_latest_requests_say_when_whose_and_how_they_ended(store):
 
 def test_what_only_looked_or_was_refused_is_left_out_of_the_latest_requests_until_asked_for(store):
     def http(trace, method, status, at):
-        told = {names.HTTP_METHOD: method, names.HTTP_STATUS: status}
+        told = {HTTP_METHOD: method, HTTP_STATUS: status}
         return row(trace, "1", None, at, at + 1, name=trace, attributes=told)
 
     stored = store(

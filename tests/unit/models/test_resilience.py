@@ -597,7 +597,7 @@ async def test_telemetry_sees_one_call_whatever_it_took(
     attributes = dict(span.attributes or {})
     assert span.name == "chat first"
     assert attributes[names.PROVIDER] == "scripted"
-    assert attributes[names.RESPONSE_MODEL] == "second"
+    assert attributes["gen_ai.response.model"] == "second"
     assert attributes[names.INPUT_TOKENS] == 1
     assert attributes[names.OUTPUT_TOKENS] == 3
     assert attributes["gen_ai.response.finish_reasons"] == ("stop",)

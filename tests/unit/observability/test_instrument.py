@@ -153,7 +153,7 @@ def test_retrieval_is_a_span_with_what_was_asked_for_and_what_came(kept):
     assert retriever.retrieve("secret words", Scope("acme"), limit=7, as_of=date(2026, 1, 1)) == []
     (span,) = kept()
     assert inner.asked == ("secret words", Scope("acme"), 7, date(2026, 1, 1))
-    assert (span.attributes[names.LAYER], span.attributes[names.RETRIEVAL_TOP_K], span.attributes[names.HITS]) == (
+    assert (span.attributes[names.LAYER], span.attributes["gen_ai.retrieval.top_k"], span.attributes[names.HITS]) == (
         "retrieval",
         7,
         0,
