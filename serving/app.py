@@ -1,7 +1,7 @@
 """The ASGI application: middleware around requests, and the routers of `api/` and of extensions."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from foundation.errors import InvalidSetting
 from foundation.extensions import resolve
 from foundation.machine.manifest import product_version
-from serving.hooks import Hooks, Layer, Middleware, Taken
+from serving.hooks import Hooks
 from serving.http import errors
 from serving.http.bodies import BodyLimits
 from serving.http.middleware import Authentication, Envelope
@@ -49,7 +49,7 @@ class Api(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             hooks: Hooks = self.state.runtime.system.hooks
-            for middleware in hooks.middleware.values():
+            for middleware in hooks.middleware:
                 middleware.declare(document)
             errors.declare(document, hooks.surfaces)
         return super().openapi()
@@ -80,8 +80,7 @@ def create_app(system: System) -> FastAPI:
     for router in routers:  # include_router would build each route a second time, a tenth of a second for all
         app.router.routes.extend(router.routes)
     _demand_one_route_each(app)
-    for _, middleware in sorted(_middleware_of(app, runtime).items()):  # each later one wraps it
-        app.add_middleware(middleware.wrap)
+    _add_middleware(app, runtime)
     errors.install(app)
     return app
 
@@ -96,27 +95,18 @@ def _find_router(reference: str) -> APIRouter:
     )
 
 
-def _middleware_of(app: FastAPI, runtime: Runtime) -> Taken[Layer, Middleware]:
-    """Return the middleware around the routes by its place. Raises InvalidSetting: an extension takes a place of these."""
+def _add_middleware(app: FastAPI, runtime: Runtime) -> None:
+    """Wrap the routes; each one that is added wraps those before it."""
     system, http = runtime.system, runtime.system.settings.serving.http
-    wraps: dict[Layer, Callable[[ASGIApp], ASGIApp]] = {
-        Layer.BODIES: partial(BodyLimits, http=http, uploads=list_upload_paths(app), below=runtime.identity_paths),
-        Layer.QUOTAS: partial(QuotaGate, quotas=system.serving.quotas),
-        Layer.CALLERS: partial(
-            Authentication,
-            callers=runtime.callers,
-            public=list_public_paths(app),
-            erasures=system.erasures,
-        ),
-        # other names come from pages that rebind theirs to this machine
-        Layer.HOSTS: partial(
-            TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, http.host, *http.allowed_hosts], www_redirect=False
-        ),
-    }
-    table = Taken(system.hooks.middleware)
-    for layer, wrap in wraps.items():
-        table[layer] = Middleware(wrap=wrap)
-    return table
+    for middleware in system.hooks.middleware:
+        app.add_middleware(middleware.wrap)
+    app.add_middleware(BodyLimits, http=http, uploads=list_upload_paths(app), below=runtime.identity_paths)
+    app.add_middleware(QuotaGate, quotas=system.serving.quotas)
+    public = list_public_paths(app)
+    app.add_middleware(Authentication, callers=runtime.callers, public=public, erasures=system.erasures)
+    # other names come from pages that rebind theirs to this machine
+    allowed = [*LOOPBACK, http.host, *http.allowed_hosts]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False)
 
 
 def _demand_one_route_each(app: FastAPI) -> None:

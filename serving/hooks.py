@@ -107,20 +107,9 @@ class Taken(dict[Key, Value]):
         super().__setitem__(place, value)
 
 
-class Layer(IntEnum):
-    """The places of middleware around the routes, from the inner to the outer. All but the first are the core's own."""
-
-    ROUTES = 0
-    """The caller is known then, and the body is whole."""
-    BODIES = 1
-    QUOTAS = 2
-    CALLERS = 3
-    HOSTS = 4
-
-
 @dataclass(frozen=True, kw_only=True)
 class Middleware:
-    """ASGI middleware around the routes."""
+    """ASGI middleware around the routes: the caller is known then, and the body is whole."""
 
     wrap: Callable[[ASGIApp], ASGIApp]
     declare: Callable[[dict[str, Any]], None] = lambda _: None
@@ -147,8 +136,8 @@ class Hooks:
     """Names of FastAPI's routers, "extensions.notes.routes:router", which only a server imports."""
     lifespans: list[Callable[[Runtime], AbstractAsyncContextManager[Any]]] = field(default_factory=list)
     """Open while the server runs."""
-    middleware: Taken[Layer, Middleware] = field(default_factory=Taken)
-    """Wraps the routes, at its place."""
+    middleware: list[Middleware] = field(default_factory=list)
+    """Each wraps the routes, a later one the earlier ones."""
     surfaces: list[Surface] = field(default_factory=list)
     """Say of paths of their own who calls there, where their key is, and what an error looks like."""
     server_parts: list[Callable[[Runtime], object]] = field(default_factory=list)

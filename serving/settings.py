@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PrivateAttr, create_model
 
 from foundation import extensions, names
-from foundation.components import Context, available
+from foundation.components import Context
 from foundation.components import load as load_part
 from foundation.errors import InvalidSetting, UnknownPart
 from foundation.output.credentials import mask_values
@@ -176,7 +176,7 @@ def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
     for layer in LAYERS:
         for name, value in getattr(settings, layer):
             port = "models.chat" if layer == "models" and name == "fallbacks" else f"{layer}.{name}"
-            if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
+            if isinstance(value, Part):
                 yield port, value
             elif isinstance(value, tuple):
                 yield from ((f"{port}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))

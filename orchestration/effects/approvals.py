@@ -36,6 +36,8 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 SAME_REQUEST = timedelta(minutes=15)
 # Of one person, over all conversations
 MOST_WAITING = 20
+# Latest decisions among which `find_duplicates` looks
+DECIDED = 100
 
 
 class GrantedMeanwhile(Conflict):

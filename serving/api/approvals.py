@@ -9,7 +9,7 @@ from foundation.errors import NotFound
 from foundation.machine.deadline import in_thread
 from foundation.types import Principal, Scope
 from orchestration.actions import Approval, Decision
-from orchestration.effects.approvals import find_duplicates, sum_up_waiting
+from orchestration.effects.approvals import DECIDED, find_duplicates, sum_up_waiting
 from orchestration.effects.policy import is_same_person
 from orchestration.events import Answer
 from serving.access.identity import Asker, Decider
@@ -37,8 +37,6 @@ OUTCOME = {
     "trace_id",
     "as_of",
 }
-# Among so many of the latest decisions the same call is looked for
-DECIDED = 100
 ApprovalId = Annotated[Identifier, Field(examples=["ap-1"])]
 
 

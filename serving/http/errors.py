@@ -220,10 +220,10 @@ def respond(
     """Return the response for `error`, in the shape that clients of the request's path expect."""
     if error.public != str(error):
         log.error("request %s: %s", request_id(request), error)
-    status, content, media_type = shape_error(
+    status, body, media_type = shape_error(
         surface_of(request), error, status=status or error.status, request_id=request_id(request), fields=fields
     )
-    response = Response(to_json(content), status_code=status, media_type=media_type)
+    response = Response(body, status_code=status, media_type=media_type)
     # OpenAI's and Anthropic's clients else send anything of 409 and above 500 again
     response.headers["X-Should-Retry"] = str(error.retryable).lower()
     if error.retry_after_s is not None:
@@ -252,13 +252,14 @@ def shape_error(
     status: int,
     request_id: str,
     fields: list[FieldProblem] | None = None,
-) -> tuple[int, dict[str, Any], str]:
-    """Return status, content and media type for `error`, as clients expect them."""
+) -> tuple[int, bytes, str]:
+    """Return status, body and media type for `error`, as clients expect them."""
     if surface and surface.shape:
         param = fields[0].location.removeprefix("body.") if fields else None
         # no vendor's API knows 422
-        return *surface.shape(error, 400 if status == 422 else status, param), "application/json"
-    content = Problem(
+        status, content = surface.shape(error, 400 if status == 422 else status, param)
+        return status, to_json(content), "application/json"
+    problem = Problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status,
@@ -270,7 +271,7 @@ def shape_error(
         reason=error.reason if isinstance(error, DocumentRefused) else None,
         fields=fields,
     )
-    return status, content.model_dump(exclude_none=True), MEDIA_TYPE
+    return status, to_json(problem.model_dump(exclude_none=True)), MEDIA_TYPE
 
 
 def to_json(content: Any) -> bytes:

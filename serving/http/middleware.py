@@ -19,7 +19,7 @@ from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
 from serving.access.identity import KeyStore
-from serving.http.errors import BROWSER_PATHS, from_status, respond, shape_error, surface_of, to_json
+from serving.http.errors import BROWSER_PATHS, from_status, respond, shape_error, surface_of
 
 log = logging.getLogger("sixply.request")
 
@@ -78,11 +78,11 @@ class Envelope:
 def _to_our_shape(status: int, headers: MutableHeaders, scope: Scope, request_id: str) -> bytes:
     """Return the body in place of a library's plain text, and correct the headers."""
     error = from_status(status, "The request was refused: its Host header names another host.")
-    _, content, headers["content-type"] = shape_error(
+    _, body, headers["content-type"] = shape_error(
         surface_of(HTTPConnection(scope)), error, status=status, request_id=request_id
     )
     del headers["content-length"]
-    return to_json(content)
+    return body
 
 
 def _log(scope: Scope, status: int | None, seconds: float, unwatched: tuple[str, ...]) -> None:

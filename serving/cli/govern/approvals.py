@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from serving.settings import Loaded
 
 KEY_VARIABLE = "SIXPLY_KEY"
-DECIDED = 100
 
 
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
     """List actions that wait for approval."""
-    from orchestration.effects.approvals import SqliteApprovals, find_duplicates
+    from orchestration.effects.approvals import DECIDED, SqliteApprovals, find_duplicates
     from serving.settings import context_of
 
     context = context_of(load_stack(stack).settings)
