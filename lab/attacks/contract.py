@@ -73,4 +73,8 @@ class Attack:
     stack: str = ""
     """Lines of stack.toml that the attack needs beside `victim.STACK`."""
     alone: bool = False
-    """Needs a server of its own, because it stops it, fills it or changes what other attacks rely on."""
+    """Stops the server, fills it or changes what other attacks rely on."""
+
+    @property
+    def needs_own_server(self) -> bool:
+        return self.alone or bool(self.stack)

@@ -16,8 +16,8 @@ CONNECTIONS = 24
 ASKED = 3
 PATIENCE_S = 120.0
 Send = Callable[[httpx.Client], httpx.Response]
-SCHEMA = {"type": "object", "properties": {f"field_{number}": {"type": "integer"} for number in range(100)}}
-LONG = "".join(f"Rule {number} of the house is kept by {number} people. " for number in range(2_000)).encode()
+SCHEMA = {"type": "object", "properties": {f"field_{number}": {"type": "integer"} for number in range(5)}}
+LONG = "".join(f"Rule {number} of the house is kept by {number} people. " for number in range(500)).encode()
 
 
 def shut_others_out(victim: Victim) -> Tried:
@@ -46,7 +46,7 @@ def _flood(victim: Victim, send: Send, over: threading.Event, full: threading.Ev
 
 
 def _fill_object(client: httpx.Client) -> httpx.Response:
-    return client.post("/v1/objects", json={"question": "Which?", "text": "9 " * 5_000, "schema": SCHEMA})
+    return client.post("/v1/objects", json={"question": "Which?", "text": "9 " * 1_000, "schema": SCHEMA})
 
 
 def _ask(client: httpx.Client) -> httpx.Response:

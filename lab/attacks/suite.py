@@ -64,12 +64,12 @@ def choose(names: Sequence[str]) -> tuple[Attack, ...]:
 
 def try_all(chosen: Iterable[Attack], *, progress: Progress) -> Iterator[Outcome]:
     """Try them one after the other. Those that harm nobody else share a server."""
-    waiting = sorted(chosen, key=lambda attack: attack.alone or bool(attack.stack))
+    waiting = sorted(chosen, key=lambda attack: attack.needs_own_server)
     with ExitStack() as opened:
         shared: Victim | None = None
         for number, attack in enumerate(waiting):
             progress("attacks", number, len(waiting))
-            if attack.alone or attack.stack:
+            if attack.needs_own_server:
                 with _server(attack) as own:
                     yield try_and_keep_log(attack, own)
             else:
