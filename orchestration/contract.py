@@ -149,6 +149,14 @@ class ClientMiddleware(ABC):
         """Return what checks answers, in the place of `CitationMiddleware`."""
 
 
+class MoreMiddleware(ABC):
+    """Middleware for the agent that calls tools, which stands within policy and evidence. An extension offers it among its services."""
+
+    @abstractmethod
+    def open(self, parts: AgentParts) -> Sequence[AgentMiddleware[Any, Any]]:
+        """Return it from the outer to the inner, for one agent. Raises InvalidSetting: one cannot be governed."""
+
+
 class PersonalMemory(ABC):
     """What is remembered of people beyond a conversation. An extension offers it among its services."""
 

@@ -217,8 +217,7 @@ def _demand_extensions(settings: Settings) -> None:
     for port, part in configured_parts(settings):
         section = port.partition("[")[0]
         for key, use in (("use", part.use), *_named_in(part.options)):
-            listed = f"{section.partition('.')[0]}.{key}/{use}"  # such as the middleware of an agent
-            _, name = brought.get(f"{section}/{use}") or brought.get(listed, ("", ""))
+            _, name = brought.get(f"{section}/{use}", ("", ""))
             if name and name not in settings.extensions and not extensions.find(name).parts_while_off:
                 raise UnknownPart(
                     f'[{section}] {key} = "{use}" comes with the extension "{name}", which is off. Turn it on: make add NAME={name}'

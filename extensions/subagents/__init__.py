@@ -4,5 +4,6 @@ from foundation.extensions import Extension
 
 extension = Extension(
     about="Agents as tools: each has its own model, prompt, tools and budget, in one section of stack.toml.",
+    requires=("agent_middleware",),
     parts=(("orchestration.middleware/subagent", "extensions.subagents.subagent"),),
 )

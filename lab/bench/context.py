@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
+from extensions.agent_middleware.plug import ListedMiddleware
 from extensions.development.scripted_chat import NAME
 from foundation.components import load
 from foundation.settings import Part
@@ -162,14 +163,14 @@ class Bench:
     def _agent(self, server: ServerDouble, *, rounds: int = 30) -> Agent:
         settings = self.parts.settings.model_copy(update={"budget": WIDE})
         own = replace(
-            self.parts, chat=server.chat, checkpoints=InMemorySaver(), services=(), spending=None, settings=settings
+            self.parts,
+            chat=server.chat,
+            checkpoints=InMemorySaver(),
+            services=(ListedMiddleware((Part(use=SEARCH_PART),)),),
+            spending=None,
+            settings=settings,
         )
-        return cast(
-            "Agent",
-            load(
-                "orchestration.agent", Part(use="tool_calling", rounds=rounds, middleware=[{"use": SEARCH_PART}]), own
-            ),
-        )
+        return cast("Agent", load("orchestration.agent", Part(use="tool_calling", rounds=rounds), own))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ log = logging.getLogger("sixply.orchestration")
 class Options(Section):
     rounds: int = Field(default=30, ge=2, le=100)
     """Most calls of the chat model for one request, by `tool_calling`."""
-    middleware: tuple[NamedPart, ...] = ()
-    """Middleware of LangChain or your own for `tool_calling`."""
     tool_calling: dict[str, Any] = Field(default_factory=dict)
     """Options of `tool_calling`, where it is chosen."""
     without_tools: NamedPart = Part(use="quoting")
@@ -32,8 +30,7 @@ class Options(Section):
 def build(options: Options, context: AgentParts) -> Agent:
     if "tool_calling" not in (context.chat.profile or {}):
         log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
-    given = {"rounds": options.rounds, "middleware": options.middleware}
-    with_tools = Part(use="tool_calling", **(given | options.tool_calling))
+    with_tools = Part(use="tool_calling", **({"rounds": options.rounds} | options.tool_calling))
     chosen = with_tools if calls_tools(context.chat) else options.without_tools
     agent: Agent = load("orchestration.agent", chosen, context, expected=Agent)
     return agent

@@ -17,10 +17,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 from foundation.errors import InvalidSetting
-from foundation.settings import NamedPart, Section
+from foundation.settings import Section
 from models.pricing import identity
 from models.resilience.bindings import UNKNOWN_PROFILE
-from orchestration.contract import AgentParts, ClientMiddleware
+from orchestration.contract import AgentParts, ClientMiddleware, MoreMiddleware
 from orchestration.flow.base_agent import Begin
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.base import ToolChoiceMiddleware
@@ -28,7 +28,6 @@ from orchestration.middleware.citations import CitationMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
-from orchestration.middleware.listed import open_middleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.middleware.rounds import RoundsMiddleware
@@ -48,8 +47,6 @@ class Options(Section):
     """Whether words are streamed as the model writes them, or only once checked."""
     client_instructions: bool = True
     """Whether system messages of clients of the vendors' APIs are followed, below all our instructions."""
-    middleware: tuple[NamedPart, ...] = ()
-    """Middleware of LangChain or your own, such as `"langchain.agents.middleware:TodoListMiddleware"`, from the outer to the inner."""
 
 
 class ToolCallingAgent(MessageAgent):
@@ -67,22 +64,23 @@ class ToolCallingAgent(MessageAgent):
         profile = parts.chat.profile or {}
         window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
-        listed = open_middleware(options.middleware, parts)
+        brought = (service.open(parts) for service in parts.services if isinstance(service, MoreMiddleware))
+        more = [item for items in brought for item in items]
         clients = next((service for service in parts.services if isinstance(service, ClientMiddleware)), None)
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
             *([clients.tools()] if clients else []),
-            PolicyMiddleware(parts.executor, calls_within=bool(listed)),
+            PolicyMiddleware(parts.executor, calls_within=bool(more)),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
-            *listed,
+            *more,
             ContextMiddleware(window=window),
             clients.checks() if clients else CitationMiddleware(),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
         self.own_tools = _demand_names(tools)
-        for item in listed:
+        for item in more:
             tools = item.choose(tools, ()) if isinstance(item, ToolChoiceMiddleware) else tools
         _demand_room(parts, tools, prompts, window)
         checked = options.stream == "checked"

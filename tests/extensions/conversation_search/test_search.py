@@ -14,6 +14,7 @@ from foundation.text.lexical import terms
 from orchestration.requests import AnswerRequest
 from tests.doubles.orchestration import NORTH, World
 from tests.doubles.strong import calls
+from tests.extensions.agent_middleware.listing import agent_with
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def test_what_is_no_longer_shown_is_found_in_the_conversation(world: World
     world.chat = ScriptedChat(replies=(reply_that_looks,), profile={"tool_calling": True, "max_input_tokens": 6_000})
     first = "My code word is heron. " + "The weather is fine. " * 60
     turns = [first, *[f"{number} {'My colour is blue. ' * 60}" for number in range(20)], "What was the code word?"]
-    agent, thread_id, last = world.agent("tool_calling", middleware=[{"use": "conversation_search"}]), None, None
+    agent, thread_id, last = agent_with(world, "conversation_search"), None, None
     for asked in turns:
         request = AnswerRequest(question=asked, thread_id=thread_id)
         last = [event async for event in agent.stream(request, NORTH)][-1].answer

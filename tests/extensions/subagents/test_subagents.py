@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from extensions.development.scripted_chat import ScriptedChat
 from extensions.subagents.budget import ShareOfBudget
-from foundation.errors import BudgetExceeded, SixplyError, Stopped, UnknownPart, UpstreamDown
-from foundation.settings import Part
+from foundation.errors import BudgetExceeded, SixplyError, Stopped, UpstreamDown
 from foundation.types import Scope
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
@@ -26,6 +25,7 @@ from orchestration.settings import BudgetSettings
 from retrieval.documents import Hit
 from tests.doubles.orchestration import LEAD, NORTH, READER, ShelfRetriever, World
 from tests.doubles.strong import calls, strong
+from tests.extensions.agent_middleware.listing import agent_with
 
 TASK = ("research", {"task": "Find out how heavy a parcel may be."})
 SEARCH = ("search_documents", {"query": "kilograms"})
@@ -57,7 +57,7 @@ async def ask(
     world: World, *replies: Any, thread_id: str | None = None, who: Any = NORTH, **options: Any
 ) -> tuple[list[Event], Any]:
     world.chat = strong(*replies)
-    agent = world.agent("tool_calling", middleware=[research(**options)])
+    agent = agent_with(world, research(**options))
     request = AnswerRequest(question="How heavy may a parcel be?", thread_id=thread_id)
     return [event async for event in agent.stream(request, who)], agent
 
@@ -154,7 +154,7 @@ async def test_its_effect_waits_for_an_approval_and_the_run_goes_on_within_it(wo
     assert (waiting.status, world.depot.sent) == ("waiting", [])
     assert waiting.approval is not None
     decided = Decision(approval_id=waiting.approval.approval_id, approve=True)
-    agent = world.agent("tool_calling", middleware=[research(tools=world_tools)])  # as after a restart
+    agent = agent_with(world, research(tools=world_tools))  # as after a restart
     answer = [event async for event in agent.resume(decided, LEAD)][-1].answer
     assert answer is not None
     assert (answer.status, answer.path, answer.text) == ("answered", "tool", "P-124 has been sent.")
@@ -220,7 +220,7 @@ def weak_model() -> ScriptedChat:
 def test_what_is_wrong_with_one_is_a_sentence(world: World, options: dict[str, Any], said: str) -> None:
     world.chat = strong("Hello.")
     with pytest.raises(SixplyError) as raised:
-        world.agent("tool_calling", middleware=[research(**options)])
+        agent_with(world, research(**options))
     assert said in str(raised.value)
 
 
@@ -236,17 +236,6 @@ def test_a_share_of_a_budget_is_within_the_whole(world: World) -> None:
     assert (share.tokens, whole.tokens) == (30, 30)
 
 
-def test_one_of_an_extension_that_is_off_says_how_to_turn_it_on(tmp_path: Path) -> None:
-    from serving.settings import load as load_settings
-
-    (tmp_path / "stack.toml").write_text(
-        '[orchestration.agent]\nuse = "auto"\n[[orchestration.agent.middleware]]\nuse = "subagent"\nname = "a"\nabout = "b"\n'
-    )
-    with pytest.raises(UnknownPart, match="make add NAME=subagents"):
-        load_settings(tmp_path / "stack.toml")
-    assert Part(use="subagent").use == "subagent"
-
-
 @pytest.mark.parametrize("has_choices", [False, True])
 async def test_its_own_model_is_under_the_same_guards_also_where_a_request_may_choose(
     world: World, has_choices: bool
@@ -259,7 +248,7 @@ async def test_its_own_model_is_under_the_same_guards_also_where_a_request_may_c
     usual = resilient(small, (), ResilienceSettings(), world.clock, demand)
     choices = {"large": usual} if has_choices else {}
     world.chat = resilient(small, (), ResilienceSettings(), world.clock, demand, choices=choices)  # type: ignore[assignment]
-    agent = world.agent("tool_calling", middleware=[research(model=f"{HERE}:own_model")])
+    agent = agent_with(world, research(model=f"{HERE}:own_model"))
     events = [event async for event in agent.stream(AnswerRequest(question="How heavy may a parcel be?"), NORTH)]
     assert "a-small-one" not in {charge.model for charge in world.till.charges}
     answer = events[-1].answer
@@ -306,13 +295,13 @@ async def test_passages_of_two_at_once_have_numbers_of_their_own_after_a_pause_a
     world.retriever = PickyRetriever()
     tools = ["find_parcel", "send_parcel"]
     world.chat = strong(two_at_once)
-    agent = world.agent("tool_calling", middleware=[research(tools=tools)])
+    agent = agent_with(world, research(tools=tools))
     asked = AnswerRequest(question="How heavy, how long, and when?")
     waiting = [event async for event in agent.stream(asked, NORTH)][-1].answer
     assert waiting is not None
     assert waiting.approval is not None
     decided = Decision(approval_id=waiting.approval.approval_id, approve=True)
-    agent = world.agent("tool_calling", middleware=[research(tools=tools)])  # as after a restart
+    agent = agent_with(world, research(tools=tools))  # as after a restart
     answer = [event async for event in agent.resume(decided, LEAD)][-1].answer
     assert answer is not None
     assert answer.unsupported == ()

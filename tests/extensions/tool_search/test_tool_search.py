@@ -17,6 +17,7 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.tokens import count_tokens
 from tests.doubles.orchestration import NORTH, POLICY, World
 from tests.doubles.strong import calls, strong
+from tests.extensions.agent_middleware.listing import agent_with
 
 SUBJECTS = ("invoice", "holiday", "laptop", "meeting room", "contract", "customer", "supplier", "shipment")
 ACTS = ("list", "count", "open", "compare", "print", "archive", "translate", "summarise", "export", "check")
@@ -54,7 +55,7 @@ def replace_roles(roles: dict[str, tuple[str, ...]]) -> Any:
 
 async def ask(world: World, *replies: Any, thread_id: str | None = None, **options: Any) -> Any:
     world.chat = strong(*replies)
-    agent = world.agent("tool_calling", middleware=[{"use": "tool_search", **options}])
+    agent = agent_with(world, {"use": "tool_search", **options})
     request = AnswerRequest(question="Print contract 4.", thread_id=thread_id)
     return [event async for event in agent.stream(request, NORTH)][-1].answer
 
@@ -133,7 +134,8 @@ async def test_where_the_embedder_fails_the_words_decide_and_it_is_said(world: W
 
 def test_hundreds_of_tools_fit_a_small_window_with_the_search_and_not_without(world: World) -> None:
     world.chat = strong("Hello.").model_copy(update={"profile": {"tool_calling": True, "max_input_tokens": 16_000}})
-    world.agent("tool_calling", middleware=["tool_search"])
+    agent_with(world, "tool_search")
+    world.services = ()
     with pytest.raises(InvalidSetting, match="a search over them"):
         world.agent("tool_calling")
 
@@ -141,4 +143,4 @@ def test_hundreds_of_tools_fit_a_small_window_with_the_search_and_not_without(wo
 def test_a_kept_tool_that_is_none_is_a_sentence(world: World) -> None:
     world.chat = strong("Hello.")
     with pytest.raises(SixplyError, match='keeps "open_custmer_21"'):
-        world.agent("tool_calling", middleware=[{"use": "tool_search", "keep": ["open_custmer_21"]}])
+        agent_with(world, {"use": "tool_search", "keep": ["open_custmer_21"]})

@@ -16,10 +16,11 @@ from orchestration.actions import Decision
 from orchestration.requests import AnswerRequest
 from tests.doubles.orchestration import LEAD, NORTH, READER, World
 from tests.doubles.strong import calls, strong
+from tests.extensions.agent_middleware.listing import agent_with
 from tests.unit.orchestration.test_tool_calling import with_issued_numbers
 
 LANGCHAIN = "langchain.agents.middleware"
-HERE = "tests.unit.orchestration.test_listed_middleware"
+HERE = "tests.extensions.agent_middleware.test_listed"
 SAID: list[str] = []
 
 
@@ -78,7 +79,7 @@ async def ask(
     world: World, *replies: Any, middleware: list[Any], who: Any = NORTH, question: str = "Where is P-123?"
 ) -> Any:
     world.chat = strong(*replies)
-    agent = world.agent("tool_calling", middleware=middleware)
+    agent = agent_with(world, *middleware)
     return [event async for event in agent.stream(AnswerRequest(question=question), who)][-1].answer, agent
 
 
@@ -123,7 +124,7 @@ async def test_files_to_think_in_are_kept_with_the_conversation(world: World) ->
     )
     world.chat.replies = (calls(("read_file", {"file_path": "/notes.md"})), "It is heavy.")
     world.chat.seen.clear()
-    again = world.agent("tool_calling", middleware=[files])
+    again = agent_with(world, files)
     request = AnswerRequest(question="And now?", thread_id=answer.thread_id)
     assert [event async for event in again.stream(request, NORTH)][-1].answer.text == "It is heavy."
     assert "P-123 is heavy." in world.chat.seen[-1][-1].text
@@ -186,7 +187,7 @@ async def test_a_summary_is_made_by_the_configured_model_and_is_no_word_of_the_p
     }
     replies = ("Eins.", "They greeted.", "Zwei.")
     world.chat = strong(*replies)
-    agent = world.agent("tool_calling", middleware=[summary])
+    agent = agent_with(world, summary)
     first = [e async for e in agent.stream(AnswerRequest(question="Hello"), NORTH)][-1].answer
     request = AnswerRequest(question="And now?", thread_id=first.thread_id)
     second = [e async for e in agent.stream(request, NORTH)][-1].answer
@@ -233,13 +234,13 @@ async def test_of_a_middlewares_tools_those_that_are_allowed_are_offered(world: 
 def test_what_cannot_be_listed_is_a_sentence(world: World, listed: list[Any], said: str) -> None:
     world.chat = strong("Hello.")
     with pytest.raises((InvalidSetting, UnknownPart)) as raised:
-        world.agent("tool_calling", middleware=listed)
+        agent_with(world, *listed)
     assert said in str(raised.value)
     assert isinstance(raised.value, SixplyError)
 
 
 async def test_the_agent_that_fits_the_model_takes_the_list_too(world: World) -> None:
     world.chat = strong("Hello.")
-    agent: Any = world.agent("auto", middleware=[f"{LANGCHAIN}:TodoListMiddleware"])
+    agent: Any = agent_with(world, f"{LANGCHAIN}:TodoListMiddleware", use="auto")
     assert "write_todos" in agent.own_tools
     assert TodoListMiddleware().tools[0].name == "write_todos"

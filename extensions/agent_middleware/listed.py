@@ -1,4 +1,4 @@
-"""Middleware that stack.toml lists: LangChain's, or your own. It stands within policy and evidence, so it takes nothing from them."""
+"""Opens the middleware that stack.toml lists: LangChain's, or your own, governed as everything else is."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
 from langchain_core.tools import BaseTool
 
+from extensions.agent_middleware.settings import SECTION
 from foundation.components import find_modules, load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
@@ -16,7 +17,6 @@ from orchestration.calls import metadata_of
 from orchestration.contract import AgentParts
 from orchestration.run.metered_chat import MeteredChatModel
 
-SECTION = "orchestration.middleware"
 # Tools of LangChain's that write nothing but the conversation
 HARMLESS = frozenset({"write_todos"})
 # Options by which middleware of LangChain makes a chat model of its own, whose calls nobody would pay for or govern
@@ -29,7 +29,7 @@ def open_middleware(listed: Sequence[Part], parts: AgentParts) -> list[AgentMidd
     names = Counter(item.name for item in opened)
     if doubled := next((name for name, times in names.items() if times > 1), ""):
         raise InvalidSetting(
-            f"The agent's middleware lists {doubled} twice, and LangChain takes one of a name. Leave one out."
+            f"[agent_middleware] lists {doubled} twice, and LangChain takes one of a name. Leave one out."
         )
     return opened
 
@@ -46,7 +46,7 @@ def _open(part: Part, parts: AgentParts) -> AgentMiddleware[Any, Any]:
         options["model"] = MeteredChatModel(inner=parts.chat, told=False)
     elif ":" not in part.use and part.use not in _find_brought():
         raise InvalidSetting(
-            f'The agent\'s middleware lists "{part.use}". Write "package.module:Class", such as '
+            f'[agent_middleware] lists "{part.use}". Write "package.module:Class", such as '
             f'"langchain.agents.middleware:TodoListMiddleware", or one of: {", ".join(_find_brought()) or "none is brought here"}.'
         )
     item: AgentMiddleware[Any, Any] = load(SECTION, Part(use=part.use, **options), parts, expected=AgentMiddleware)
