@@ -157,7 +157,7 @@ def test_it_is_told_in_markdown_with_what_changed_and_without_links_of_a_documen
     assert not run(markdown=tmp_path / "gate.md")
     told = (tmp_path / "gate.md").read_text(encoding="utf-8")
     assert told.startswith("## Gate: blocked, 205 questions\n")
-    assert "- fell further than is allowed: passed\n" in told
+    assert f"- blocked: passed fell further below {BASELINE} than [observability.compare] allows, on 205 cases." in told
     assert re.search(r"^\| passed \| 0\.\d+ \| 0\.\d+ \| -0\.\d+ \| 0\.\d+ \| 205 \|$", told, re.MULTILINE)
     assert "An answer takes 120 ms (median of 205;" in told
     assert "It costs $0.002000 (median of 205 that have a price)." in told
@@ -208,7 +208,7 @@ def test_the_shipped_contract_excepts_nothing_and_says_that_its_floors_are_those
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["demonstration"] is True
     assert [(floor["met"], floor["exception"]) for floor in told["floors"]] == [(True, None)] * 5
-    assert "- the floors are those of a demonstration" in (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert "- note: The floors are those of a demonstration" in (tmp_path / "out.md").read_text(encoding="utf-8")
     assert run()
     assert "The floors are those of a demonstration" in " ".join(capsys.readouterr().out.split())
 

@@ -3,8 +3,8 @@
 import asyncio
 import html
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -214,35 +214,36 @@ async def _ids_of(settings: Settings, principal: Principal, stores: Iterable[Sto
     from orchestration.memory import conversations
 
     data = settings.foundation.data_dir
-    threads, answers, traces, effects = set[str](), set[str](), set[str](), set[str]()
-    with ExitStack() as opened:
-        saver = opened.enter_context(open_checkpoints(settings))
+    threads, effects = set[str](), set[str]()
+    # the id of each answer, and its trace
+    runs = set[tuple[str, str]]()
+    with open_checkpoints(settings) as saver:
         for thread in await conversations.begun_by(saver, principal):
             threads.add(thread)
-            for turn in (await conversations.read_conversation(saver, thread))[1]:
-                answers.add(turn.answer_id)
-                traces.add(turn.trace_id or "")
-        for runs_of in [store.runs_of for store in stores if store.runs_of]:
-            for answer, trace in runs_of(data, principal):
-                answers.add(answer)
-                traces.add(trace)
-        for records in _places(settings, data / "costs.sqlite"):
-            costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite", records)))
-            for answer, trace in history.runs_of(costs, principal.tenant, principal.subject):
-                answers.add(answer)
-                traces.add(trace)
-        for records in _places(settings, data / "effects.sqlite"):
-            carried_out = opened.enter_context(closing(SqliteEffects(data / "effects.sqlite", records)))
-            effects.update(await carried_out.keys_of(principal))
-    ids = {"threads": threads, "answers": answers, "traces": traces, "effects": effects}
-    whole = {name: frozenset(some - {""}) for name, some in ids.items()}
-    return Person(tenant=principal.tenant, subject=principal.subject, **whole)
+            turns = (await conversations.read_conversation(saver, thread))[1]
+            runs.update((turn.answer_id, turn.trace_id or "") for turn in turns)
+    for store in stores:
+        runs.update(store.runs_of(data, principal) if store.runs_of else ())
+    for costs in _open_each(settings, "costs.sqlite", CostLedger):
+        runs.update(history.runs_of(costs, principal.tenant, principal.subject))
+    for carried_out in _open_each(settings, "effects.sqlite", SqliteEffects):
+        effects.update(await carried_out.keys_of(principal))
+    return Person(
+        tenant=principal.tenant,
+        subject=principal.subject,
+        threads=frozenset(threads),
+        answers=frozenset(answer for answer, _ in runs if answer),
+        traces=frozenset(trace for _, trace in runs if trace),
+        effects=frozenset(effects),
+    )
 
 
-def _places(settings: Settings, file: Path) -> list[Open]:
-    """Return what opens a store's tables: in its file, where there is one, and in the database that replicas share."""
-    records = context_of(settings).records
-    return [SqliteFile] * file.exists() + [records] * (records is not SqliteFile)
+def _open_each(settings: Settings, name: str, open_store: Callable[[Path, Open], Any]) -> Iterator[Any]:
+    """Yield a store as its file has it, where there is one, and as the database has it that replicas share."""
+    file, records = settings.foundation.data_dir / name, context_of(settings).records
+    for place in [SqliteFile] * file.exists() + [records] * (records is not SqliteFile):
+        with closing(open_store(file, place)) as store:
+            yield store
 
 
 async def _delete_threads(settings: Settings, principal: Principal) -> int:
@@ -275,28 +276,25 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
 
     data, limits, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
     erased = []
-    with ExitStack() as opened:
-        if days := limits["spans_days"]:
-            before, spans = now - timedelta(days=days), SpanStore(data / "spans.sqlite")
-            count = history.erase_before(spans, int(before.timestamp() * 1e9))
-            erased.append(Erased("spans", f"older than {days:g} days", count))
-            named = history.manifests(spans)
-            named = named.union(*(store.manifests(data) for store in stores_of(settings)[0] if store.manifests))
-            count = manifest.prune(data / manifest.FOLDER, named, before)
-            erased.append(Erased("manifests", "as old, and named by no span and no record", count))
-        if days := limits["conversations_days"]:
-            saver = opened.enter_context(open_checkpoints(settings))
+    if days := limits["spans_days"]:
+        before, spans = now - timedelta(days=days), SpanStore(data / "spans.sqlite")
+        count = history.erase_before(spans, int(before.timestamp() * 1e9))
+        erased.append(Erased("spans", f"older than {days:g} days", count))
+        named = history.manifests(spans)
+        named = named.union(*(store.manifests(data) for store in stores_of(settings)[0] if store.manifests))
+        count = manifest.prune(data / manifest.FOLDER, named, before)
+        erased.append(Erased("manifests", "as old, and named by no span and no record", count))
+    if days := limits["conversations_days"]:
+        with open_checkpoints(settings) as saver:
             old = await conversations.untouched_since(saver, now - timedelta(days=days))
             for thread in old:
                 await saver.adelete_thread(thread)
             for store in components.stores_of("orchestration.checkpoints", settings.orchestration.checkpoints) or ():
                 if old and isinstance(store, SqliteStore):
                     store.compact_now(data)
-            erased.append(Erased(CONVERSATIONS, f"silent for {days:g} days", len(old)))
-        if days := limits["approvals_days"]:
-            count = 0
-            for records in _places(settings, data / "approvals.sqlite"):
-                approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock, records)))
-                count += approvals.erase_before(now - timedelta(days=days))
-            erased.append(Erased("approvals", f"asked for {days:g} days ago, and over", count))
+        erased.append(Erased(CONVERSATIONS, f"silent for {days:g} days", len(old)))
+    if days := limits["approvals_days"]:
+        both = _open_each(settings, "approvals.sqlite", lambda file, place: SqliteApprovals(file, clock, place))
+        count = sum(approvals.erase_before(now - timedelta(days=days)) for approvals in both)
+        erased.append(Erased("approvals", f"asked for {days:g} days ago, and over", count))
     return erased

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json as jsons
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,8 @@ SHOWN, PRINTED = 10, 8
 FIGURES = ["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n"]
 # Neither passed nor fell: the cases are too few to tell
 INCONCLUSIVE = 3
+# How a terminal shows the word of a finding, where not bold
+STYLES = {"quotes": "dim", "note": "yellow", "floor broken": "red", "floor not met": "yellow"}
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
 
@@ -40,14 +42,14 @@ class Verdict:
 
     comparison: Comparison
     blocked_by: tuple[str, ...]
-    floors: tuple[Floor, ...] = ()
-    broken: tuple[str, ...] = ()
-    demonstration: bool = False
+    floors: tuple[Floor, ...]
+    broken: tuple[str, ...]
+    demonstration: bool
     """The floors are those of a demonstration."""
-    bands: Bands | None = None
-    sight: Mapping[str, Sight] = field(default_factory=dict)
+    bands: Bands
+    sight: Mapping[str, Sight]
     """What each score's cases can see."""
-    read_first: Sequence[str] = ()
+    read_first: Sequence[str]
     """Cases that a person should read first."""
 
     @property
@@ -72,7 +74,7 @@ class Verdict:
             "blocked_by": list(self.blocked_by),
             "broken_floors": list(self.broken),
             "demonstration": self.demonstration,
-            "bands": asdict(self.bands) if self.bands else None,
+            "bands": asdict(self.bands),
             "floors": [floor.as_dict() for floor in self.floors],
             "cases": self.comparison.pairs,
             "comparison": self.comparison.as_dict(),
@@ -124,10 +126,11 @@ def gate(
     comparison = baselines.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
     verdict = _judge(comparison, material, contract)
+    found = [*findings(verdict, baseline, contract)]
     if markdown is not None:
-        terminal.write_text(markdown, to_markdown(verdict))
+        terminal.write_text(markdown, to_markdown(verdict, found))
     if not terminal.write_json(json, verdict.as_dict()):
-        _show(verdict, baseline, contract)
+        _show(verdict, found)
     if verdict.exit_code:
         raise typer.Exit(verdict.exit_code)
 
@@ -194,57 +197,42 @@ def show_changes(changed: Sequence[Mapping[str, Any]]) -> None:
         out.print(f"[dim]and {len(changed) - PRINTED} more cases that changed: see JSON=[/]")
 
 
-def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
-    rows = [
-        (name, *figure.cells, figure.n, f"{verdict.sight[name].detects:.3f}")
-        for name, figure in verdict.comparison.metrics.items()
-    ]
-    terminal.show_table([*FIGURES, "loss it sees"], rows)
-    show_changes(verdict.comparison.changed)
-    out, n = terminal.console(), verdict.comparison.pairs
-    out.print()
-    if verdict.bands:
-        out.print(f"{str(verdict.bands).capitalize()}.")
-    _show_floors(verdict, contract)
+def findings(verdict: Verdict, baseline: Path, contract: Path) -> Iterator[tuple[str, str]]:
+    """Yield what the gate found: a word, and a sentence about it, as a terminal and a pull request show them."""
+    n = verdict.comparison.pairs
+    yield "quotes", f"{verdict.bands}."
+    yield from _describe_floors(verdict, contract)
+    if verdict.broken:
+        names, way = ", ".join(verdict.broken), "have a signer accept it for a while, as one of its [[exceptions]]"
+        yield "blocked", f"{names} of {contract} not met. Improve the answers; or {way}"
+    if verdict.blocked_by:
+        fell = f"{', '.join(verdict.blocked_by)} fell further below {baseline} than [observability.compare] allows"
+        yield "blocked", f"{fell}, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
+    if verdict.comparison.inconclusive:
+        yield "inconclusive", _describe_open(verdict)
+        if verdict.read_first:
+            yield "read first", f"the answers of these cases changed: {', '.join(verdict.read_first)}."
     if verdict.outcome == "passed":
         seen = f" A loss of {sight.detects:.3f} of passed would show." if (sight := verdict.sight.get("passed")) else ""
-        out.print(f"\n[bold]passed[/]: on {n} cases nothing fell further below {baseline} than is allowed.{seen}")
-    if verdict.broken:
-        out.print(
-            f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
-            "signer accept it for a while, as one of its [\\[exceptions]]"
-        )
-    if verdict.blocked_by:
-        out.print(
-            f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
-            f"\\[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
-        )
-    if verdict.comparison.inconclusive:
-        out.print(f"\n[bold]inconclusive[/]: {terminal.plain(told_open(verdict))}")
-        if verdict.read_first:
-            ids = ", ".join(verdict.read_first)
-            out.print(f"Read these cases first, whose answers changed: {terminal.plain(ids)}.")
+        yield "passed", f"on {n} cases nothing fell further below {baseline} than is allowed.{seen}"
 
 
-def _show_floors(verdict: Verdict, contract: Path) -> None:
+def _describe_floors(verdict: Verdict, contract: Path) -> Iterator[tuple[str, str]]:
     from observability.evaluation.floors import DEMONSTRATION
 
-    out = terminal.console()
     if not verdict.floors:
-        out.print(
-            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held (docs/measuring.md)."
-        )
+        yield "note", f"There is no outcome contract at {contract}, so no floor is held (docs/measuring.md)."
     if verdict.demonstration:
-        out.print(f"[yellow]{DEMONSTRATION.capitalize()}[/]: {terminal.plain(contract)}.")
+        yield "note", f"{DEMONSTRATION.capitalize()}: {contract}."
     for floor in verdict.floors:
         if floor.name in verdict.broken:
             exception = f"; the exception does not cover it: {floor.exception}" if floor.exception else ""
-            out.print(f"[red]floor broken[/]: {terminal.plain(f'{floor}{exception}')}")
+            yield "floor broken", f"{floor}{exception}"
         elif not floor.met:
-            out.print(f"[yellow]floor not met[/]: {terminal.plain(floor)}; excepted {terminal.plain(floor.exception)}")
+            yield "floor not met", f"{floor}; excepted {floor.exception}"
 
 
-def told_open(verdict: Verdict) -> str:
+def _describe_open(verdict: Verdict) -> str:
     """Return what may have fallen too far, what the cases see, and how many more would settle it."""
     open_ = verdict.comparison.inconclusive
     scores = ", ".join(f"{name} by up to {-(verdict.comparison.metrics[name].low or 0):.3f}" for name in open_)
@@ -256,17 +244,24 @@ def told_open(verdict: Verdict) -> str:
     )
 
 
-def to_markdown(verdict: Verdict) -> str:
-    """Return the comment on a pull request: the verdict, figures beside the baseline's, the cost of an answer, changed answers, worst first."""
-    from observability.evaluation.floors import DEMONSTRATION
+def _show(verdict: Verdict, found: Iterable[tuple[str, str]]) -> None:
+    rows = [
+        (name, *figure.cells, figure.n, f"{verdict.sight[name].detects:.3f}")
+        for name, figure in verdict.comparison.metrics.items()
+    ]
+    terminal.show_table([*FIGURES, "loss it sees"], rows)
+    show_changes(verdict.comparison.changed)
+    out = terminal.console()
+    out.print()
+    for word, text in found:
+        out.print(f"[{STYLES.get(word, 'bold')}]{word}[/]: {terminal.plain(text)}")
 
+
+def to_markdown(verdict: Verdict, found: Iterable[tuple[str, str]]) -> str:
+    """Return the comment on a pull request: the verdict, figures beside the baseline's, the cost of an answer, changed answers, worst first."""
     comparison = verdict.comparison
     lines = [f"## Gate: {verdict.outcome}, {comparison.pairs} questions", ""]
-    lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
-    lines += [f"- {told_open(verdict)}"] if comparison.inconclusive else []
-    lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
-    lines += [f"- {DEMONSTRATION}"] if verdict.demonstration else []
-    lines += [f"- {verdict.bands}"] if verdict.bands else []
+    lines += [f"- {word}: {text}" for word, text in found]
     lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
     for name, figure in comparison.metrics.items():
         before, now, moved, _, allowed = figure.cells
