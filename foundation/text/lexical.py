@@ -12,7 +12,7 @@ from math import log
 
 from foundation.machine.deadline import check
 from foundation.text import tokens
-from foundation.text.tokens import arabic_stems, in_latin_letters, latin_digits, latin_spelling
+from foundation.text.tokens import UNSPACED, arabic_stems, in_latin_letters, latin_digits, latin_spelling
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
 # A capitalised word inside a sentence; what is before it is matched possessively, so that the search stays linear
@@ -32,9 +32,6 @@ _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
 _RAISED_OR_LOWERED = re.compile("[\u207a\u207b]?[\xb2\xb3\xb9\u2070\u2074-\u2079\u2080-\u2089]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
-)
 _VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
 # Words that share this many letters count as the same: measured a little better than a stemmer, and in any language

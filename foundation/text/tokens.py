@@ -8,7 +8,7 @@ those of ICU differ from one machine to the next, which an index must not.
 import re
 import unicodedata
 
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "["
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f"  # Burmese
@@ -60,7 +60,7 @@ def searchable(text: str) -> str:
     if text.isascii():
         return text
     plain = unicodedata.normalize("NFKC", latin_spelling(unicodedata.normalize("NFKD", text)))
-    return _UNSPACED.sub(_pairs, arabic_stems(_INFLECTED.sub(r"\1", plain)))
+    return UNSPACED.sub(_pairs, arabic_stems(_INFLECTED.sub(r"\1", plain)))
 
 
 def latin_spelling(text: str) -> str:

@@ -41,7 +41,7 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
     from models import weights
 
     loaded = load_stack(stack)
-    checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
+    checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks(loaded.settings.models.parts))]
     if all(check.ok for check in checks if check.name.startswith("[models.chat]")):
         checks.append(_run_guarded(partial(check_chat, loaded.settings)))
     if all(check.ok for check in checks):

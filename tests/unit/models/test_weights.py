@@ -11,6 +11,7 @@ import pytest
 from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 from models import weights
+from models.settings import ModelsSettings
 from models.weights import Weights, digest, verify
 
 
@@ -50,10 +51,13 @@ def test_a_change_of_the_same_size_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_doctor_sees_a_missing_file_and_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = Weights(name="gone", file=str(tmp_path / "gone.gguf"), sha256="0" * 64, licence="-", source="-")
-    unknown = Weights(name="x", file="x.gguf", sha256="0" * 64, licence="-", source="-", package="no_such_package_9")
+    pinned = {"sha256": "0" * 64, "licence": "-", "source": "-"}
+    gone = Weights(name="gone", file=str(tmp_path / "gone.gguf"), adapter="one", **pinned)
+    unknown = Weights(name="x", file="x.gguf", adapter="other", package="no_such_package_9", **pinned)
     monkeypatch.setattr(weights, "BUNDLED", (gone, unknown))
-    for _, ok, found, advice in weights.checks():
+    rows = weights.checks([Part(use="one"), Part(use="other")])
+    assert len(rows) == 2
+    for _, ok, found, advice in rows:
         assert not ok
         assert found
         assert "make setup" in advice
@@ -107,7 +111,15 @@ def test_a_named_file_is_read_again_only_when_it_changed(tmp_path: Path, monkeyp
     assert [path.name for path in data.iterdir()] == [weights.REMEMBERED]
 
 
+@pytest.mark.parametrize("chat", [Part(use="openai_compatible"), Part(use="llama_cpp", path="own.gguf")])
+def test_the_doctor_checks_no_bundled_weights_that_no_part_loads(chat: Part) -> None:
+    assert [name for name, *_ in weights.checks([chat, Part(use="hashing")])] == []
+    assert [name for name, *_ in weights.checks([chat, Part(use="openvino")])] == [f"weights {weights.MINILM.name}"]
+
+
 @pytest.mark.real_model
 def test_the_bundled_files_are_the_pinned_ones() -> None:
-    assert all(ok for _, ok, _, _ in weights.checks())
+    rows = weights.checks(ModelsSettings().parts)
+    assert len(rows) == len(weights.BUNDLED)
+    assert all(ok for _, ok, _, _ in rows)
     assert weights.digests() == {each.name: each.sha256 for each in weights.BUNDLED}
