@@ -40,7 +40,7 @@ def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = N
             def count(done: int, name: str = name) -> None:
                 progress(name, done, len(cases))
 
-            models[name] = asyncio.run(golden_report(system, cases, count, agent=agent)).rows
+            models[name] = asyncio.run(golden_report(replace(system, agent=agent), cases, count)).rows
         points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
     summary = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
     if not terminal.write_json(json, {"cases": len(cases), **summary}):

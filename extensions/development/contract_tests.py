@@ -15,12 +15,13 @@ import typer
 from pydantic import SecretStr
 
 from extensions.development import paid_calls, ports
+from extensions.development.paid_calls import Paid
 from extensions.development.ports import Port
 from foundation import components
 from foundation.errors import InvalidRequest, MissingDependency
 from foundation.settings import Part
 from serving.cli import terminal
-from serving.cli.options import STACK, Json, Paid, Stack, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Settings
 
 # their tests write and clear: these never get the address of the store in stack.toml

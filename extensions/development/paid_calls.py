@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from foundation import components
 from foundation.settings import Part
@@ -12,6 +14,7 @@ from models.pricing import identity, is_local
 from serving.cli.opening import open_parts
 from serving.settings import Settings
 
+Paid = Annotated[bool, typer.Option("--paid", envvar="PAID", help="Make paid calls without asking first, for CI.")]
 # Port -> about how many calls its suite makes, and the tokens that they read and write; a test counts the calls
 CALLS = {"models.chat": (80, 10_000, 8_000), "models.embedder": (64, 2_000, 0)}
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from extensions.development.paid_calls import Paid
 from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
-from serving.cli.options import Paid
 
 ROOT = Path(__file__).resolve().parents[2]
 # Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before

@@ -1,5 +1,7 @@
 """Feedback on answers, without which reports know costs but no value (`make roi`)."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -9,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from extensions.feedback.store import Outcome, OutcomeStore, Verdict
 from foundation.errors import NotFound
 from foundation.types import Principal
+from observability.stores.costs import CostLedger
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, Question, RequestBody
 from serving.http.errors import responses
@@ -113,12 +116,22 @@ def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     """
     system = runtime.system
     store = system.hooks.service(OutcomeStore)
-    own = system.observability.costs.asked_by(
-        caller, (outcome.answer_id for outcome in store.all(tenant=caller.tenant))
+    own = _asked_by(
+        caller, system.observability.costs, [outcome.answer_id for outcome in store.all(tenant=caller.tenant)]
     )
     outcomes = store.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
     return FeedbackList(feedback=list(map(Given.of, page)), next_cursor=cursor)
+
+
+def _asked_by(person: Principal, costs: CostLedger, answer_ids: Sequence[str]) -> set[str]:
+    """Return those of the answers that a person asked for."""
+    statement = (
+        "SELECT DISTINCT answer_id FROM charges WHERE answer_id IN (SELECT value FROM json_each(?)) "
+        "AND tenant = ? AND subject = ?"
+    )
+    rows = costs.select(statement, json.dumps(answer_ids), person.tenant, person.subject)
+    return {answer_id for (answer_id,) in rows}
 
 
 def _judges(caller: Principal) -> bool:

@@ -9,7 +9,9 @@ import typer
 from foundation.clock import SystemClock
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_spans
-from serving.cli.options import STACK, Json, Last, Stack, load_stack
+from serving.cli.options import STACK, Json, Stack, load_stack
+
+Last = Annotated[int, typer.Option(min=1, help="Number of recent requests to include.")]
 
 
 def traces(

@@ -20,8 +20,9 @@ from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
 from serving.cli import terminal
+from serving.cli.address import Address
 from serving.cli.options import LOCAL, local
-from serving.settings import Settings, context_of
+from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,8 +40,12 @@ LONGEST_S = 600.0
 
 
 @contextmanager
-def ask_server(settings: Settings, port: int, roles: Iterable[str] | None) -> Iterator[System]:
-    """Yield the parts that the server at `port` has to offer over its API, for `serving.cli.opening.open_or_ask`."""
+def ask_server(loaded: Loaded, address: Address, roles: Iterable[str] | None) -> Iterator[System]:
+    """Yield the parts that the server has to offer over its API, for `serving.cli.opening.open_or_ask`.
+    Raises StoreInUse: it answers by other settings.
+    """
+    _demand_same_settings(loaded, address)
+    settings, port = loaded.settings, address.port
     host = settings.serving.http.host
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - these two listen everywhere
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -49,6 +54,21 @@ def ask_server(settings: Settings, port: int, roles: Iterable[str] | None) -> It
         yield cast(
             "System", _Served(settings, url, opened, frozenset(roles or known_roles(settings.orchestration.policy)))
         )
+
+
+def _demand_same_settings(loaded: Loaded, address: Address) -> None:
+    here, there = loaded.answers_by(), address.answers_by
+    differing = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
+    if not differing:
+        return
+    told = [f'{key} is "{there.get(key, "")}" there, "{here.get(key, "")}" here' for key in differing[:3]]
+    more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
+    own = address.stack != str(loaded.path.resolve())
+    raise StoreInUse(
+        f"The server on port {address.port} was started with other settings than {loaded.path} and the environment have now, and would "
+        f"answer by its own: {'; '.join(told)}{more}. Start it again with these, stop it to ask without it, "
+        + (f"or name its file to ask it as it is: STACK={address.stack}" if own else "or take the change back.")
+    )
 
 
 class _Served:

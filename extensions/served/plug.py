@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 from extensions.served.asking import ask_server
+from serving.cli.address import Address
 from serving.cli.opening import RunningServer
 from serving.hooks import Hooks
-from serving.settings import Settings
+from serving.settings import Loaded
 from serving.wiring import System
 
 
@@ -17,5 +18,5 @@ def plug(hooks: Hooks) -> None:
 class OverItsApi(RunningServer):
     """Asks over loopback, with a key that is made for the call."""
 
-    def ask(self, settings: Settings, port: int, roles: Iterable[str] | None) -> AbstractContextManager[System]:
-        return ask_server(settings, port, roles)
+    def ask(self, loaded: Loaded, address: Address, roles: Iterable[str] | None) -> AbstractContextManager[System]:
+        return ask_server(loaded, address, roles)

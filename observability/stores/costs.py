@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foundation.output.money import Usd
 from foundation.stores import erasures
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
-from foundation.types import EVERY_TENANT, Principal, Usage
+from foundation.types import EVERY_TENANT, Usage
 
 if TYPE_CHECKING:
     from models.contract import Call, PriceSource
@@ -145,15 +143,6 @@ class CostLedger:
 
     def of_answer(self, answer_id: str) -> list[Charge]:
         return self._charges("answer_id = ?", answer_id)
-
-    def asked_by(self, person: Principal, answer_ids: Iterable[str]) -> set[str]:
-        """Return those of the answers that a person asked for."""
-        statement = (
-            "SELECT DISTINCT answer_id FROM charges WHERE answer_id IN (SELECT value FROM json_each(?)) "
-            "AND tenant = ? AND subject = ?"
-        )
-        rows = self.select(statement, json.dumps(sorted(answer_ids)), person.tenant, person.subject)
-        return {answer_id for (answer_id,) in rows}
 
     def all(self) -> list[Charge]:
         return self._charges("? = ''", "")

@@ -26,8 +26,10 @@ class RunningServer(ABC):
     """What lets commands ask the server that runs on their data folder, where an extension offers it as a service."""
 
     @abstractmethod
-    def ask(self, settings: Settings, port: int, roles: Iterable[str] | None) -> AbstractContextManager[System]:
-        """Return the parts that the server has to offer, searching with `roles`, by default all."""
+    def ask(self, loaded: Loaded, address: Address, roles: Iterable[str] | None) -> AbstractContextManager[System]:
+        """Return the parts that the server has to offer, searching with `roles`, by default all.
+        Raises StoreInUse: it answers by other settings.
+        """
 
 
 def find_server(settings: Settings) -> Address | None:
@@ -47,8 +49,7 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
         with open_system(loaded) as system:
             yield system
     else:
-        _demand_same_settings(loaded, address)
-        with _find_asking(loaded.settings, address).ask(loaded.settings, address.port, roles) as system:
+        with _find_asking(loaded.settings, address).ask(loaded, address, roles) as system:
             yield system
 
 
@@ -61,21 +62,6 @@ def _find_asking(settings: Settings, address: Address) -> RunningServer:
     raise StoreInUse(
         f"The server on port {address.port} holds what this command needs. Stop the server, run the command and start it again, or "
         "use the server's API. With the extension served, commands ask the running server: make add NAME=served"
-    )
-
-
-def _demand_same_settings(loaded: Loaded, address: Address) -> None:
-    here, there = loaded.answers_by(), address.answers_by
-    differing = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
-    if not differing:
-        return
-    told = [f'{key} is "{there.get(key, "")}" there, "{here.get(key, "")}" here' for key in differing[:3]]
-    more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
-    own = address.stack != str(loaded.path.resolve())
-    raise StoreInUse(
-        f"The server on port {address.port} was started with other settings than {loaded.path} and the environment have now, and would "
-        f"answer by its own: {'; '.join(told)}{more}. Start it again with these, stop it to ask without it, "
-        + (f"or name its file to ask it as it is: STACK={address.stack}" if own else "or take the change back.")
     )
 
 

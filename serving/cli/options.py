@@ -18,14 +18,12 @@ Stack = Annotated[Path, typer.Option("--stack", envvar="SIXPLY_STACK", help="The
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant whose documents are used.")]
 User = Annotated[str | None, typer.Option("--user", help="The user; you by default.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group in the tenant. Repeatable.")]
-Last = Annotated[int, typer.Option(min=1, help="Number of recent requests to include.")]
 Json = Annotated[
     Path | None,
     typer.Option("--json", help="Also write JSON to this file, or - for standard output.", dir_okay=False),
 ]
 Html = Annotated[Path | None, typer.Option("--html", help="Also write an HTML page to this file.", dir_okay=False)]
 Reason = Annotated[str, typer.Option(help="The reason, stored with the decision.")]
-Paid = Annotated[bool, typer.Option("--paid", envvar="PAID", help="Make paid calls without asking first, for CI.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of questions.")]
 STACK = Path("stack.toml")
 Golden = Annotated[

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase, Report
     from observability.evaluation.leaks import DocumentText
     from observability.evaluation.trials import Material, Trial
-    from orchestration.contract import Agent
 
 # Prefixes of the stack's keys that decide who writes the drafts
 WRITERS = ("models.chat.", "models.fallbacks", "models.tenants.", "orchestration.agent.", "prompts.")
@@ -33,12 +32,8 @@ Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
 
-async def golden_report(
-    system: System, cases: list[GoldenCase], progress: Count | None = None, *, agent: Agent | None = None
-) -> Report:
-    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers.
-    With another `agent`, searches are not scored.
-    """
+async def golden_report(system: System, cases: list[GoldenCase], progress: Count | None = None) -> Report:
+    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers."""
     from observability.evaluation.golden_set import GOLDEN_SET, evaluate_golden
 
     def retrieve(case: GoldenCase) -> list[str]:
@@ -47,8 +42,8 @@ async def golden_report(
     try:
         return await evaluate_golden(
             cases,
-            lambda case: ask_case(system, case, GOLDEN_SET, agent=agent),
-            retrieve=None if agent else retrieve,
+            lambda case: ask_case(system, case, GOLDEN_SET),
+            retrieve=retrieve,
             documents=texts_of(system, cases),
             progress=progress,
             seed=system.context.seed,
@@ -98,14 +93,14 @@ def open_trials(loaded: Loaded, material: Material) -> Iterator[OpenTrials]:
         )
 
 
-async def ask_case(system: System, case: GoldenCase, subject: str, *, agent: Agent | None = None) -> Answer:
+async def ask_case(system: System, case: GoldenCase, subject: str) -> Answer:
     """Ask as `subject`, an agent of the case's tenant and groups."""
     person = Principal(subject, case.tenant, frozenset({"agent"}), frozenset(case.groups))
     before = tuple(
         message for question, answer in case.history for message in (HumanMessage(question), AIMessage(answer))
     )
     request = AnswerRequest(question=case.question, messages=before)
-    return await answering.answer(agent or system.agent, request, person)
+    return await answering.answer(system.agent, request, person)
 
 
 async def ask(system: System, question: str, person: Principal) -> Answer:
