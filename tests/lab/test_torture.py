@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from foundation.extensions import read_names
 from lab.faults.torture import Order, torture
 from lab.faults.torture_command import ZEROS, rows
 
@@ -14,7 +15,11 @@ STACK = Path("stack.toml")
 
 
 def tortured(tmp_path: Path, vectors: dict[str, Any], **size: int) -> dict[str, Any]:
-    overrides = {"models": {"embedder": {"use": "hashing"}}, "retrieval": {"vectors": vectors}}
+    overrides = {
+        "extensions": [*read_names(STACK), "chroma"],
+        "models": {"embedder": {"use": "hashing"}},
+        "retrieval": {"vectors": vectors},
+    }
     order = Order(stack=STACK, data_dir=tmp_path, overrides=overrides, ready_chunks=0, **size)
     return torture(order, lambda what, done, total: None)
 
