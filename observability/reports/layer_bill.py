@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -87,18 +87,14 @@ class Bill:
 def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     """Return the bill of one trace. Without spans, all money is charged to the layers of the charges."""
     acts, charges = _acts(spans), list(charges)
-    ns: dict[Layer, int] = defaultdict(int)
-    count: dict[Layer, int] = defaultdict(int)
+    ns, count = Counter[Layer](), Counter[Layer]()
     for act in acts:
         spans_of_act: list[_Open] = []
         _clip(act, None, spans_of_act)
         _sweep(spans_of_act, ns)
-        for span in spans_of_act:
-            count[span.layer] += 1
+        count.update(span.layer for span in spans_of_act)
     usd, unpriced = _money(charges, ns)
-    shares = tuple(
-        LayerShare(layer, ns.get(layer, 0), usd.get(layer, Decimal(0)), count.get(layer, 0)) for layer in LAYERS
-    )
+    shares = tuple(LayerShare(layer, ns[layer], usd[layer], count[layer]) for layer in LAYERS)
     with localcontext(EXACT):
         whole = sum(usd.values(), Decimal(0))
     duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
@@ -162,7 +158,7 @@ def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
         _clip(child, index, into)
 
 
-def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
+def _sweep(spans: Sequence[_Open], ns: Counter[Layer]) -> None:
     edges: dict[int, list[int]] = defaultdict(list)
     for index, span in enumerate(spans):
         if span.end > span.start:
@@ -232,11 +228,9 @@ def bill_table(bill: Bill) -> Table:
     money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
     table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
     if bill.cached_tokens is not None and bill.read_tokens:
-        share_cached, found = (
-            bill.cached_tokens / bill.read_tokens,
-            f"{bill.cached_tokens:,} of {bill.read_tokens:,} tokens",
-        )
-        table.add_row("from the provider's cache", "", f"{share_cached:.0%}", "", found, style="dim")
+        share_cached = f"{bill.cached_tokens / bill.read_tokens:.0%}"
+        found = f"{bill.cached_tokens:,} of {bill.read_tokens:,} tokens"
+        table.add_row("from the provider's cache", "", share_cached, "", found, style="dim")
     if bill.prompts:
         table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
     return table

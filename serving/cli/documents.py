@@ -41,7 +41,7 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those with the same name."""
-    from retrieval.ingest.folders import find_changes, list_stored
+    from retrieval.ingest.folders import FolderItems, find_changes, list_stored
     from serving.cli.opening import find_server, open_or_ask
 
     if (not source) is not retry:
@@ -51,7 +51,8 @@ def ingest(
         exit_unless(ok=_retry(loaded, tenant=tenant, json=json))
         return
     settings = loaded.settings
-    folder = _folder(settings, source, tenant)
+    items = _read_address(settings, source, tenant) if "://" in source else _read_path(settings, source, tenant)
+    folder = items if isinstance(items, FolderItems) else None
     is_served = find_server(settings) is not None
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
@@ -61,7 +62,6 @@ def ingest(
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
 
     offer = partial(_with_access, groups=frozenset(groups or ()), data_class=data_class)
-    items = _items(settings, source, tenant) if folder is None else folder
     count = len(items)
     if not count:
         terminal.show_note(f"No readable files in {source}. Hidden files are skipped.")
@@ -154,40 +154,24 @@ def _show_report(
     return not refused
 
 
-def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
-    """Return the files below `source`, or `None` where it is no folder. Raises InvalidRequest: it cannot be read."""
-    from retrieval.ingest.folders import read_folder
+def _read_path(settings: Settings, source: str, tenant: str) -> FolderItems | Sequence[Item]:
+    """Return the documents of a folder or of one file. Raises InvalidRequest: there is none, or it cannot be read."""
+    from retrieval.documents import Source
+    from retrieval.ingest.folders import read_folder, read_item
     from retrieval.ingest.refused_files import most_read
 
+    path, max_bytes = Path(source), most_read(settings.retrieval.parsing.max_bytes)
     try:
-        is_folder = "://" not in source and Path(source).is_dir()
+        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
     except OSError as error:
         raise InvalidRequest(
             f'"{source}" cannot be looked at: {error.strerror}. Name one that you may read: SRC=folder'
         ) from error
-    return (
-        read_folder(Path(source), tenant=tenant, max_bytes=most_read(settings.retrieval.parsing.max_bytes))
-        if is_folder
-        else None
-    )
-
-
-def _items(settings: Settings, source: str, tenant: str) -> Sequence[Item]:
-    """Return the documents at a path or an address. Raises InvalidRequest: there is no such file, or nothing reads such addresses."""
-    from retrieval.documents import Source
-    from retrieval.ingest.folders import read_item
-    from retrieval.ingest.refused_files import most_read
-
-    if "://" in source:
-        return _read_address(settings, source, tenant)
-    path = Path(source)
-    if path.is_file():
-        return [
-            read_item(
-                path, Source(uri=path.name, tenant=tenant), max_bytes=most_read(settings.retrieval.parsing.max_bytes)
-            )
-        ]
-    problem = "is neither a file nor a folder" if path.exists() else "does not exist"
+    if is_folder:
+        return read_folder(path, tenant=tenant, max_bytes=max_bytes)
+    if is_file:
+        return [read_item(path, Source(uri=path.name, tenant=tenant), max_bytes=max_bytes)]
+    problem = "is neither a file nor a folder" if exists else "does not exist"
     raise InvalidRequest(f'"{source}" {problem}. Name a file or a folder: SRC=folder')
 
 

@@ -84,7 +84,9 @@ def remove(
     there = {*declared.installed()}
     if needing := [each for each in left if each in there and name in declared.find(each).requires]:
         raise InvalidRequest(f'"{needing[0]}" requires "{name}". Turn that off first: make remove NAME={needing[0]}')
-    if not keep_data and name in there and (files := declared.find_data(name, _data_dir(stack))):
+    # one that is gone is taken from the list alone: with it no settings can be read
+    looked_at = name in there and not keep_data
+    if looked_at and (files := declared.find_data(name, load_stack(stack).settings.foundation.data_dir)):
         raise InvalidRequest(
             f'"{name}" has stored {", ".join(files)} in the data folder. Delete what you need no more; or turn it off and leave '
             f"them, and erase and retention go on reading them: make remove NAME={name} KEEP_DATA=1"
@@ -99,10 +101,6 @@ def _bring(name: str, on: Sequence[str]) -> None:
     for reference in (declared.find(each).bring for each in on if each in there):
         if reference:
             declared.resolve(reference)(name)
-
-
-def _data_dir(stack: Path) -> Path:
-    return load_stack(stack).settings.foundation.data_dir
 
 
 def _with_required(name: str) -> list[str]:
