@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import httpx2
 from langchain_core.language_models import BaseChatModel, ModelProfile
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
-from foundation.settings import Section
-from models.resilience.http_clients import clients
+from models.resilience.http_clients import RemoteOptions
 
 
-class RemoteChatOptions(Section):
-    model: str
-    api_key: SecretStr | None = None
-    """The API key; needed for any server not on this machine."""
+class RemoteChatOptions(RemoteOptions):
+    section = "models.chat"
+
     temperature: float | None = Field(default=None, ge=0)
     """Sampling temperature; `None` sends none, since newer models accept only their own. 0 makes most replies repeatable."""
     max_tokens: int = Field(default=4096, ge=1)
@@ -23,16 +20,8 @@ class RemoteChatOptions(Section):
     knows of it. False ones are refused, unknown ones tried."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further options of LangChain's class, such as `{ reasoning_effort = "low" }`; unknown ones go to its client."""
-    connect_timeout_s: float = Field(default=5, gt=0)
-    read_timeout_s: float = Field(default=60, gt=0)
-    """Longest silence in seconds: before the first token, between tokens, or before a whole reply that is not streamed."""
     keep_alive: bool = False
     """Whether connections are reused. Only for calls from a single event loop, as in the API server."""
-
-    def connect(self, *, proxies: bool = True) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-        """Return the HTTP clients of one model, as `clients`."""
-        connect_s, read_s = self.connect_timeout_s, self.read_timeout_s
-        return clients(connect_s=connect_s, read_s=read_s, keep_alive=self.keep_alive, proxies=proxies)
 
     @field_validator("extra")
     @classmethod

@@ -12,7 +12,6 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from pydantic import Field, PrivateAttr
 
 from foundation.components import Context
-from foundation.errors import MissingCredential
 from models.pricing import USAGE_AT_START
 from models.remote_options import RemoteChatOptions
 
@@ -79,17 +78,12 @@ class AnthropicChat(ChatAnthropic):
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
-    if options.api_key is None or not options.api_key.get_secret_value():
-        raise MissingCredential(
-            f'The chat model "{options.model}" of Anthropic needs an API key and has none. '
-            f"Set SIXPLY__MODELS__CHAT__API_KEY in the environment."
-        )
     own_address = options.base_url.rstrip("/") == ANTHROPIC
     caches = own_address if options.cache_prompts is None else options.cache_prompts
     extra = options.extra_for(AnthropicChat)
     model = AnthropicChat(
         model=options.model,
-        api_key=options.api_key,
+        api_key=options.key(),
         base_url=options.base_url,
         temperature=options.temperature,
         max_tokens=options.max_tokens,
@@ -97,5 +91,5 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_retries=0,  # resilience/attempts.py tries again, for all models alike
         **extra | {"model_kwargs": (CACHE_PROMPTS if caches else {}) | extra.get("model_kwargs", {})},
     )
-    model._http = options.connect()  # noqa: SLF001  # private to pydantic; this is its maker
+    model._http = options.connect(keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker
     return model

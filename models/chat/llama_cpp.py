@@ -24,7 +24,7 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import BESIDE_STACK, Section
 from models import weights
 from models.resilience.bindings import rebind
-from models.resilience.http_clients import clients
+from models.resilience.http_clients import clients, langchain_arguments
 
 if TYPE_CHECKING:  # they take longer to import than all else that a question needs
     import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs
@@ -207,19 +207,14 @@ def build(options: Options, context: Context) -> BaseChatModel:
 def _connect(server: xllamacpp.Server, name: str, key: str, options: Options) -> ChatOpenAI:
     from langchain_openai import ChatOpenAI
 
-    sync_client, async_client = clients(connect_s=5, read_s=options.read_timeout_s, keep_alive=False, proxies=False)
+    connections = clients(connect_s=5, read_s=options.read_timeout_s, keep_alive=False, proxies=False)
     return ChatOpenAI(
         model=name,
         base_url=f"{server.listening_address}/v1",
         api_key=SecretStr(key),
-        max_retries=0,
-        timeout=sync_client.timeout,
         stream_usage=True,
-        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/resilient_chat.py has one that does not
         use_responses_api=False,
-        http_client=sync_client,
-        http_async_client=async_client,
-        http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
+        **langchain_arguments(connections),
     )
 
 

@@ -20,12 +20,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from foundation.components import Context
 from models.pricing import MOST_TOKENS
 from models.remote_options import RemoteChatOptions
-from models.resilience.http_clients import OPENAI, key_for, on_loopback
+from models.resilience.http_clients import OPENAI, langchain_arguments
 
 
 class Options(RemoteChatOptions):
-    base_url: str = Field(default=OPENAI, pattern="^https?://")
-    """Address with the version: `http://127.0.0.1:8000/v1`."""
     provider: str | None = None
     """Name of the provider in traces and for prices; `None`: "openai" at OpenAI's own address, elsewhere the host's name."""
     seed: int | None = None
@@ -202,11 +200,10 @@ class OpenAICompatibleChat(ChatOpenAI):
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
-    sync_client, async_client = options.connect(proxies=not on_loopback(options.base_url))
     model = OpenAICompatibleChat(
         model=options.model,
         base_url=options.base_url,
-        api_key=key_for("models.chat", options.model, options.base_url, options.api_key),
+        api_key=options.key(),
         provider=options.provider
         or ("openai" if options.base_url == OPENAI else urlsplit(options.base_url).hostname or ""),
         temperature=options.temperature,
@@ -214,13 +211,8 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_completion_tokens=options.max_tokens,
         profile=options.profile,
         thinks=bool((options.profile or {}).get("reasoning_output")),
-        max_retries=0,  # resilience/attempts.py tries again, for all models alike
-        timeout=sync_client.timeout,
-        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/resilient_chat.py has one that does not
         **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},
-        http_client=sync_client,
-        http_async_client=async_client,
-        http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
+        **langchain_arguments(options.connect(keep_alive=options.keep_alive)),
     )
     model.async_client = PlainCompletions(model.root_async_client, options.limit_name)
     return model

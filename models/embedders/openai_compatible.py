@@ -16,27 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from foundation.clock import Clock
 from foundation.components import Context
-from foundation.settings import Section
 from foundation.types import Usage
 from models.contract import Call, requests_made
 from models.embedding import ArrayEmbeddings, Vectors
 from models.pricing import is_count
-from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback
+from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, RemoteOptions
 
 if TYPE_CHECKING:
     import openai
 
 
-class Options(Section):
-    model: str
-    base_url: str = Field(default=OPENAI, pattern="^https?://")
-    """Address with the version: `http://127.0.0.1:8000/v1`."""
-    api_key: SecretStr | None = None
-    """The API key; needed for any server not on this machine."""
+class Options(RemoteOptions):
+    section = "models.embedder"
+
     dimensions: int | None = Field(default=None, ge=8)
     """Dimensions to request from a server that can shorten vectors; `None`: the model's own number."""
     query_prefix: str = ""
@@ -49,8 +45,6 @@ class Options(Section):
     """Characters to which texts are cut, because servers refuse texts beyond the model's limit."""
     retries: int = Field(default=4, ge=0)
     """Most retries, after 408, 409, 429, 5xx and broken connections, with growing waits or the server's Retry-After."""
-    connect_timeout_s: float = Field(default=5, gt=0)
-    read_timeout_s: float = Field(default=60, gt=0)
 
 
 class OpenAICompatibleEmbedder(ArrayEmbeddings):
@@ -101,15 +95,9 @@ def build(options: Options, context: Context) -> Embeddings:
     """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     import openai
 
-    sync_client, _ = clients(
-        connect_s=options.connect_timeout_s,
-        read_s=options.read_timeout_s,
-        keep_alive=True,
-        proxies=not on_loopback(options.base_url),
-        max_bytes=EMBEDDING_BYTES,
-    )
+    sync_client, _ = options.connect(keep_alive=True, max_bytes=EMBEDDING_BYTES)
     client = openai.OpenAI(
-        api_key=key_for("models.embedder", options.model, options.base_url, options.api_key).get_secret_value(),
+        api_key=options.key().get_secret_value(),
         base_url=options.base_url,
         timeout=sync_client.timeout,
         max_retries=options.retries,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from foundation.errors import MissingCredential, UpstreamMalformed
+from foundation.settings import Section
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,17 +30,34 @@ def on_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def key_for(section: str, model: str, address: str, key: SecretStr | None) -> SecretStr:
-    """Return the key to send; for a server on this machine a stand-in, on which the client insists. Raises MissingCredential."""
-    if key is not None and key.get_secret_value():
-        return key
-    if on_loopback(address):
-        return SecretStr("none")
-    variable = f"SIXPLY__{section.upper().replace('.', '__')}__API_KEY"
-    raise MissingCredential(
-        f'[{section}] "{model}" at {urlsplit(address).hostname} needs an API key and has none. '
-        f"Set {variable} in the environment."
-    )
+class RemoteOptions(Section):
+    section: ClassVar[str]
+
+    model: str
+    base_url: str = Field(default=OPENAI, pattern="^https?://")
+    """Address with the version: `http://127.0.0.1:8000/v1`."""
+    api_key: SecretStr | None = None
+    """The API key; needed for any server not on this machine."""
+    connect_timeout_s: float = Field(default=5, gt=0)
+    read_timeout_s: float = Field(default=60, gt=0)
+    """Longest silence in seconds: before a whole reply, and before each piece of a streamed one."""
+
+    def key(self) -> SecretStr:
+        """Return the key to send; for a server on this machine a stand-in, on which clients insist. Raises MissingCredential."""
+        if self.api_key is not None and self.api_key.get_secret_value():
+            return self.api_key
+        if on_loopback(self.base_url):
+            return SecretStr("none")
+        variable = f"SIXPLY__{self.section.upper().replace('.', '__')}__API_KEY"
+        raise MissingCredential(
+            f'[{self.section}] "{self.model}" at {urlsplit(self.base_url).hostname} needs an API key and has none. '
+            f"Set {variable} in the environment."
+        )
+
+    def connect(self, **options: Any) -> tuple[httpx2.Client, httpx2.AsyncClient]:
+        """Return the HTTP clients of one model, as `clients`; no proxy stands before a server on this machine."""
+        proxies = not on_loopback(self.base_url)
+        return clients(connect_s=self.connect_timeout_s, read_s=self.read_timeout_s, proxies=proxies, **options)
 
 
 def clients(
@@ -74,6 +92,19 @@ def clients(
         httpx2.Client(event_hooks={"response": [bound]}, **common),
         httpx2.AsyncClient(event_hooks={"response": [bound_async]}, **common),
     )
+
+
+def langchain_arguments(connections: tuple[httpx2.Client, httpx2.AsyncClient]) -> dict[str, Any]:
+    """Return the arguments by which LangChain's OpenAI client leaves connections, time limits and retries to us."""
+    sync_client, async_client = connections
+    return {
+        "max_retries": 0,  # attempts.py tries again, for all models alike
+        "timeout": sync_client.timeout,
+        "stream_chunk_timeout": None,  # its timer loses cancellations before Python 3.12; resilient_chat.py has one that does not
+        "http_client": sync_client,
+        "http_async_client": async_client,
+        "http_socket_options": (),  # of clients that are not used; without it a proxy in the environment gets a warning
+    }
 
 
 def bounded_stream(stream: Any, most: int) -> Any:

@@ -62,9 +62,10 @@ def test_without_a_key_it_says_which_setting_to_set(use: str, tmp_path: Path) ->
         _load(tmp_path, use, model="some-model")
 
 
-def test_a_server_on_this_machine_needs_no_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("use", "suffix"), [("openai_compatible", "/v1"), ("anthropic", "")])
+def test_a_server_on_this_machine_needs_no_key(use: str, suffix: str, tmp_path: Path) -> None:
     with FaultyProvider(ok("fine")) as provider:
-        chat = _load(tmp_path, "openai_compatible", model="m", base_url=f"{provider.url}/v1")
+        chat = _load(tmp_path, use, model="m", base_url=f"{provider.url}{suffix}")
         assert chat.invoke("hello").text == "fine"
         chat.close()
     _, headers, _ = provider.requests[0]
