@@ -137,18 +137,30 @@ class ParserPool:
                 pipe and pipe.close()
 
 
-def _start(limits: ParseLimits) -> subprocess.Popen[bytes]:
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that reads a stranger's file: it has none of our keys and passwords."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # One thread for linear algebra: each one reserves address space, which is what the memory cap counts.
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment = {**passed_on, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**passed_on, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def restrict(memory_mb: int, writes_mb: int = 0) -> None:
+    """Limit, for good, what this process may take, and the size of a file that it may write."""
+    _cap("RLIMIT_AS", memory_mb << 20)
+    # A hijacked parser can write no files, where its format needs none
+    _cap("RLIMIT_FSIZE", writes_mb << 20)
+    _cap("RLIMIT_CORE", 0)
+
+
+def _start(limits: ParseLimits) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "retrieval.ingest.sandbox", str(limits.memory_mb), str(limits.writes_mb)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # libraries chatter about damaged files; what matters comes back as a reason
-        env=environment,
+        env=child_environment(),
         start_new_session=True,  # Ctrl-C is for us; we end the child in order
     )
 
@@ -171,10 +183,7 @@ def _serve(memory_mb: int, writes_mb: int = 0) -> None:
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Prints of libraries must not mix with our answers
     os.dup2(2, 1)
-    _cap("RLIMIT_AS", memory_mb << 20)
-    # A hijacked parser can write no files, where its format needs none
-    _cap("RLIMIT_FSIZE", writes_mb << 20)
-    _cap("RLIMIT_CORE", 0)
+    restrict(memory_mb, writes_mb)
     while line := source.readline():
         request = json.loads(line)
         # The parent's timer does not outlive the parent: this ends a busy child that was left behind

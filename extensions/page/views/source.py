@@ -8,14 +8,13 @@ from itertools import groupby, pairwise
 from nicegui import html, ui
 
 from extensions.page.session import Visitor, act, refill, show_errors
+from extensions.page.views.page_picture import PagePicture
 from foundation.types import Principal
 from retrieval.documents import Block, Box, Citation, Parsed
 from serving.api import documents
 from serving.api.documents import DocumentText
 
 AROUND = 3000
-# Height of a page by its width, as of A4; a box says its place in thousandths of both
-HEIGHT = 1.414
 # elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level
 ELEMENTS = {"heading": html.h3, "paragraph": html.p, "item": html.li, "row": html.div, "code": html.pre}
 KINDS = dict.fromkeys(ELEMENTS, html.div) | {"item": html.ul}
@@ -29,6 +28,7 @@ class SourcePanel:
         self._document_id = ""
         self._marked = (0, 0)
         self._window = (0, 0)
+        self._picture = PagePicture(visitor)
 
     def build(self) -> None:
         with ui.dialog().props('position=right aria-label="Source"') as self._dialog, html.div().classes("source"):
@@ -38,19 +38,23 @@ class SourcePanel:
                     self._place = ui.label().classes("dim")
                 ui.button(icon="close", on_click=self._dialog.close).props('flat round dense aria-label="Close"')
             self._warning = ui.label().classes("warning").props("role=alert")
-            self._map = html.div()
-            self._text = html.div().classes("text").props('tabindex=0 aria-label="Text of the document"')
+            with html.div().classes("beside"):
+                self._picture.build()
+                self._text = html.div().classes("text").props('tabindex=0 aria-label="Text of the document"')
 
     async def cite(self, citation: Citation) -> None:
         page = f", page {citation.page}" if citation.page else ""
         rights = f", rights as of {citation.rights_at:.16} UTC" if citation.rights_at else ""
         place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}{rights}"
-        await self._open(citation.document_id, (citation.start, citation.end), place, quote=citation.quote)
+        await self._open(citation.document_id, (citation.start, citation.end), place, citation)
 
     async def read(self, document_id: str) -> None:
-        await self._open(document_id, (0, 0), "", quote="")
+        await self._open(document_id, (0, 0), "")
 
-    async def _open(self, document_id: str, marked: tuple[int, int], place: str, *, quote: str) -> None:
+    async def _open(
+        self, document_id: str, marked: tuple[int, int], place: str, citation: Citation | None = None
+    ) -> None:
+        self._picture.clear()
         with show_errors():
             self._document_id, self._marked = document_id, marked
             self._window = (max(0, marked[0] - AROUND), marked[1] + AROUND)
@@ -59,19 +63,17 @@ class SourcePanel:
             quoted = shown.text[marked[0] - shown.start : marked[1] - shown.start]
             self._title.text = shown.document.title or shown.document.uri
             self._place.text = place or shown.document.uri
-            changed = quoted != quote
+            changed = citation is not None and quoted != citation.quote
             self._warning.text = "The document has changed since; this is its text now." if changed else ""
             self._warning.set_visibility(changed)
             self._fill(shown, blocks)
-            with refill(self._map):
-                words, cited = find_cited_page(boxes, *marked)
-                if cited:
-                    show_page_map(words, cited)
             self._dialog.open()
             ui.run_javascript(
                 f"setTimeout(() => document.getElementById('{self._text.html_id}')?.querySelector('mark')"
                 "?.scrollIntoView({block: 'center'}), 150)"
             )
+            if citation and not changed:
+                await self._picture.show(citation, caller, boxes)
 
     async def _more(self, before: int, after: int) -> None:
         with show_errors():
@@ -133,26 +135,3 @@ def fill_gaps(shown: DocumentText, blocks: Sequence[Block]) -> Iterator[Block]:
         if end > start:
             yield replace(block, start=start, end=end)
         at = end
-
-
-def find_cited_page(boxes: Sequence[Box], start: int, end: int) -> tuple[list[Box], list[Box]]:
-    """Return the words of the page on which the characters from `start` to `end` begin, and of these the ones among them."""
-    page = next((box.page for box in boxes if box.end > start and box.start < end), 0)
-    words = [box for box in boxes if box.page == page]
-    return words, [box for box in words if box.end > start and box.start < end]
-
-
-def show_page_map(words: Sequence[Box], cited: Sequence[Box]) -> None:
-    """Show a bar for each word that was recognised on a page, the cited ones marked."""
-    with html.figure().classes("page-map"):
-        html.figcaption(
-            f"These words were recognised in the picture of page {cited[0].page}, where they stand as marked. "
-            "One or two figures of a hundred may be misread: compare them with the original."
-        )
-        with ui.element("svg").props(f'viewBox="0 0 1000 {1000 * HEIGHT:g}" aria-hidden=true'):
-            for name, boxes in (("words", words), ("cited", cited)):
-                ui.element("path").classes(name).props["d"] = "".join(map(_bar, boxes))
-
-
-def _bar(box: Box) -> str:
-    return f"M{box.left} {box.top * HEIGHT:.0f}H{box.right}V{box.bottom * HEIGHT:.0f}H{box.left}z"

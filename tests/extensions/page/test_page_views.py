@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from extensions.page.views.arguments import Arguments
 from extensions.page.views.markdown import show_markdown
+from extensions.page.views.page_picture import find_cited_page, show_page_map
 from extensions.page.views.plots import Plot
-from extensions.page.views.source import find_cited_page, show_page_map
 from retrieval.documents import Box
 
 
