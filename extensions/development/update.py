@@ -80,14 +80,7 @@ def bring_extension(name: str) -> None:
 @contextmanager
 def _cloned_template(record: dict[str, Any], source: str | None) -> Iterator[Path]:
     """Yield a clone of the template. Raises Conflict: what is here could not be undone. InvalidRequest: it is another repository."""
-    if (taken := git(ROOT, "for-each-ref", "--format=%(objectname)", TAKING)) and git(
-        ROOT, "rev-parse", "HEAD"
-    ) != taken:
-        raise Conflict(
-            f"The last update was killed while it was taken, so some files are the update's. It was proved, and nothing is lost. Look at "
-            f"git status; then finish it with git reset --hard {taken[:12]}, or go back with git reset --hard HEAD, and forget it with "
-            f"git update-ref -d {TAKING}. Where git says that a .lock file exists, remove it first."
-        )
+    _demand_nothing_half_taken()
     if changed := git(ROOT, "status", "--porcelain"):
         raise Conflict(
             f"There are changes that are not committed, so this could not be undone. Commit or stash them first:\n{changed}"
@@ -104,6 +97,24 @@ def _cloned_template(record: dict[str, Any], source: str | None) -> Iterator[Pat
                 "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
             ) from error
         yield upstream
+
+
+def _demand_nothing_half_taken() -> None:
+    """Forget the name of an update that is part of the branch. Raises Conflict: one was killed before it was."""
+    head, taken = git(ROOT, "rev-parse", "HEAD"), git(ROOT, "for-each-ref", "--format=%(objectname)", TAKING)
+    if not taken:
+        return
+    if taken == git(
+        ROOT, "merge-base", taken, head
+    ):  # killed later; after another commit it would seem not to be taken
+        git(ROOT, "update-ref", "-d", TAKING)
+        return
+    raise Conflict(
+        f"The last update was killed while it was taken, so some files are the update's. It was proved, and nothing is lost. Look at "
+        f"git status; then finish it with git reset --hard {taken[:12]}. To go back instead, say git reset --hard {head[:12]} after "
+        f"that, which takes away its new files, too. At last forget it with git update-ref -d {TAKING}. Where git says that a .lock "
+        "file exists, remove it first."
+    )
 
 
 def _merge(upstream: Path, options: Sequence[str], more: Mapping[str, str] | None = None) -> NoReturn:

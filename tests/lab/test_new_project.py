@@ -689,13 +689,49 @@ def test_an_update_that_is_killed_while_it_is_taken_says_how_to_end_it_and_loses
         update.update()
     for name in (root / ".git").glob("**/*.lock"):
         name.unlink()
-    ends = re.findall(r"git (reset --hard \w+|update-ref -d \S+)", str(refused.value))
+    ends = re.findall(r"git (reset --hard \w+|update-ref -d \S+(?=\.))", str(refused.value))
     git(root, *ends[0].split())
     git(root, *ends[-1].split())
     assert (git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")) == (after, "")
     assert (root / "stack.toml").read_text() == "# new\n"
     with pytest.raises(InvalidRequest):  # of the template that is nowhere, and no more of the one before
         update.update()
+
+
+def half_taken(root: Path) -> tuple[str, str]:
+    git(root, "init", "--quiet")
+    (root / "pyproject.toml").write_text('[tool.sixply]\nbase = "0"\norigin = "nowhere"\n')
+    before = commit_all(root, "Ours")
+    (root / "new.toml").write_text("# new\n")
+    return before, commit_all(root, "The update")
+
+
+def test_an_update_that_was_killed_once_it_was_taken_asks_for_nothing_that_would_lose_later_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, after = half_taken(tmp_path)
+    git(tmp_path, "update-ref", update.TAKING, after)
+    (tmp_path / "own.toml").write_text("# own\n")
+    commit_all(tmp_path, "Our own work since")
+    monkeypatch.setattr(update, "ROOT", tmp_path)
+    with pytest.raises(InvalidRequest, match="nowhere"):  # it goes on to the template, which is nowhere
+        update.update()
+    assert git(tmp_path, "for-each-ref", update.TAKING) == ""
+
+
+def test_going_back_from_an_update_that_was_killed_takes_its_new_files_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = half_taken(tmp_path)
+    git(tmp_path, "reset", "--quiet", "--hard", before)
+    git(tmp_path, "update-ref", update.TAKING, after)
+    (tmp_path / "new.toml").write_text("# new\n")  # written, while the index did not know it yet
+    monkeypatch.setattr(update, "ROOT", tmp_path)
+    with pytest.raises(Conflict, match="was killed while it was taken") as refused:
+        update.update()
+    for way in re.findall(r"git (reset --hard \w+|update-ref -d \S+)", str(refused.value).replace(". ", " . ")):
+        git(tmp_path, *way.split())
+    assert (git(tmp_path, "rev-parse", "HEAD"), git(tmp_path, "status", "--porcelain")) == (before, "")
 
 
 @pytest.mark.nightly
