@@ -1,12 +1,13 @@
 """Tables of a parsed document as rows and columns, with units, rows that are totals, and what keeps them from being counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 
 from extensions.tables.figures import NOTHING, Figure, find_mark, find_unit, is_unclear, read_figure
 from retrieval.documents import Parsed, Table
+from retrieval.formats.text_blocks import cell_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +125,14 @@ def _read_sheet(parsed: Parsed, table: Table) -> Sheet:
     rows = []
     for place, widths in enumerate(table.widths, table.first):
         block = parsed.blocks[place]
-        cells = _cut(parsed.text[block.start : block.end], table.names, widths)
+        text = parsed.text[block.start : block.end]
+        cells = [text[start:end] for start, end in cell_spans(table.names, widths)]
         rows.append(Row((*cells, *[""] * (width - len(cells))), block.start, block.page))
     above = [block for block in parsed.blocks[: table.first] if block.kind == "heading"][-1:]
     before = parsed.blocks[table.first - 1 : table.first] if table.first else ()
     above += [block for block in before if block.kind == "paragraph"]
     words = " / ".join(parsed.text[block.start : block.end] for block in above)
     return Sheet(names, tuple(rows), words[:300], headless=not table.names, nameless=nameless)
-
-
-def _cut(text: str, names: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return the cells of a row that `row_text` has joined."""
-    cells, at = [], 0
-    for place, width in enumerate(widths):
-        name = names[place] if place < len(names) else ""
-        at += len(f"{name}: ") if width and name else 0
-        cells.append(text[at : at + width])
-        at += width + (len("; " if names else " | ") if width else 0)
-    return cells
 
 
 def _read_column(sheet: Sheet, place: int) -> Column:

@@ -197,3 +197,18 @@ def row_text(row: Sequence[str], names: Sequence[str]) -> str:
         return " | ".join(cell for cell in row if cell)
     labels = [*names, *[""] * (len(row) - len(names))]
     return "; ".join(f"{label}: {cell}" if label else cell for label, cell in zip(labels, row, strict=False) if cell)
+
+
+def cell_spans(names: Sequence[str], widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where the cells of these widths stand in the line that `row_text` made of them.
+
+    >>> [slice(*span) for span in cell_spans(["Plan", "Seats", "Price"], [5, 0, 5])][2]
+    slice(20, 25, None)
+    """
+    spans, at = list[tuple[int, int]](), 0
+    for place, width in enumerate(widths):
+        name = names[place] if place < len(names) else ""
+        at += len(f"{name}: ") if width and name else 0
+        spans.append((at, at + width))
+        at += width + (len("; " if names else " | ") if width else 0)
+    return spans

@@ -1,23 +1,19 @@
 """A cited document as a page with its headings, lists and tables, opened at the cited span."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import groupby, pairwise
+from collections.abc import Sequence
 
 from nicegui import html, ui
 
 from extensions.page.session import Visitor, act, refill, show_errors
 from extensions.page.views.page_picture import PagePicture
+from extensions.page.views.paper import Paper
 from foundation.types import Principal
-from retrieval.documents import Block, Box, Citation, Parsed
+from retrieval.documents import Box, Citation, Parsed
 from serving.api import documents
 from serving.api.documents import DocumentText
 
 AROUND = 3000
-# elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level
-ELEMENTS = {"heading": html.h3, "paragraph": html.p, "item": html.li, "row": html.div, "code": html.pre}
-KINDS = dict.fromkeys(ELEMENTS, html.div) | {"item": html.ul}
 
 
 class SourcePanel:
@@ -59,14 +55,14 @@ class SourcePanel:
             self._document_id, self._marked = document_id, marked
             self._window = (max(0, marked[0] - AROUND), marked[1] + AROUND)
             caller = await self._visitor.caller()
-            shown, blocks, boxes = await self._part(caller)
+            shown, paper, boxes = await self._part(caller)
             quoted = shown.text[marked[0] - shown.start : marked[1] - shown.start]
             self._title.text = shown.document.title or shown.document.uri
             self._place.text = place or shown.document.uri
             changed = citation is not None and quoted != citation.quote
             self._warning.text = "The document has changed since; this is its text now." if changed else ""
             self._warning.set_visibility(changed)
-            self._fill(shown, blocks)
+            self._fill(shown, paper)
             self._dialog.open()
             ui.run_javascript(
                 f"setTimeout(() => document.getElementById('{self._text.html_id}')?.querySelector('mark')"
@@ -78,13 +74,13 @@ class SourcePanel:
     async def _more(self, before: int, after: int) -> None:
         with show_errors():
             self._window = (max(0, self._window[0] - before), self._window[1] + after)
-            shown, blocks, _ = await self._part(await self._visitor.caller())
-            self._fill(shown, blocks)
+            shown, paper, _ = await self._part(await self._visitor.caller())
+            self._fill(shown, paper)
 
-    async def _part(self, caller: Principal) -> tuple[DocumentText, list[Block], Sequence[Box]]:
+    async def _part(self, caller: Principal) -> tuple[DocumentText, Paper, Sequence[Box]]:
         return await asyncio.to_thread(self._read, caller)
 
-    def _read(self, caller: Principal) -> tuple[DocumentText, list[Block], Sequence[Box]]:
+    def _read(self, caller: Principal) -> tuple[DocumentText, Paper, Sequence[Box]]:
         start, end = self._window
         shown = documents.read(
             self._document_id, caller, self._visitor.runtime, start=start, end=end
@@ -93,45 +89,13 @@ class SourcePanel:
         # it may have been replaced in between
         same = entry is not None and entry.parsed.text[shown.start : shown.end] == shown.text
         parsed = entry.parsed if entry is not None and same else Parsed("", ())
-        blocks = [block for block in parsed.blocks if block.end > shown.start and block.start < shown.end]
-        return shown, blocks, parsed.boxes
+        return shown, Paper(shown, parsed, self._marked), parsed.boxes
 
-    def _fill(self, shown: DocumentText, blocks: Sequence[Block]) -> None:
+    def _fill(self, shown: DocumentText, paper: Paper) -> None:
         with refill(self._text):
             if shown.start:
                 act("Earlier text", lambda: self._more(AROUND, 0))
             with html.div().classes("paper"):
-                self._show_blocks(shown, blocks)
+                paper.build()
             if shown.end < shown.document.characters:
                 act("Later text", lambda: self._more(0, AROUND))
-
-    def _show_blocks(self, shown: DocumentText, blocks: Sequence[Block]) -> None:
-        page = None
-        for kind, alike in groupby(fill_gaps(shown, blocks), key=lambda block: block.kind):
-            with KINDS[kind]().classes(f"of-{kind}"):
-                for block in alike:
-                    if block.page not in (None, page):
-                        page = block.page
-                        html.span(f"Page {page}").classes("page")
-                    self._show_block(block, shown)
-
-    def _show_block(self, block: Block, shown: DocumentText) -> None:
-        edges = [block.start, *(min(max(at, block.start), block.end) for at in self._marked), block.end]
-        before, marked, after = (shown.text[at - shown.start : to - shown.start] for at, to in pairwise(edges))
-        with ELEMENTS[block.kind]().classes(f"level-{block.level}" if block.level else ""):
-            html.span(before)
-            if marked:
-                html.mark(marked)
-            html.span(after)
-
-
-def fill_gaps(shown: DocumentText, blocks: Sequence[Block]) -> Iterator[Block]:
-    """Yield the blocks of the shown text, cut at its ends, and what stands between two of them as paragraphs."""
-    at = shown.start
-    for block in [*blocks, Block("paragraph", shown.end, shown.end)]:
-        start, end = max(block.start, shown.start), min(block.end, shown.end)
-        if shown.text[at - shown.start : start - shown.start].strip():
-            yield Block("paragraph", at, start)
-        if end > start:
-            yield replace(block, start=start, end=end)
-        at = end

@@ -57,6 +57,7 @@ def test_a_cited_page_is_shown_as_it_looks_while_its_file_is_the_one_that_was_ta
     folder = tmp_path / "documents"
     folder.mkdir()
     (folder / "lamps.pdf").write_bytes(LAMP)
+    (folder / "prices.csv").write_text("Lamp,Price,\nHarbour lamp,90 USD,\nMoon lamp,70 USD,in May\n")
     stack = stack_in(tmp_path)
     ingest = [sys.executable, "-m", "serving.cli", "ingest", folder, "--tenant", "alder", "--stack", stack]
     subprocess.run(ingest, check=True, cwd=ROOT, timeout=WAIT_S)
@@ -84,6 +85,13 @@ def test_a_cited_page_is_shown_as_it_looks_while_its_file_is_the_one_that_was_ta
         turn.get_by_role("button", name="Source 1").first.click()
         expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
         expect(picture.locator("img")).to_have_count(0)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        ask(page, "What is the price of the harbour lamp?").get_by_role("button", name="Source 1").first.click()
+        table = page.get_by_role("dialog").get_by_role("table")
+        expect(table.get_by_role("columnheader")).to_have_text(["Lamp", "Price"])
+        expect(table.get_by_role("row").nth(1).locator("mark").first).to_have_text("Harbour lamp")
+        assert [rule for rule in broken_rules(page, ".q-dialog") if not rule.startswith("color-contrast")] == []
 
 
 def test_words_are_found_on_the_picture_over_line_ends_and_on_a_page_that_is_turned() -> None:

@@ -12,8 +12,11 @@ from pydantic import TypeAdapter
 from extensions.page.views.arguments import Arguments
 from extensions.page.views.markdown import show_markdown
 from extensions.page.views.page_picture import find_cited_page, show_page_map
+from extensions.page.views.paper import WIDEST, Paper
 from extensions.page.views.plots import Plot
-from retrieval.documents import Box
+from retrieval.documents import Block, Box, Parsed, ParseLimits, Table
+from retrieval.ingest.parsing import parse_here
+from serving.api.documents import DocumentText
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +134,46 @@ def test_a_block_of_code_has_a_button_that_copies_it(client: Client) -> None:
 def test_what_may_be_wider_than_the_page_is_scrolled_by_the_keyboard(client: Client) -> None:
     show_markdown("```\nprint(1)\n```\n\n$$\nx\n$$\n\nand $y$", str)
     assert [it.tag for it in client.elements.values() if it.props.get("tabindex") == "0"] == ["pre", "math"]
+
+
+def paper(parsed: Parsed, marked: tuple[int, int] = (0, 0), start: int = 0, end: int | None = None) -> None:
+    end = len(parsed.text) if end is None else end
+    Paper(DocumentText.model_construct(start=start, end=end, text=parsed.text[start:end]), parsed, marked).build()
+
+
+SHEET = b"Lamp,Price,Weight\nHarbour <b>lamp</b>,90 USD,\nMoon lamp,70 USD,2 kg,odd\n"
+
+
+def test_the_rows_of_a_table_are_shown_as_a_table_with_its_head_and_its_cells_as_text(client: Client) -> None:
+    parsed = parse_here(SHEET, "lamps.csv", ParseLimits())
+    paper(parsed, (parsed.text.index("90"), parsed.text.index("90") + 6))
+    assert texts(client, "th") == ["Lamp", "Price", "Weight"]
+    assert [it.props["scope"] for it in client.elements.values() if it.tag == "th"] == ["col"] * len(
+        texts(client, "th")
+    )
+    rows = [it for it in client.elements.values() if it.tag == "tr"]
+    assert len(rows) == 3
+    assert texts(client, "mark") == ["90 USD"]
+    assert texts(client, "span") == ["Harbour <b>lamp</b>", "Moon lamp", "70 USD", "2 kg", "odd"]
+    assert len({len([*row]) for row in rows}) == 1, "each row has as many cells"
+
+
+def test_a_row_that_is_cut_a_name_that_is_cited_and_a_sheet_too_wide_to_read_stay_lines(client: Client) -> None:
+    parsed = parse_here(SHEET, "lamps.csv", ParseLimits())
+    paper(parsed, start=5)
+    assert "Harbour <b>lamp</b>; Price: 90 USD" in " ".join(texts(client, "span"))
+    paper(parsed, (0, 4))
+    assert texts(client, "mark") == ["Lamp"]
+    wide = ",".join(map(str, range(WIDEST + 1))).encode()
+    before = [it.tag for it in client.elements.values()].count("table")
+    paper(parse_here(wide + b"\n" + wide, "wide.csv", ParseLimits()))
+    assert [it.tag for it in client.elements.values()].count("table") == before
+
+
+def test_tables_of_each_page_have_their_own_head_and_say_their_page(client: Client) -> None:
+    text = "Plan: A; Price: 1\fPlan: B; Price: 2"
+    blocks = (Block("row", 0, 17, page=1), Block("row", 18, 35, page=2))
+    tables = (Table(0, ("Plan", "Price"), ((1, 1),)), Table(1, ("Plan", "Price"), ((1, 1),)))
+    paper(Parsed(text, blocks, tables=tables))
+    assert texts(client, "th") == ["Plan", "Price"] * 2
+    assert [it for it in texts(client, "span") if it.startswith("Page")] == ["Page 1", "Page 2"]
