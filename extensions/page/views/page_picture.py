@@ -49,7 +49,7 @@ class PagePicture:
             )
 
     async def _draw(self, citation: Citation, caller: Principal, page: int) -> PageImage | None:
-        async with self._visitor.runtime.place("reads", caller):
+        async with self._visitor.runtime.place("searches", caller):
             return await asyncio.to_thread(self._read, citation, caller, page)
 
     def _read(self, citation: Citation, caller: Principal, page: int) -> PageImage | None:
