@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation.clock import SystemClock
+from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, is_to_list, load_stack, person
+from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, is_to_list, load_stack, local
 from serving.settings import context_of
 
 if TYPE_CHECKING:
     from extensions.facts.store import SqliteFacts
 
 app = typer.Typer(help="Show or edit what is remembered about a person.", rich_markup_mode=None, add_completion=False)
+
+User = Annotated[str | None, typer.Option("--user", help="The user; you by default.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -27,7 +30,7 @@ def _list_facts(
     """What is remembered of you, or of a user of the tenant. Without a command: list it."""
     if not is_to_list(context):
         return
-    whose = person(tenant, user)
+    whose = _person(tenant, user)
     with _facts(stack) as facts:
         rows = facts.of(whose)
     if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in rows]):
@@ -44,7 +47,7 @@ def correct_fact(
     stack: Stack = STACK,
 ) -> None:
     """Put other words in its place."""
-    whose = person(tenant, user)
+    whose = _person(tenant, user)
     with _facts(stack) as facts:
         corrected = facts.correct(fact, text, whose)
     terminal.show(f"Remembered now: {terminal.plain(corrected.text)}")
@@ -62,7 +65,7 @@ def erase_facts(
     """Erase one, or all that is remembered of the person."""
     if (fact is None) is not every:
         raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
-    whose = person(tenant, user)
+    whose = _person(tenant, user)
     with _facts(stack) as facts:
         count = facts.erase_all(whose.tenant, whose.subject) if fact is None else 1
         if fact is not None:
@@ -77,3 +80,8 @@ def _facts(stack: Path) -> Iterator[SqliteFacts]:
     context = context_of(load_stack(stack).settings)
     with closing(SqliteFacts(context.data_dir / FILE, SystemClock(), records=context.records)) as facts:
         yield facts
+
+
+def _person(tenant: str, user: str | None) -> Principal:
+    """Return the user of that name in the tenant, or the person at the keyboard."""
+    return Principal(user, tenant) if user else local(tenant, [], None)

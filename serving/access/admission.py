@@ -5,10 +5,9 @@ much longer together than alone, as on a machine with few cores.
 """
 
 import asyncio
-import itertools
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
@@ -52,12 +51,12 @@ class FairTurns:
         self.running = 0
         self._at_work: Counter[tuple[str, ...]] = Counter()
         """Of each tenant, and of each tenant and subject."""
-        self._lines: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
-        """Waiting tasks by tenant and subject. Whose last turn is longest ago comes first."""
+        self._queue: dict[asyncio.Future[None], Principal] = {}
+        """Who waits for which turn. Whose last turn is longest ago comes first."""
 
     @property
     def waiting(self) -> int:
-        return sum(map(self._waiting_of, self._lines))
+        return len(self._queue)
 
     @asynccontextmanager
     async def turn(self, caller: Principal) -> AsyncIterator[None]:
@@ -73,21 +72,20 @@ class FairTurns:
 
     def turn_away(self, error: Exception) -> None:
         """Raise `error` in all who wait."""
-        for lines in self._lines.values():
-            for turn in itertools.chain.from_iterable(lines.values()):
-                if not turn.done():
-                    turn.set_exception(error)
-        self._lines.clear()
+        for turn in self._queue:
+            if not turn.done():
+                turn.set_exception(error)
+        self._queue.clear()
 
     async def _wait(self, caller: Principal) -> None:
         turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(caller.tenant, {}).setdefault(caller.subject, deque()).append(turn)
+        self._queue[turn] = caller
         looking = asyncio.create_task(self._let_in_beside(caller, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._leave(caller.tenant, caller.subject, turn)
+                self._queue.pop(turn, None)
             elif turn.exception() is None:  # we were given the turn and cancelled at the same moment
                 self._pass_on(caller)
             raise
@@ -100,46 +98,30 @@ class FairTurns:
             await asyncio.sleep(HELD_S)
             held = max((count for whose, count in self._at_work.items() if len(whose) == 1), default=0)
             if held == self.running >= self.limit and not self._at_work[caller.tenant,] and not turn.done():
-                self._leave(caller.tenant, caller.subject, turn)
-                self._count(caller, 1)
-                turn.set_result(None)
+                self._give(turn)
 
-    def _leave(self, tenant: str, subject: str, turn: asyncio.Future[None]) -> None:
-        lines = self._lines.get(tenant, {})
-        if turn in lines.get(subject, ()):
-            lines[subject].remove(turn)
-            self._drop_empty(tenant, subject)
-
-    def _drop_empty(self, tenant: str, subject: str) -> None:
-        lines = self._lines[tenant]
-        if not lines[subject]:
-            del lines[subject]
-        if not lines:
-            del self._lines[tenant]
+    def _give(self, turn: asyncio.Future[None]) -> None:
+        caller = self._queue.pop(turn)
+        if not turn.done():
+            # counted here and not where it wakes up, or another one could come in between
+            self._count(caller, 1)
+            turn.set_result(None)
 
     def _count(self, caller: Principal, change: int) -> None:
         self.running += change
-        for whose in ((caller.tenant,), (caller.tenant, caller.subject)):
-            self._at_work[whose] += change
-            if not self._at_work[whose]:
-                del self._at_work[whose]
-
-    def _waiting_of(self, tenant: str) -> int:
-        return sum(map(len, self._lines.get(tenant, {}).values()))
+        self._at_work.update({(caller.tenant,): change, _person(caller): change})
+        self._at_work = +self._at_work  # forgets who has nothing at work
 
     def _pass_on(self, caller: Principal) -> None:
         self._count(caller, -1)
-        while self._lines and self.running < self.limit:
-            tenant = min(self._lines, key=lambda tenant: self._at_work[tenant,])
-            lines = self._lines[tenant] = self._lines.pop(tenant)  # to the end
-            subject = min(lines, key=lambda subject: self._at_work[tenant, subject])
-            line = lines[subject] = lines.pop(subject)
-            turn = line.popleft()
-            self._drop_empty(tenant, subject)
-            if not turn.done():
-                # counted here and not where it wakes up, or another one could come in between
-                self._count(Principal(subject, tenant), 1)
-                turn.set_result(None)
+        while self._queue and self.running < self.limit:
+            tenant = min((it.tenant for it in self._queue.values()), key=lambda tenant: self._at_work[tenant,])
+            persons = [_person(it) for it in self._queue.values() if it.tenant == tenant]
+            person = min(persons, key=lambda person: self._at_work[person])
+            self._give(next(turn for turn, it in self._queue.items() if _person(it) == person))
+            # the tenant goes to the end, and there the person
+            order = sorted(self._queue.items(), key=lambda it: (it[1].tenant == tenant, _person(it[1]) == person))
+            self._queue = dict(order)
 
 
 class Admission(FairTurns):
@@ -187,28 +169,22 @@ class Admission(FairTurns):
             # until all current work is done
             retry_after_s=max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit)),
         )
-        tenant, subject = self._find_greediest(caller)
-        if (tenant, subject) == (caller.tenant, caller.subject):
+        greediest = self._find_greediest(caller)
+        if greediest == _person(caller):
             raise refusal
-        turn = self._lines[tenant][subject].pop()
-        self._drop_empty(tenant, subject)
+        turn = next(turn for turn, it in reversed(self._queue.items()) if _person(it) == greediest)
+        del self._queue[turn]
         if not turn.done():
             turn.set_exception(refusal)
 
     def _find_greediest(self, caller: Principal) -> tuple[str, str]:
-        # of equals, the one who comes last
-        def tenants_share(tenant: str) -> tuple[int, bool]:
-            comes = tenant == caller.tenant
-            return self._at_work[tenant,] + self._waiting_of(tenant) + comes, comes
-
-        def persons_share(subject: str) -> tuple[int, bool]:
-            comes = (tenant, subject) == (caller.tenant, caller.subject)
-            return self._at_work[tenant, subject] + len(lines.get(subject, ())) + comes, comes
-
-        tenant = max([caller.tenant, *reversed(self._lines)], key=tenants_share)
-        lines = self._lines.get(tenant, {})
-        comers = [caller.subject] if tenant == caller.tenant else []
-        return tenant, max([*comers, *reversed(lines)], key=persons_share)
+        # `max` takes the first of equals: the one who comes last
+        comers = [caller, *reversed(self._queue.values())]
+        load = Counter(self._at_work)
+        for comer in comers:
+            load.update([(comer.tenant,), _person(comer)])
+        tenant = max(comers, key=lambda comer: load[comer.tenant,]).tenant
+        return max((_person(it) for it in comers if it.tenant == tenant), key=lambda person: load[person])
 
     def _took(self, seconds: float, started_s: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
@@ -235,7 +211,7 @@ class PerPerson:
     @contextmanager
     def place(self, caller: Principal) -> Iterator[None]:
         """Hold a place. Raises the refusal: the person has `most` already."""
-        person = (caller.tenant, caller.subject)
+        person = _person(caller)
         if self._held[person] >= self._most:
             raise self._refusal(self._most)
         self._held[person] += 1
@@ -243,8 +219,11 @@ class PerPerson:
             yield
         finally:
             self._held[person] -= 1
-            if not self._held[person]:
-                del self._held[person]
+            self._held = +self._held
+
+
+def _person(caller: Principal) -> tuple[str, str]:
+    return caller.tenant, caller.subject
 
 
 def _average(before: float, latest: float) -> float:

@@ -16,7 +16,6 @@ LOCAL = "local"
 
 Stack = Annotated[Path, typer.Option("--stack", envvar="SIXPLY_STACK", help="The configuration file.", dir_okay=False)]
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant whose documents are used.")]
-User = Annotated[str | None, typer.Option("--user", help="The user; you by default.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group in the tenant. Repeatable.")]
 Json = Annotated[
     Path | None,
@@ -43,11 +42,6 @@ def user_name() -> str:
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
     """Return the person at the keyboard, who needs no key: they can read the data folder."""
     return Principal(f"{user_name()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
-
-
-def person(tenant: str, subject: str | None) -> Principal:
-    """Return the user of that name in the tenant, or the person at the keyboard."""
-    return Principal(subject, tenant) if subject else local(tenant, [], None)
 
 
 def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
