@@ -14,6 +14,7 @@ from extensions.openai_api.conversation import (
     Arguments,
     CallId,
     FunctionDefinition,
+    RefusalPart,
     ResponseFormat,
     image_at,
     said_by_person,
@@ -63,7 +64,7 @@ class ChatCall(BaseModel):
     function: CalledFunction
 
 
-ChatPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+ChatPart = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")]
 
 
 class ChatMessage(BaseModel):
@@ -157,16 +158,20 @@ def _card(name: str, runtime: Runtime) -> dict[str, Any]:
 class ChatShape(Shape):
     """A completion, or its chunks in OpenAI's order."""
 
+    takes_refusals = True
+
     def __init__(self, body: ChatRequest, runtime: Runtime) -> None:
-        super().__init__()
+        super().__init__(body.response_format and body.response_format.as_chat())
         created = int(runtime.system.context.clock.now().timestamp())
         self._wants_usage = body.stream_options is not None and body.stream_options.include_usage
         self._common: dict[str, Any] = {"object": "chat.completion.chunk", "created": created, "model": body.model}
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         calls = _calls(answer)
-        content = with_footnotes(answer) or (None if calls else "")
-        message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": calls or None}
+        content, refusal = with_footnotes(answer) or (None if calls else ""), None
+        if self.refuses(answer):
+            content, refusal = None, content
+        message = {"role": "assistant", "content": content, "refusal": refusal, "tool_calls": calls or None}
         choice = {"index": 0, "message": message, "finish_reason": _finish_reason(answer)}
         return self._common | {
             "id": f"chatcmpl-{answer.answer_id}",
@@ -178,10 +183,14 @@ class ChatShape(Shape):
 
     def begin(self, answer: Answer) -> Iterator[bytes]:
         self._common |= {"id": f"chatcmpl-{answer.answer_id}"} | ({"usage": None} if self._wants_usage else {})
-        yield self._chunk({"role": "assistant", "content": None if answer.calls and not answer.text else ""})
+        is_empty = self.refuses(answer) or (answer.calls and not answer.text)
+        yield self._chunk({"role": "assistant", "content": None if is_empty else ""})
 
     def words(self, text: str) -> Iterator[bytes]:
         yield self._chunk({"content": text})
+
+    def refuse(self, text: str) -> Iterator[bytes]:
+        yield self._chunk({"refusal": text})
 
     def end(self, answer: Answer, text: str) -> Iterator[bytes]:  # noqa: ARG002 - other shapes repeat the text
         calls = [{"index": index, **call} for index, call in enumerate(_calls(answer))]

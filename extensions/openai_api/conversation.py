@@ -33,6 +33,17 @@ class FunctionDefinition(BaseModel):
     strict: bool | None = None
 
 
+class RefusalPart(BaseModel):
+    """What the assistant said in place of JSON."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
 def image_of(media_type: str, data: str) -> dict[str, Any]:
     """Return an image as LangChain's content block. Raises InvalidRequest: unsupported type, or data not in base64."""
     if media_type not in IMAGES:

@@ -143,8 +143,10 @@ async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
     wanted = body.text and body.text.format and body.text.format.as_chat()
-    whole = ResponseShape(body, runtime).whole(answer or answer_yet_to_come())
-    status, error = _status_of(job, item, missing_json(answer, wanted) if answer else None)
+    shape = ResponseShape(body, runtime)
+    whole = shape.whole(answer or answer_yet_to_come())
+    missing = missing_json(answer, wanted) if answer and not shape.refuses(answer) else None
+    status, error = _status_of(job, item, missing)
     nothing_yet: dict[str, Any] = {} if status == "completed" else {"output": [], "usage": None, "sixply": {}}
     return whole | {
         "id": f"{IN_BACKGROUND}{job.job_id}",
@@ -214,8 +216,10 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
 class ResponseShape(Shape):
     """A response, or its numbered events in OpenAI's order."""
 
+    takes_refusals = True
+
     def __init__(self, body: ResponsesRequest, runtime: Runtime) -> None:
-        super().__init__()
+        super().__init__(body.text and body.text.format and body.text.format.as_chat())
         self._body, self._clock = body, runtime.system.context.clock
         self._number = itertools.count()
         self._place: dict[str, Any] = {}
@@ -227,7 +231,8 @@ class ResponseShape(Shape):
         now, sent = int(self._clock.now().timestamp()), body.model_extra or {}
         messages = []
         if text or not answer.calls:
-            messages.append(_message(answer, text, list(_annotations(answer, text_for_clients(answer)))))
+            message = _message(answer, text, list(_annotations(answer, text_for_clients(answer))))
+            messages.append(message | {"content": [_refusal(text)]} if self.refuses(answer) else message)
         wanted = (body.text and body.text.format and body.text.format.as_chat()) or {"type": "text"}
         return {
             **CONSTANT,
@@ -258,12 +263,20 @@ class ResponseShape(Shape):
         yield self._sse("response.in_progress", response=started)
 
     def words(self, text: str) -> Iterator[bytes]:
+        yield from self._begin_message()
+        yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
+
+    def refuse(self, text: str) -> Iterator[bytes]:
+        yield from self._begin_message(_refusal(""))
+        yield self._sse("response.refusal.delta", **self._place, delta=text)
+
+    def _begin_message(self, *parts: dict[str, Any]) -> Iterator[bytes]:
         if not self._message:
             self._message = _message(answer_yet_to_come(), "", []) | {"id": self._place["item_id"]}
+            self._message["content"] = [*parts] or self._message["content"]
             started = self._message | {"status": "in_progress", "content": []}
             yield self._sse("response.output_item.added", output_index=0, item=started)
             yield self._sse("response.content_part.added", **self._place, part=self._message["content"][0])
-        yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
 
     def end(self, answer: Answer, text: str) -> Iterator[bytes]:
         if not self._message and not answer.calls:
@@ -289,13 +302,20 @@ class ResponseShape(Shape):
         (part,) = self._message["content"]
         # in what was sent, not in the answer: a streamed draft can differ from the checked text
         self._message["status"] = _status(answer)
+        if self.refuses(answer):
+            part["refusal"] = text
+            yield self._sse("response.refusal.done", **self._place, refusal=text)
+        else:
+            yield from self._end_text(part, answer, text)
+        yield self._sse("response.content_part.done", **self._place, part=part)
+        yield self._sse("response.output_item.done", output_index=0, item=self._message)
+
+    def _end_text(self, part: dict[str, Any], answer: Answer, text: str) -> Iterator[bytes]:
         part |= {"text": text, "annotations": list(_annotations(answer, text.removesuffix(footnotes(answer))))}
         yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
         for index, annotation in enumerate(part["annotations"]):
             added = {"annotation_index": index, "annotation": annotation}
             yield self._sse("response.output_text.annotation.added", **self._place, **added)
-        yield self._sse("response.content_part.done", **self._place, part=part)
-        yield self._sse("response.output_item.done", output_index=0, item=self._message)
 
     def _call(self, index: int, call: dict[str, Any]) -> Iterator[bytes]:
         place, arguments = {"item_id": call["id"], "output_index": index}, call["arguments"]
@@ -311,6 +331,10 @@ class ResponseShape(Shape):
 
 def _status(answer: Answer) -> str:
     return "incomplete" if answer.stop_reason == "length" else "completed"
+
+
+def _refusal(text: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": text}
 
 
 def _message(answer: Answer, text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:

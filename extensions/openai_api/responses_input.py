@@ -10,6 +10,7 @@ from extensions.openai_api.conversation import (
     Arguments,
     CallId,
     FunctionDefinition,
+    RefusalPart,
     ResponseFormat,
     image_at,
     said_by_person,
@@ -32,7 +33,7 @@ class InputImage(BaseModel):
 class InputMessage(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[InputPart | InputImage], Field(fail_fast=True)]
+    content: Text | Annotated[list[InputPart | InputImage | RefusalPart], Field(fail_fast=True)]
 
     @property
     def as_message(self) -> AnyMessage:

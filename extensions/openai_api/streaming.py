@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
+from extensions.openai_api.approvals import WAITING
 from extensions.openai_api.client import schema_in
 from extensions.openai_api.vendors import VendorRequest, footnotes, with_footnotes
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
@@ -32,9 +33,13 @@ _MARKED = re.compile(rf"(?:(?<!\S)|(?<={re.escape(REMOVED)}))\S*?{re.escape(REMO
 class Shape(ABC):
     """One answer in a vendor's format: whole, or as events around its text."""
 
-    def __init__(self) -> None:
+    takes_refusals = False
+    """Whether the format has a place for a text where JSON was requested and there is none yet."""
+
+    def __init__(self, response_format: Any = None) -> None:
         self._text = self._draft = ""
         self._round: int | None = None
+        self._response_format = response_format
 
     @abstractmethod
     def whole(self, answer: Answer) -> dict[str, Any]:
@@ -47,6 +52,10 @@ class Shape(ABC):
     @abstractmethod
     def words(self, text: str) -> Iterable[bytes]:
         """Yield the events of a piece of the text."""
+
+    def refuse(self, text: str) -> Iterable[bytes]:
+        """Yield the events of a piece of a text that stands for JSON."""
+        return self.words(text)
 
     @abstractmethod
     def end(self, answer: Answer, text: str) -> Iterable[bytes]:
@@ -70,6 +79,11 @@ class Shape(ABC):
             self._draft += event.token
             yield from self._send(event.token)
 
+    def refuses(self, answer: Answer) -> bool:
+        """Whether an action waits, so that there is no JSON yet, and the format can say so."""
+        is_missing = bool(self._response_format) and not (answer.is_json or answer.calls)
+        return self.takes_refusals and is_missing and answer.status == "waiting"
+
     def _finish(self, answer: Answer) -> Iterator[bytes]:
         if self._round is None:  # an agent that sends checked text only
             yield from self.begin(answer)
@@ -77,7 +91,7 @@ class Shape(ABC):
         else:
             remaining = self._remaining(answer)
         for line in remaining.splitlines(keepends=True):
-            yield from self._send(line)
+            yield from self._send(line, self.refuse if self.refuses(answer) else self.words)
         yield from self.end(answer, self._text)
 
     def _remaining(self, answer: Answer) -> str:
@@ -89,9 +103,9 @@ class Shape(ABC):
         remaining = text[len(draft) :] if text.startswith(draft) else new
         return f"{remaining}\n\n{notes}" if notes else remaining
 
-    def _send(self, text: str) -> Iterator[bytes]:
+    def _send(self, text: str, say: Callable[[str], Iterable[bytes]] | None = None) -> Iterator[bytes]:
         self._text += text
-        yield from self.words(text)
+        yield from (say or self.words)(text)
 
 
 def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
@@ -123,7 +137,7 @@ async def reply(
     """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
     wanted = wanted.model_copy(update={"forget": body.store is False, "watched": body.stream})
-    at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
+    at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted, shape)
     return await send(body, at_work, shape, request, runtime)
 
 
@@ -140,11 +154,12 @@ def as_json(content: dict[str, Any]) -> Response:
     return Response(problems.to_json(content), media_type=JSONResponse.media_type)
 
 
-async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
-    """Yield the events. Raises the error of `missing_json`: JSON was requested, and the answer is not JSON."""
+async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest, shape: Shape) -> AsyncGenerator[Event]:
+    """Yield the events. Raises the error of `missing_json`: JSON was requested, and the answer is neither that nor refuses it."""
     async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
         async for event in followed:
-            if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):
+            answer = event.answer if event.answer and not shape.refuses(event.answer) else None
+            if answer and (error := missing_json(answer, wanted.client.response_format)):
                 raise error
             yield event
 
@@ -155,7 +170,9 @@ def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
         return None
     # an action waits for approval, or the budget was too small
     text = f"There is no JSON to give: {answer.text}"
-    return Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
+    if answer.approval and answer.status == "waiting":
+        return Conflict(f"{text} {WAITING.format(answer.approval.approval_id)}")
+    return BudgetExceeded(text, limit="request")
 
 
 def sse(kind: str | None, content: dict[str, Any]) -> bytes:

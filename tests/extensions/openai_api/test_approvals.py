@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.doubles.provider import FaultyProvider, calls, ok
 from tests.integration.test_strong_model import Serve, serve
@@ -109,6 +111,54 @@ def test_a_response_withdraws_what_waits_and_may_not_approve_it_itself(serve: Se
         assert respond(vendor, approve=False).output_text == "Then nothing is done."
         lead = {"Authorization": f"Bearer {client.lead}"}  # type: ignore[attr-defined]
         assert client.get("/v1/approvals", headers=lead).json()["approvals"] == []
+
+
+class Refunded(BaseModel):
+    usd: float
+
+
+def refusal_of_completion(vendor: openai.OpenAI, turns: list[Any], *, streamed: bool) -> tuple[str | None, Any]:
+    if streamed:
+        with vendor.chat.completions.stream(model="sixply", messages=turns, response_format=Refunded) as events:
+            message = [*events] and events.get_final_completion().choices[0].message
+    else:
+        made = vendor.chat.completions.parse(model="sixply", messages=turns, response_format=Refunded)
+        message = made.choices[0].message
+    turns.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
+    assert (message.content is None) is (message.parsed is None)
+    return message.refusal, message.parsed
+
+
+def refusal_of_response(vendor: openai.OpenAI, turns: list[Any], *, streamed: bool) -> tuple[str | None, Any]:
+    if streamed:
+        with vendor.responses.stream(model="sixply", input=turns, text_format=Refunded) as events:
+            said = "".join(event.delta for event in events if event.type == "response.refusal.delta")
+            made = events.get_final_response()
+    else:
+        made, said = vendor.responses.parse(model="sixply", input=turns, text_format=Refunded), ""
+    turns += [item.model_dump(exclude_none=True) for item in made.output]
+    refusals = [part.refusal for part in made.output[0].content if part.type == "refusal"]  # type: ignore[union-attr]
+    assert not streamed or [said] == (refusals or [""])
+    return "".join(refusals) or None, made.output_parsed
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("ask", [refusal_of_completion, refusal_of_response])
+def test_while_it_waits_a_typed_result_is_refused_in_the_vendors_own_way_and_comes_in_the_same_conversation(
+    serve: Serve, ask: Any, *, streamed: bool
+) -> None:
+    with stock(serve, REFUND, ok('{"usd": 178.0}')) as (vendor, client, provider):
+        turns: list[Any] = [{"role": "user", "content": ASKED}]
+        refusal, parsed = ask(vendor, turns, streamed=streamed)
+        assert parsed is None
+        (named,) = re.findall(r"Waiting for approval (ap-\w+)\.", refusal)
+        decide(client, named)
+        turns.append({"role": "user", "content": "And now?"})
+        assert ask(vendor, turns, streamed=streamed) == (None, Refunded(usd=178))
+    (note,) = [
+        str(it["content"]) for it in provider.requests[-1][2]["messages"] if "not from the person" in str(it["content"])
+    ]
+    assert note.endswith('lena decided since, and this came of it: {"usd": 178.0}\nAnd now?')
 
 
 def test_whoever_asked_withdraws_it_by_the_api(serve: Serve) -> None:
