@@ -9,7 +9,7 @@ document, and are read by those who may read both that version and the document 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from foundation.errors import DocumentRefused
@@ -20,15 +20,6 @@ from retrieval.tables.row_codec import VERSION
 
 # Reason of a refusal: several documents have the offer's name
 AMBIGUOUS = "ambiguous"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Changes to the ledger for one transaction."""
-
-    entries: list[Entry]
-    gone: list[str]
-    """Ids of stored documents that the entries replace under another id."""
 
 
 def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
@@ -52,8 +43,12 @@ def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None)
     return [document for document in ledger.documents_where(tenant, uri=uri) if document.source.is_readable(scope)]
 
 
-def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
-    """Return the change that puts `new` in place of a document, which with `keep` becomes an earlier version of it."""
+def replace_document(
+    ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool
+) -> tuple[list[Entry], list[str]]:
+    """Return the entries that put `new` in place of a document, which with `keep` becomes an earlier version of it, and the
+    ids of stored documents that they replace under another id.
+    """
     gone = {replaced.document_id}
     stored = ledger.entry(replaced.document_id)
     since = replaced.source.effective_from or replaced.ingested_at.date()
@@ -76,7 +71,7 @@ def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, tod
         own = {version.document_id for version in earlier}
         entries += [entry.under(_free(ledger, source, own)) for entry, source in moved if entry]
     entries.append(new)
-    return Change(entries, sorted(gone - {entry.source.document_id for entry in entries}))
+    return entries, sorted(gone - {entry.source.document_id for entry in entries})
 
 
 def versions(ledger: DocumentLedger, document: Document) -> list[Document]:

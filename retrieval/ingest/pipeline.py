@@ -9,6 +9,7 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +24,7 @@ from models.embedding import on_behalf_of
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Document, Entry, Parsed, Refusal, Source
 from retrieval.index.maintenance import SameParts, catch_up
-from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
+from retrieval.ingest.document_history import find_replaced, readable, replace_document, versions
 from retrieval.ingest.parsing import find_newer_parser
 from retrieval.ingest.preparation import (
     Item,
@@ -51,16 +52,6 @@ Demand = Callable[[], object]
 
 
 def go_on() -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An item on its way into the ledger."""
-
-    item: Item
-    content_hash: str = ""
-    new: bool | None = None
-    """Whether it replaces nothing; `None`: unknown, since an earlier item of the same document is under way."""
 
 
 @dataclass(slots=True)
@@ -195,18 +186,18 @@ class Ingestor:
     ) -> IngestReport:
         started, report = self._clock.monotonic_s(), intake.report
         under_way: Counter[str] = Counter()
-        sent: deque[list[Offer]] = deque()
+        sent: deque[list[Item]] = deque()
 
         def batches() -> Iterator[list[Item]]:
-            for batch in group_offers(self._offers(items, under_way, intake)):
+            for batch in group_items(self._changed(items, under_way, intake)):
                 sent.append(batch)
-                yield [offer.item for offer in batch]
+                yield batch
 
         with tracing.span(names.INGEST, layer="retrieval"):
             for outcomes in prepare(batches()):
                 batch = sent.popleft()
                 self._store(batch, outcomes, intake)
-                under_way.subtract(name_key(offer.item.source) for offer in batch)
+                under_way.subtract(name_key(item.source) for item in batch)
                 under_way += Counter()  # forgets those at 0
                 intake.progress(report.handled_count)
             if not (report.added or report.replaced):  # an index that is behind catches up all the same
@@ -214,31 +205,33 @@ class Ingestor:
         report.seconds = self._clock.monotonic_s() - started
         return report
 
-    def _offers(self, items: Iterable[Item], under_way: Counter[str], intake: Intake) -> Iterator[Offer]:
+    def _changed(self, items: Iterable[Item], under_way: Counter[str], intake: Intake) -> Iterator[Item]:
+        """Yield the items that the ledger does not have as they are, as far as it can tell before what is under way is stored."""
         for item in items:
+            demand_readable(item.source, intake.scope)
             key = name_key(item.source)
-            if under_way[key]:  # checked against the ledger later, once the earlier item is stored
-                offer: Offer | None = Offer(item)
-            else:
-                offer = self._unless_unchanged(item, intake)
-            if offer:
+            if under_way[key] or self._is_changed(item, intake):
                 under_way[key] += 1
-                yield offer
+                yield item
             else:
                 intake.progress(intake.report.handled_count)
 
-    def _unless_unchanged(self, item: Item, intake: Intake) -> Offer | None:
-        demand_readable(item.source, intake.scope)
-        digest = hash_item(item)
-        try:
-            replaced = find_replaced(self._ledger, item.source, intake.scope)
-        except DocumentRefused as error:  # only for the writer: others may not read the documents it names
-            intake.report.refused += (self._refusal(item.source, error),)
-            return None
-        if replaced and replaced.content_hash == digest and not self._find_newer(item.name, replaced.parsers):
+    def _is_changed(self, item: Item, intake: Intake) -> bool:
+        with self._refusing(item.source, intake):
+            stored = find_replaced(self._ledger, item.source, intake.scope)
+            same = stored is not None and stored.content_hash == hash_item(item)
+            if not (stored and same) or self._find_newer(item.name, stored.parsers):
+                return True
             intake.report.unchanged += 1
-            return None
-        return Offer(item, digest, new=replaced is None)
+        return False
+
+    @contextmanager
+    def _refusing(self, source: Source, intake: Intake) -> Iterator[None]:
+        """Tell only the writer what `find_replaced` refuses: others may not read the documents that it names."""
+        try:
+            yield
+        except DocumentRefused as error:
+            intake.report.refused += (self._refusal(source, error),)
 
     def _prepare_ahead(self, embedding: ThreadPoolExecutor, intake: Intake, batches: Iterator[list[Item]]) -> Outcomes:
         """Embed a batch while the next one is cut and the one before it is committed."""
@@ -266,40 +259,37 @@ class Ingestor:
         with on_behalf_of(*texts if len(texts) == 1 else [EVERY_TENANT]):
             return embed_passages(self._embedder, cuts, stored)
 
-    def _store(self, batch: Sequence[Offer], outcomes: Sequence[Outcome], intake: Intake) -> None:
-        entries, report = list[Entry](), intake.report
-        for sent, outcome in zip(batch, outcomes, strict=True):
-            offer = self._unless_unchanged(sent.item, intake) if sent.new is None else sent
-            if offer is None:
-                continue
+    def _store(self, batch: Sequence[Item], outcomes: Sequence[Outcome], intake: Intake) -> None:
+        offers, report = list[Entry](), intake.report
+        for item, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, DocumentRefused):
                 intake.demand()
-                refusal = self._refusal(offer.item.source, outcome)
+                refusal = self._refusal(item.source, outcome)
                 self._ledger.refuse(refusal)
                 report.refused += (refusal,)
-                if self._refused and not offer.item.unread:
-                    self._refused.keep(offer.item)
+                if self._refused and not item.unread:
+                    self._refused.keep(item)
                 continue
-            source = replace(offer.item.source, writer_reads=scope_text(intake.scope))
-            source = source if source.title else replace(source, title=outcome.parsed.title or source.uri)
-            entries.append(Entry(source, offer.content_hash, outcome.parsed, outcome.chunks, outcome.vectors))
-            report.added += bool(offer.new)
-            report.replaced += not offer.new
-            report.chunks += len(outcome.chunks)
+            title = item.source.title or outcome.parsed.title or item.source.uri
+            source = replace(item.source, title=title, writer_reads=scope_text(intake.scope))
+            offers.append(Entry(source, hash_item(item), outcome.parsed, outcome.chunks, outcome.vectors))
             report.embedded += outcome.embedded
-        self._commit(entries, intake)
+        self._commit(offers, intake)
 
     def _refusal(self, source: Source, error: DocumentRefused) -> Refusal:
         details = (error.reason, str(error), self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
     def _commit(self, offers: Sequence[Entry], intake: Intake) -> None:
+        entries, gone = list[Entry](), list[str]()
         with self._committing:
             if self._same_parts:
                 self._same_parts.check()
-            changes = [self._change(offer, intake.scope) for offer in offers]
-            entries = [entry for change in changes for entry in change.entries]
-            gone = [key for change in changes for key in change.gone]
+            for offer in offers:
+                with self._refusing(offer.source, intake):
+                    new, old = self._change(offer, intake)
+                    entries += new
+                    gone += old
             if entries:
                 intake.demand()  # inside the lock, since other commits may have taken long
                 self._ledger.put(entries, gone=gone)
@@ -307,19 +297,23 @@ class Ingestor:
             self._follow()
         self._forget([*gone, *(offer.source.document_id for offer in offers)])
 
-    def _change(self, offer: Entry, scope: Scope | None) -> Change:
+    def _change(self, offer: Entry, intake: Intake) -> tuple[list[Entry], list[str]]:
         # Called under the commit lock, when nobody else writes
-        today = self._clock.now().date()
-        replaced = find_replaced(self._ledger, offer.source, scope)
-        change = Change([offer], [])
-        if replaced is not None:
+        report, new, old = intake.report, [offer], list[str]()
+        if replaced := find_replaced(self._ledger, offer.source, intake.scope):
+            if replaced.holds(offer):  # an earlier item of this ingest, or another process, has stored it
+                report.unchanged += 1
+                return [], []
             reread = replaced.content_hash == offer.content_hash  # the text of a newer parser is no later version
             if reread:
                 offer = replace(offer, ingested_at=replaced.ingested_at)
-            keep = self._keep_replaced and not reread
-            change = replace_document(self._ledger, offer, replaced, today, keep=keep)
-        settled = self._readable_refusals(offer.source.tenant, offer.source.uri, scope) - {offer.source.document_id}
-        return Change(change.entries, [*change.gone, *settled])
+            keep, today = self._keep_replaced and not reread, self._clock.now().date()
+            new, old = replace_document(self._ledger, offer, replaced, today, keep=keep)
+        report.replaced += replaced is not None
+        report.added += replaced is None
+        report.chunks += len(offer.chunks)
+        settled = self._readable_refusals(offer.source.tenant, offer.source.uri, intake.scope)
+        return new, [*old, *settled - {offer.source.document_id}]
 
     def _readable_refusals(self, tenant: str, uri: str, scope: Scope | None) -> set[str]:
         sources = [refusal.source for refusal in self._ledger.refusals_of(tenant, uri=uri)]
@@ -339,17 +333,17 @@ class Ingestor:
             log.warning("The vector index could not follow the ledger; it will be tried again. %s", error)
 
 
-def group_offers(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
-    """Group offers into batches, no document twice in one, since a batch is committed as a whole."""
-    batch: dict[str, Offer] = {}
+def group_items(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Group items into batches, no document twice in one, since a batch is committed as a whole."""
+    batch: dict[str, Item] = {}
     size = 0
-    for offer in offers:
-        key = name_key(offer.item.source)
+    for item in items:
+        key = name_key(item.source)
         if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
             yield list(batch.values())
             batch, size = {}, 0
-        batch[key] = offer
-        size += len(offer.item.content)
+        batch[key] = item
+        size += len(item.content)
     if batch:
         yield list(batch.values())
 
