@@ -1,6 +1,6 @@
 """Loading of parts by name: a port is a folder, an adapter one file in it, and the folder is the registry. Extensions bring more.
 
-An adapter has `Options`, `build(options, context)`, and `stores(options)` if it keeps anything. `use = "exact"` names a file of the
+An adapter has `Options`, `build(options, context)`, and `stores(options)` if it keeps anything. `use = "chroma"` names a file of the
 folder, `use = "package.module:attribute"` another adapter's `build`, or a class of the ecosystem, called with the options as keywords.
 """
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from foundation.extensions import read_names
 from lab.faults.torture import Order, torture
 from lab.faults.torture_command import ZEROS, rows
 
@@ -15,11 +14,7 @@ STACK = Path("stack.toml")
 
 
 def tortured(tmp_path: Path, vectors: dict[str, Any], **size: int) -> dict[str, Any]:
-    overrides = {
-        "extensions": [*read_names(STACK), "chroma"],
-        "models": {"embedder": {"use": "hashing"}},
-        "retrieval": {"vectors": vectors},
-    }
+    overrides = {"models": {"embedder": {"use": "hashing"}}, "retrieval": {"vectors": vectors}}
     order = Order(stack=STACK, data_dir=tmp_path, overrides=overrides, ready_chunks=0, **size)
     return torture(order, lambda what, done, total: None)
 

@@ -74,7 +74,7 @@ def test_what_a_project_left_out_is_said_and_the_rest_is_tested(
 
 def test_all_means_every_adapter_of_the_folder(called: Any) -> None:
     run(Settings(), "retrieval.vectors", "all")
-    assert {"exact", "memory"} <= {part["use"] for part in called[0][1]["retrieval.vectors"]}
+    assert {"chroma", "memory"} <= {part["use"] for part in called[0][1]["retrieval.vectors"]}
 
 
 def test_without_a_port_every_suite_runs(called: Any) -> None:

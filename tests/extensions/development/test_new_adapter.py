@@ -90,7 +90,7 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
         new_adapter.write(port, "acme", root=tmp_path)
     assert path.read_text() == "mine"
     with pytest.raises(InvalidRequest, match="left alone"):
-        new_adapter.write(port, "exact", root=tmp_path)
+        new_adapter.write(port, "chroma", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Acme", "my-vectors", "1st", "../acme", "class", "a.b", ""])

@@ -33,9 +33,9 @@ def test_machine_and_parts_are_checked_and_the_bundled_parts_are_fit(data_dir):
 
 def test_a_failed_check_always_says_what_to_do(data_dir, monkeypatch):
     monkeypatch.setattr(doctor, "check_memory", lambda: 1 / 0)
-    checks = doctor.run_checks(loaded(data_dir, retrieval={"vectors": Part(use="exat")}))
+    checks = doctor.run_checks(loaded(data_dir, retrieval={"vectors": Part(use="chorma")}))
     failed = {check.name: check.advice for check in checks if not check.ok}
-    assert {"[retrieval.vectors] exat", "<lambda>"} <= failed.keys()
+    assert {"[retrieval.vectors] chorma", "<lambda>"} <= failed.keys()
     assert all(failed.values())
 
 
@@ -132,9 +132,9 @@ def test_an_old_sqlite_is_a_warning_and_no_failure(monkeypatch):
 
 
 def test_an_unknown_part_is_found_with_the_nearest():
-    check = check_part("retrieval.vectors", Part(use="exat"))
+    check = check_part("retrieval.vectors", Part(use="chorma"))
     assert (check.ok, check.found) == (False, "unknown_part")
-    assert 'Did you mean "exact"?' in check.advice
+    assert 'Did you mean "chroma"?' in check.advice
 
 
 def test_an_unknown_option_is_found():

@@ -21,7 +21,6 @@ from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Chunk, Entry, Fingerprint, Parsed, Source, VectorItem
 from retrieval.index.exact_search import ExactIndex
 from retrieval.index.maintenance import SameParts, _knows, catch_up, open_index, reindex
-from tests.there import is_there
 
 ACME = Scope("acme")
 
@@ -397,7 +396,7 @@ def test_a_process_that_still_runs_with_the_old_parts_notices_a_reindex(store: S
         parts.check()
 
 
-@pytest.mark.parametrize("use", ["exact", *(["chroma"] if is_there("extensions.chroma") else [])])
+@pytest.mark.parametrize("use", ["exact", "chroma"])
 def test_an_index_is_opened_again_after_a_reindex_with_another_size(use: str, store: Store, data_dir: Path) -> None:
     def opened() -> Any:
         return load("retrieval.vectors", Part(use=use), Context(data_dir=data_dir))

@@ -14,6 +14,8 @@ from retrieval.contract import VectorIndex
 from retrieval.filters import OneOf
 from tests.contracts.test_vectors import ACME, direction, found, item, opened
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def on_pages(index: VectorIndex, *pages: int) -> list[str]:
     found = index.search(direction(1), ACME, limit=9, where=OneOf("page", pages))
@@ -67,7 +69,7 @@ def test_a_chroma_that_was_not_closed_in_order_is_never_read_and_all_is_filled_a
     killed = shutil.copytree(data_dir, tmp_path / "killed")
     again.close()
     with monkeypatch.context() as patch:
-        patch.setattr("extensions.chroma.vectors.json.loads", lambda *_: pytest.fail("it was read"))
+        patch.setattr("retrieval.vectors.chroma.json.loads", lambda *_: pytest.fail("it was read"))
         filled = opened("chroma", killed)
     assert (filled.count(), filled.sequence(), filled.version_token()) == (0, 0, "")
     assert "It is filled anew" in caplog.text
