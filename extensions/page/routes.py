@@ -143,6 +143,6 @@ async def _page(request: Request, *, work: Work | None = None) -> Response:
 
     async def place(scope: Scope, receive: Receive, send: Send) -> None:
         async with runtime.place(work, request.state.principal) if work else nullcontext():
-            await app(scope, receive, send)
+            await app(dict(scope), receive, send)  # it puts itself there, and what is around us looks for our own app
 
     return PassedOn(place)

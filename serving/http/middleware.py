@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Collection
 from contextlib import ExitStack
+from http import HTTPStatus
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -77,7 +78,8 @@ class Envelope:
 
 def _to_our_shape(status: int, headers: MutableHeaders, scope: Scope, request_id: str) -> bytes:
     """Return the body in place of a library's plain text, and correct the headers."""
-    error = from_status(status, "The request was refused: its Host header names another host.")
+    why = "its Host header names another host" if status == 400 else HTTPStatus(status).phrase.lower()
+    error = from_status(status, f"The request was refused: {why}.")
     _, body, headers["content-type"] = shape_error(
         surface_of(HTTPConnection(scope)), error, status=status, request_id=request_id
     )

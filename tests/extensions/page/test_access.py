@@ -90,6 +90,17 @@ async def test_the_page_takes_its_place_in_the_queue_and_the_form_does_not(
             assert (await api.get("/")).status_code == 200, "the form of a stranger takes no place of anybody"
 
 
+async def test_an_upload_that_is_too_large_is_told_so_in_the_shape_of_our_errors(given: World) -> None:
+    app, most = create_app(given.system), given.system.settings.serving.http.max_body_bytes
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1")
+    async with app.router.lifespan_context(app), client as api:
+        begun = await api.post("/sign-in", data={"key": given.reader})
+        cookie = {"Cookie": begun.headers["set-cookie"].partition(";")[0]}
+        await api.get("/", headers=cookie)
+        sent = await api.post("/_nicegui/client/x/upload/1", files={"file": ("x.md", b"x" * most)}, headers=cookie)
+    assert (sent.status_code, sent.json()["code"]) == (413, "too_large")
+
+
 async def test_c25_where_sessions_cannot_be_looked_up_the_page_is_503(given: World, api: httpx2.AsyncClient) -> None:
     given.system.serving.cache.close()
     for path in ("/_nicegui/x", "/"):
