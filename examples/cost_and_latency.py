@@ -23,7 +23,7 @@ STEPS: dict[str, Literal["generative", "extractive"]] = {
 def main() -> None:
     from observability.reports.layer_bill import layer_bill
 
-    with small_system({"extensions": ["answer_cache", "planned_agent"]}) as system:
+    with small_system({"extensions": ["answer_cache", "planned_agent", "structured"]}) as system:
         asyncio.run(answer(system.agent, AnswerRequest(question="What does a bicycle cost?"), VISITOR))  # warm up
         bills = {}
         for name, compose in STEPS.items():

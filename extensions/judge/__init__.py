@@ -6,7 +6,7 @@ GROUP = "Is it good enough, and worth it?"
 
 extension = Extension(
     about="The chat model judges what each statement of an answer means, with a reason for what it marks; and marks evaluated answers, as far as it agrees with people.",
-    requires=("datasets",),
+    requires=("datasets", "structured"),
     settings="extensions.judge.settings:JudgeSettings",
     stores="extensions.judge.store:STORES",
     parts=(("models.entailment/chat", "extensions.judge.entailment"),),

@@ -14,12 +14,12 @@ from pydantic import ValidationError, WithJsonSchema
 
 from extensions.judge.correction import Outcomes
 from extensions.judge.settings import JudgeSettings
+from extensions.structured.generating import REPLY_TOKENS, constrain, generate_object
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
 from foundation.settings import Section
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
-from orchestration.answers.structured import REPLY_TOKENS, constrain, generate_object
 from orchestration.prompts.frames import as_data
 
 BUNDLED = Path(__file__).with_name("rubric.md")

@@ -15,6 +15,7 @@ from uuid import uuid4
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
 from extensions.objects.field_extraction import Field, fields_of, fill_fields
+from extensions.structured.generating import Object, ask_in, generate_object, object_from
 from foundation import names
 from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.machine.deadline import in_thread_within, unless_refused
@@ -23,11 +24,9 @@ from foundation.text.patterns import check_schema, find_mistake
 from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
-from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts, Demand
 from orchestration.effects.records import Recorders, record_of_answer
 from orchestration.events import Status, StopReason
-from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from retrieval.documents import Citation, Hit

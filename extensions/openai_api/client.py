@@ -12,12 +12,12 @@ from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from langgraph.types import interrupt
 
+from extensions.structured.generating import REPAIR, VALIDATING_S, json_of
 from foundation.errors import InvalidRequest, UpstreamMalformed, UpstreamRejected
 from foundation.machine.deadline import in_thread_within
 from foundation.text.patterns import find_mistake
 from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
-from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.contract import ClientMiddleware
 from orchestration.events import ToolCall
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply

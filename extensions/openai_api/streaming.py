@@ -14,11 +14,11 @@ import serving.http.errors as problems
 from extensions.openai_api.approvals import WAITING
 from extensions.openai_api.client import schema_in
 from extensions.openai_api.vendors import VendorRequest, footnotes, with_footnotes
+from extensions.structured.generating import VALIDATING_S
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.text.patterns import check_schema
 from foundation.types import Principal
-from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
 from orchestration.language.guard import REMOVED
 from orchestration.requests import AnswerRequest

@@ -6,7 +6,7 @@ GROUP = "Is it good enough, and worth it?"
 
 extension = Extension(
     about="Golden questions from your own documents and from judged answers, which you let in one by one.",
-    requires=("feedback", "redaction"),
+    requires=("feedback", "redaction", "structured"),
     commands=(
         Command(
             name="golden",

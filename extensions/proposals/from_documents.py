@@ -11,14 +11,13 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from extensions.proposals.review import Proposal
+from extensions.structured.generating import Ask, generate_object, object_from
 from foundation.errors import ComponentError
 from foundation.text.sentences import sentence_spans
 from observability.evaluation.golden_set import GoldenCase, Kind
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
-from orchestration.answers.structured import Ask, generate_object
 from orchestration.prompts.files import Prompt
-from orchestration.prompts.frames import object_from
 from retrieval.documents import Hit
 
 T = TypeVar("T")

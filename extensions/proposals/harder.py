@@ -13,13 +13,12 @@ from pydantic import BaseModel
 
 from extensions.proposals.from_documents import GAP, Draft, case_id, cells_of, sentences_of
 from extensions.proposals.review import Proposal
+from extensions.structured.generating import Ask, generate_object, object_from
 from foundation.errors import ComponentError
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
-from orchestration.answers.structured import Ask, generate_object
 from orchestration.prompts.files import Prompt
-from orchestration.prompts.frames import object_from
 
 # Fewest rows of a table among which a largest value says something
 ROWS = 4

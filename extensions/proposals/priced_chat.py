@@ -6,10 +6,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from extensions.structured.generating import REPLY_TOKENS, constrain
 from foundation.clock import Clock
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
-from orchestration.answers.structured import REPLY_TOKENS, constrain
 
 
 class PricedChat:

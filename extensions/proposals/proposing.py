@@ -9,7 +9,7 @@ from itertools import islice
 from extensions.proposals import from_documents, harder
 from extensions.proposals.from_documents import Checks, Draft
 from extensions.proposals.review import Proposal
-from orchestration.answers.structured import Ask
+from extensions.structured.generating import Ask
 
 # one in this many is unanswerable: a set without any would reward a system that never refuses
 ABSENT = 5

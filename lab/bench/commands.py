@@ -386,7 +386,7 @@ def bench_meaning(configure: Configure, data: Sequence[Path], by: str, limit: in
     from lab.bench import meaning
 
     extensions = [*configure({}).settings.extensions]
-    on = {"extensions": list(dict.fromkeys([*extensions, "datasets", "claims", "judge"]))}
+    on = {"extensions": list(dict.fromkeys([*extensions, "datasets", "claims", "judge", "structured"]))}
     with empty_system(configure, on) as (system, stack), terminal.progress() as progress:
         cases = [case for each in data for case in meaning.read_cases(each, limit=limit, seed=system.context.seed)]
         check = meaning.open_check(by, system)

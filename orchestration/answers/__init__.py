@@ -1,1 +1,1 @@
-"""Writing an answer, or an object, from evidence."""
+"""Writing an answer from evidence."""

@@ -1,8 +1,6 @@
 """Messages of single calls of a chat model: a prompt, and frames that mark documents as data."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
@@ -16,12 +14,6 @@ def answer_from(prompt: Prompt, question: str, passages: Sequence[str]) -> list[
     """Return the messages that ask for an answer from `passages`, numbered from 1."""
     framed = "\n".join(f"[{number}] <evidence>{as_data(text)}</evidence>" for number, text in enumerate(passages, 1))
     return [SystemMessage(prompt.text), HumanMessage(f"{framed}\n\nQuestion: {question}")]
-
-
-def object_from(prompt: Prompt, question: str, text: str, known: Mapping[str, Any]) -> list[BaseMessage]:
-    """Return the messages that ask for an object from `text`, with the `known` fields."""
-    hint = f"\nKnown already: {json.dumps(known)}" if known else ""
-    return [SystemMessage(prompt.text), HumanMessage(f"<evidence>{as_data(text)}</evidence>\n\n{question}{hint}")]
 
 
 def as_data(text: str) -> str:

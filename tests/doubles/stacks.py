@@ -34,7 +34,7 @@ GRAPH = """
 [orchestration.agent]
 without_tools = "graph"
 """
-"""For tests of a whole system that acts without a model: with `extensions=["planned_agent"]`."""
+"""For tests of a whole system that acts without a model: with `extensions=["planned_agent", "structured"]`."""
 CLERK = 'use = "tests.doubles.strong:build"'
 """A chat model that calls the tool that is asked for."""
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "observability"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 STACK = """
-extensions = ["audit", "governance", "kill_switches", "planned_agent", "plots", "reports"]
+extensions = ["audit", "governance", "kill_switches", "planned_agent", "plots", "reports", "structured"]
 [foundation]
 data_dir = "{data}"
 [models.chat]

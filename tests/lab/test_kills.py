@@ -76,7 +76,10 @@ class Home:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.data, self.stack, self.log = folder / "var", folder / "stack.toml", folder / "log"
-        text = STACK.format(data=self.data, root=ROOT, extensions='["audit", "facts", "planned_agent"]') + REMEMBERS
+        text = (
+            STACK.format(data=self.data, root=ROOT, extensions='["audit", "facts", "planned_agent", "structured"]')
+            + REMEMBERS
+        )
         text += f'[retrieval.chunker]\nuse = "{chunker}"\n' + more
         self.stack.write_text(text, encoding="utf-8")
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from extensions.planned_agent.plan import Plan, PlanStep
 from extensions.planned_agent.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
+from extensions.structured.generating import ask_in, generate_object
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section as Options  # it takes none
-from orchestration.answers.structured import ask_in, generate_object
 from orchestration.calls import schema_of
 from orchestration.contract import AgentParts
 from orchestration.prompts.files import Prompt

@@ -10,7 +10,7 @@ from tests.doubles.stacks import stack
 from tests.integration.test_bill_parity import Open, open_desk, reply
 
 __all__ = ["open_desk"]
-GRAPH, ON = 'use = "graph"', ["answer_cache", "planned_agent"]
+GRAPH, ON = 'use = "graph"', ["answer_cache", "planned_agent", "structured"]
 
 
 async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> None:
@@ -24,7 +24,7 @@ async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> 
 
 
 async def test_off_every_answer_is_made_anew(open_desk: Open) -> None:
-    desk = open_desk(reply(), reply(), agent=GRAPH, extensions=["planned_agent"])
+    desk = open_desk(reply(), reply(), agent=GRAPH, extensions=["planned_agent", "structured"])
     first, again = await desk.ask(), await desk.ask()
     assert (first.cached, again.cached) == (None, None)
     assert len(desk.ours) == 2

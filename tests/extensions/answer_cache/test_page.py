@@ -25,7 +25,9 @@ def ask(system: System, question: str) -> Answer:
 
 def test_a_question_is_answered_once(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    with open_system(load(stack(tmp_path, shown, extensions=["answer_cache", "planned_agent"]))) as system:
+    with open_system(
+        load(stack(tmp_path, shown, extensions=["answer_cache", "planned_agent", "structured"]))
+    ) as system:
         text = b"The moon lamp runs for nine hours."
         system.retrieval.ingestor.ingest_one(Item(Source("lamp.md", "north"), text, "lamp.md"), scope=None)
         first = ask(system, QUESTION)

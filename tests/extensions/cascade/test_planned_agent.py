@@ -11,7 +11,7 @@ from tests.doubles.provider import calls, metered, ok
 from tests.extensions.cascade.test_cascade import ANA, CHEAP, QUESTION, TENANT
 from tests.extensions.cascade.test_cascade import _opened as open_cascade
 
-_opened = partial(open_cascade, without_tools='"graph"', extensions=["planned_agent"])
+_opened = partial(open_cascade, without_tools='"graph"', extensions=["planned_agent", "structured"])
 
 
 async def test_a_sure_answer_of_the_cheaper_model_is_taken_and_the_conversation_goes_on_above(tmp_path: Path) -> None:

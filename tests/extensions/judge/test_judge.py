@@ -95,7 +95,7 @@ def test_its_prompt_is_a_file_beside_the_stack(tmp_path: Path, monkeypatch: pyte
     folder.mkdir()
     (folder / "mine.md").write_text("Judge strictly.", encoding="utf-8")
     sections = '[judge]\nprompt = "mine.md"\n[models.entailment]\nuse = "chat"\nprompt = "mine.md"\n'
-    path = stacks.stack(folder, sections, extensions=["datasets", "judge"])
+    path = stacks.stack(folder, sections, extensions=["datasets", "judge", "structured"])
     monkeypatch.chdir(tmp_path)
     with open_system(load(path.relative_to(tmp_path))) as system:
         (check,) = system.parts.answer_checks

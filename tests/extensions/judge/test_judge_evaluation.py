@@ -46,7 +46,7 @@ def stack(folder: Path, *, likes: str) -> list[str]:
     (folder / "fingerprint").write_text("fp_1")
     judge = f'use = "tests.doubles.judges:build"\nlikes = "{likes}"\nfingerprint = "{folder / "fingerprint"}"\n'
     path = stacks.stack(
-        folder, f"[judge]\neach_answer = false\n[judge.chat]\n{judge}", extensions=["datasets", "judge"]
+        folder, f"[judge]\neach_answer = false\n[judge.chat]\n{judge}", extensions=["datasets", "judge", "structured"]
     )
     with open_system(load(path)) as system:
         text = b"A device may be returned within 30 days of the delivery."
@@ -110,6 +110,6 @@ def test_without_an_evaluation_or_a_judge_it_says_what_to_do(folder: Path, tmp_p
     done = CliRunner().invoke(main.app, ["judge-evaluation", *use])
     assert isinstance(done.exception, InvalidRequest)
     assert "make evaluate" in str(done.exception)
-    other = stacks.stack(tmp_path, extensions=["datasets", "judge"])
+    other = stacks.stack(tmp_path, extensions=["datasets", "judge", "structured"])
     done = CliRunner().invoke(main.app, ["judge-evaluation", "--stack", str(other)])
     assert "[judge] chat" in str(done.exception)

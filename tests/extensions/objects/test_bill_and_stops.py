@@ -36,7 +36,7 @@ async def test_an_object_and_its_repair_are_two_calls_on_the_bill(open_desk: Ope
     desk = open_desk(
         metered('{"colour_of_the_shade": "pink"}', read=411, wrote=7),
         metered('{"colour_of_the_shade": "jade"}', read=437, wrote=9),
-        extensions=["objects"],
+        extensions=["objects", "structured"],
     )
     given = await Objects.of(desk.system).answer_as(Lamp, "Which colour?", ADA, text=FACT)
     assert given.object == Lamp(colour_of_the_shade="jade")

@@ -19,7 +19,7 @@ SHAPE = {"type": "object", "properties": {"quantity": COUNT}, "required": ["quan
 
 @pytest.fixture(autouse=True)
 def on(monkeypatch: pytest.MonkeyPatch, sixply: Run) -> None:
-    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["objects", "served"]')
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["objects", "served", "structured"]')
 
 
 @pytest.mark.parametrize(

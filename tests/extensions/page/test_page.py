@@ -146,7 +146,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    on = ["feedback", "jobs", "office", "page", "planned_agent", "plots", "reports", "tokens", "value"]
+    on = ["feedback", "jobs", "office", "page", "planned_agent", "plots", "reports", "structured", "tokens", "value"]
     return stacks.stack(folder, DESK + MORE + QUOTA + stacks.GRAPH, extensions=on)
 
 

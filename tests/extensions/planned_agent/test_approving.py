@@ -22,7 +22,7 @@ def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_ow
     tools = '[[orchestration.tools]]\nuse = "tests.doubles.desk:build"\n'
     stack.write_text(
         stack.read_text()
-        .replace("extensions = []", 'extensions = ["planned_agent"]')
+        .replace("extensions = []", 'extensions = ["planned_agent", "structured"]')
         .replace(stacks.AGENT, stacks.GRAPH)
         + tools
         + '[orchestration.policy.roles]\nagent = ["refund"]\n'

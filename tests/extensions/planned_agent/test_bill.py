@@ -29,7 +29,7 @@ async def test_a_plan_its_repair_a_retry_and_what_is_written_are_charged_call_by
         reply(read=1001, wrote=11),
         reply(read=1013, wrote=17),
         agent=f'use = "{agent}"\nplanner = "model"',
-        extensions=["planned_agent"],
+        extensions=["planned_agent", "structured"],
     )
     given = await desk.ask(" And: ".join(QUESTIONS[:2]))
     assert (given.status, given.plan and given.plan["made_by"]) == ("answered", "model")

@@ -17,7 +17,7 @@ GRAPH = 'use = "graph"'
     ids=["prose", "cut", "other"],
 )
 def test_a_plan_that_is_none_is_repaired_once_and_then_made_without_the_model(nonsense: str, open_desk: Open) -> None:
-    desk = open_desk(ok(nonsense), agent=f'{GRAPH}\nplanner = "model"', extensions=["planned_agent"])
+    desk = open_desk(ok(nonsense), agent=f'{GRAPH}\nplanner = "model"', extensions=["planned_agent", "structured"])
     answer = desk.ask(compose="extractive").json()
     assert len(desk.provider.requests) == 2
     assert answer["plan"]["made_by"] == "classifier"
@@ -28,7 +28,9 @@ def test_a_plan_that_is_none_is_repaired_once_and_then_made_without_the_model(no
 
 def test_what_was_said_in_whole_sentences_is_given_as_incomplete_paid_for_and_not_kept(open_desk: Open) -> None:
     desk = open_desk(
-        cut(f"{FACT} [1] It also glows in the", events=9), agent=GRAPH, extensions=["answer_cache", "planned_agent"]
+        cut(f"{FACT} [1] It also glows in the", events=9),
+        agent=GRAPH,
+        extensions=["answer_cache", "planned_agent", "structured"],
     )
     for _ in range(2):
         answer = desk.ask().json()

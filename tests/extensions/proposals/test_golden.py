@@ -25,7 +25,7 @@ The Lady Graynes is a paddle steamer from 1911. The office is located in Port El
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "fares.md").write_text(FARES)
-    stacks.stack(tmp_path, extensions=["feedback", "proposals", "redaction"])
+    stacks.stack(tmp_path, extensions=["feedback", "proposals", "redaction", "structured"])
     return tmp_path
 
 

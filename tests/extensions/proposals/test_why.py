@@ -39,7 +39,7 @@ def why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Why:
     monkeypatch.setenv("SIXPLY_STACK", str(tmp_path / "stack.toml"))  # its extensions bring the commands
 
     def run(documents: dict[str, str], *, more: str = "", groups: str = "", **changes: Any) -> dict[str, Any]:
-        path = stacks.stack(tmp_path, more, extensions=["feedback", "proposals", "redaction"])
+        path = stacks.stack(tmp_path, more, extensions=["feedback", "proposals", "redaction", "structured"])
         golden = tmp_path / "golden.jsonl"
         golden.write_text(json.dumps(CASE | changes) + "\n")
         with open_system(load(path)) as system:

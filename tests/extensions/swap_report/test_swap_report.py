@@ -96,7 +96,9 @@ writes = true
 
 def test_a_model_whose_drafts_all_end_in_the_same_quotes_is_not_called_equal(data: Path, tmp_path: Path) -> None:
     stack = stacks.stack(
-        tmp_path, f'{LENIENT}[orchestration.agent]\nuse = "graph"\nwrites = false\n', extensions=["planned_agent"]
+        tmp_path,
+        f'{LENIENT}[orchestration.agent]\nuse = "graph"\nwrites = false\n',
+        extensions=["planned_agent", "structured"],
     )
     swap, out, page = (tmp_path / name for name in ("b.toml", "out.json", "out.html"))
     swap.write_text(WRITES_BADLY)

@@ -32,7 +32,7 @@ PERSON = Principal("ada", "north", frozenset({"agent"}))
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    extensions = ["planned_agent", "tables"]
+    extensions = ["planned_agent", "structured", "tables"]
     with open_system(load(stack(tmp_path_factory.mktemp("boats"), GRAPH, extensions=extensions))) as opened:
         files = {"boats.csv": BOATS, "crew.csv": CREW}
         items = [Item(Source(name, "north"), text.encode(), name) for name, text in files.items()]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,8 @@ from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from models.contract import BaseChatModel
 from models.resilience.streams import is_cut_off
+from orchestration.prompts.files import Prompt
+from orchestration.prompts.frames import as_data
 from orchestration.run.bill import Chunks
 from orchestration.run.run import Run
 
@@ -77,6 +79,12 @@ async def generate_object(
             repair = REPAIR.format(wrong=_describe_errors(error))
             conversation = [*messages, AIMessage(json_of(reply)), HumanMessage(repair)]
     raise AssertionError("the second turn returns or raises")
+
+
+def object_from(prompt: Prompt, question: str, text: str, known: Mapping[str, Any]) -> list[BaseMessage]:
+    """Return the messages that ask for an object from `text`, with the `known` fields."""
+    hint = f"\nKnown already: {json.dumps(known)}" if known else ""
+    return [SystemMessage(prompt.text), HumanMessage(f"<evidence>{as_data(text)}</evidence>\n\n{question}{hint}")]
 
 
 def json_of(reply: AIMessage) -> str:
