@@ -53,7 +53,6 @@ OF_A_FORMAT = {
     "retrieval/parsers/pdf.py in a call": "titles that programs write into PDFs by themselves",
     "retrieval/tables/row_codec.py _SOURCE": "our own names of fields",
     "retrieval/text/encodings.py _MISPLACED": "bytes of one encoding read in another",
-    "extensions/structured/generating.py in a call": "a fence of Markdown",
     "orchestration/effects/values.py _PLAIN_LINK": "addresses",
     "orchestration/flow/message_agent.py _CALL_ID": "our own ids",
     "orchestration/language/guard.py _ADDRESS": "addresses",
