@@ -1,6 +1,5 @@
 """The server: one process on one socket, with graceful shutdown."""
 
-import errno
 import faulthandler
 import gc
 import math
@@ -16,12 +15,12 @@ from fastapi import FastAPI
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.process import catch_stop_signals
 from foundation.text.sentences import sentence_spans
 from models.pricing import call_of
 from retrieval.grounding.checks import check_answer
 from serving.app import create_app
+from serving.http.listening import base_url, bind
 from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
 from serving.settings import HttpSettings
@@ -30,31 +29,6 @@ from serving.wiring import System
 STARTED_WITHIN_S = 30
 # from the grace period to the end by force, with the stack of each thread on standard error
 LAST_S = 5.0
-
-
-def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
-    """Take the address, before anything slow is loaded. Raises AddressInUse: another process listens there.
-    InvalidSetting: the host is not this machine's, or the port needs more rights.
-    """
-    port = http.port if port is None else port
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only on sockets that it made
-        listening.bind((http.host, port))
-        listening.listen(1)  # two sockets may bind the same address; only listening claims it
-    except OSError as error:
-        listening.close()
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(
-                f"Port {port} on {http.host} is taken by another process. Stop it, or choose another port: "
-                f"[serving.http] port in stack.toml or SIXPLY__SERVING__HTTP__PORT={port + 1} (0 takes any free one)."
-            ) from error
-        raise InvalidSetting(
-            f"Cannot listen on {http.host} port {port}: {error.strerror}. Correct [serving.http]."
-        ) from error
-    return listening
 
 
 def serve(system: System, listening: socket.socket) -> None:
@@ -68,13 +42,13 @@ def serve(system: System, listening: socket.socket) -> None:
 
 
 @contextmanager
-def running(system: System, *, port: int = 0) -> Iterator[str]:
-    """Serve in a background thread, for demos and tests; yield the base URL. Raises AddressInUse, InvalidSetting:
+def running(system: System) -> Iterator[str]:
+    """Serve in a background thread, for demos and tests; yield the base URL, whose port is any free one. Raises AddressInUse, InvalidSetting:
     the address cannot be taken. ConfigurationError: there is no API key.
     """
-    http = system.settings.serving.http
+    http = system.settings.serving.http.model_copy(update={"port": 0})
     server = _server(create_app(system), http)
-    with bind(http, port=port) as listening:
+    with bind(http) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="serving", daemon=True)
         thread.start()
         if not server.is_up.wait(STARTED_WITHIN_S):
@@ -84,11 +58,6 @@ def running(system: System, *, port: int = 0) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(http.grace_s + STARTED_WITHIN_S)
-
-
-def base_url(http: HttpSettings, listening: socket.socket) -> str:
-    host = f"[{http.host}]" if ":" in http.host else http.host
-    return f"http://{host}:{listening.getsockname()[1]}"
 
 
 class GracefulServer(uvicorn.Server):

@@ -1,10 +1,8 @@
 """`sixply doctor` and `config`: whether this machine is fit, and the configuration complete."""
 
 import asyncio
-import errno
 import fnmatch
 import os
-import socket
 import sqlite3
 import stat
 import sys
@@ -18,7 +16,7 @@ from typing import Any, cast
 import psutil
 
 from foundation import components, extensions
-from foundation.errors import SixplyError, did_you_mean
+from foundation.errors import AddressInUse, InvalidSetting, SixplyError, did_you_mean
 from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
@@ -26,7 +24,8 @@ from serving.cli import terminal
 from serving.cli.opening import callers_of, find_server, open_hooks, open_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.hooks import Check
-from serving.settings import Loaded, Settings, configured_parts
+from serving.http.listening import bind
+from serving.settings import HttpSettings, Loaded, Settings, configured_parts
 
 # of the Pythons that the lock has wheels for, as in the Makefile
 LOWEST, HIGHEST = (3, 11), (3, 14)
@@ -70,7 +69,7 @@ def run_checks(loaded: Loaded) -> list[Check]:
         check_memory,
         partial(check_disk, data_dir),
         partial(check_writable, data_dir),
-        partial(check_port, settings.serving.http.host, settings.serving.http.port),
+        partial(check_port, settings.serving.http),
         check_sqlite,
         partial(check_four_eyes, settings.orchestration.policy),
         partial(check_extensions, settings),
@@ -120,20 +119,15 @@ def check_writable(data_dir: Path) -> Check:
         return Check("data folder", ok=False, found=f"{folder}: {error.strerror}", advice=advice)
 
 
-def check_port(host: str, port: int) -> Check:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def check_port(http: HttpSettings) -> Check:
+    place = f"{http.host}:{http.port}"
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            # two sockets may share an address until one of them listens
-            probe.listen(1)
-    except OSError as error:
-        busy = error.errno == errno.EADDRINUSE
-        found = f"{host}:{port} is taken" if busy else f"{host}:{port}: {error.strerror or error}"
-        advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
-        return Check("port", ok=False, found=found, advice=advice if busy else "Correct host or port in [serving.http]")
-    return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
+        bind(http).close()
+    except AddressInUse as error:
+        return Check("port", ok=False, found=f"{place} is taken", advice=f"{error} Is it your own make serve?")
+    except InvalidSetting as error:
+        return Check("port", ok=False, found=f"{place} cannot be taken", advice=str(error))
+    return Check("port", ok=True, found=f"{place} is free" if http.port else f"any free port on {http.host}")
 
 
 def check_sqlite() -> Check:

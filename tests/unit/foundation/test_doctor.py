@@ -16,7 +16,7 @@ from foundation.settings import Part
 from serving.cli import doctor
 from serving.cli.address import Address
 from serving.cli.doctor import Check, check_part
-from serving.settings import Loaded, Settings, configured_parts
+from serving.settings import HttpSettings, Loaded, Settings, configured_parts
 from tests.doubles.provider import FaultyProvider, ok, status
 
 
@@ -111,15 +111,15 @@ def test_a_port_that_is_taken_is_found():
         other.bind(("127.0.0.1", 0))
         other.listen(1)
         port = other.getsockname()[1]
-        check = doctor.check_port("127.0.0.1", port)
+        check = doctor.check_port(HttpSettings(port=port))
     assert not check.ok
     assert check.found == f"127.0.0.1:{port} is taken"
     assert "SIXPLY__SERVING__HTTP__PORT" in check.advice
-    assert doctor.check_port("127.0.0.1", port).ok
+    assert doctor.check_port(HttpSettings(port=port)).ok
 
 
 def test_an_address_of_another_machine_is_found():
-    assert "serving.http" in doctor.check_port("192.0.2.1", 8600).advice
+    assert "serving.http" in doctor.check_port(HttpSettings(host="192.0.2.1")).advice
 
 
 def test_an_old_sqlite_is_a_warning_and_no_failure(monkeypatch):
