@@ -24,8 +24,7 @@ UNSEEN = frozenset({"discarded", "refused"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(baseline.Comparison):
-    metrics: Mapping[str, SwapDifference]
+class Comparison(baseline.Comparison[SwapDifference]):
     verdict: Judgement
     reason: str
     repeats: int

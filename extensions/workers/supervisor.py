@@ -18,7 +18,8 @@ from foundation.machine.process import catch_stop_signals
 from foundation.settings import Part
 from serving import server
 from serving.cli.opening import callers_of
-from serving.server import STARTED_WITHIN_S, base_url, bind
+from serving.http.listening import base_url, bind
+from serving.server import STARTED_WITHIN_S
 from serving.settings import Loaded, Settings
 
 log = logging.getLogger("sixply.serving")

@@ -32,7 +32,8 @@ def main() -> None:
 def _serve(home: str, reopen: str = "") -> None:
     from lab.attacks.suite import find_attack
     from observability.telemetry.logs import set_up
-    from serving.server import base_url, bind, serve
+    from serving.http.listening import base_url, bind
+    from serving.server import serve
     from serving.settings import load
     from serving.wiring import open_system
 

@@ -44,7 +44,8 @@ QUESTIONS = (
 def main() -> None:
     from foundation.machine import process
     from serving.access.identity import KeyStore
-    from serving.server import base_url, bind, serve
+    from serving.http.listening import base_url, bind
+    from serving.server import serve
     from serving.settings import load
     from serving.wiring import open_system
 
@@ -110,7 +111,7 @@ def _empty_app(chat: Mapping[str, Any]) -> Iterator[str]:
     """
     import uvicorn
 
-    from serving.server import base_url, bind
+    from serving.http.listening import base_url, bind
     from serving.settings import HttpSettings
 
     http = HttpSettings(port=0)

@@ -1,8 +1,10 @@
 """Hold today's answers against a baseline: each score before and now, the difference with its interval, and what of it is allowed."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from statistics import NormalDist
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from observability.rendering.formatting import figure
 from observability.settings import Losses
 
 Row = Mapping[str, Any]
+D = TypeVar("D", bound="Difference")
 # More is better for all but `leaked`
 SCORES = (
     "recall_at_10", "ndcg_at_10", "mrr_at_10", "answer_contained", "citation_precision", "citation_recall", "refused", "tool_right", "passed",
@@ -19,6 +22,11 @@ SCORES = (
 )  # fmt: skip
 # Decimals in a baseline
 DIGITS = 6
+# A loss of this many standard errors shows at 95 % in four of five comparisons (Cohen, "Statistical Power Analysis", 1988)
+STEPS = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+# Rule of three: of n cases without a change, up to 3/n of all cases may have changed (Hanley and Lippman-Hand, 1983)
+UNCHANGED = 3.0
+READ_FIRST = 40
 # Fields shown for both systems where a case ended differently
 SHOWN = (
     "status", "answer", "citations", "drafts", "found", "passed", "recall_at_10", "ndcg_at_10", "answer_ms", "usd", "error"
@@ -61,8 +69,30 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    metrics: Mapping[str, Difference]
+class ScoreDifference(Difference):
+    """A score of both systems, and what its cases can see."""
+
+    spread: float
+    """Standard deviation of B - A over the cases."""
+
+    @property
+    def detects(self) -> float:
+        """The smallest loss that shows in four of five such comparisons. It follows from how far the answers of the same case differ."""
+        # a share that never moved may still move in what was not asked
+        return min(1.0, max(STEPS * self.spread / math.sqrt(self.n), UNCHANGED / self.n))
+
+    @property
+    def more(self) -> int | None:
+        """Cases to add until the allowed loss is as small; `None` where no loss is allowed, or none is judged."""
+        if not self.threshold:
+            return None
+        needed = math.ceil(max((STEPS * self.spread / self.threshold) ** 2, UNCHANGED / self.threshold))
+        return max(0, needed - self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Generic[D]):
+    metrics: Mapping[str, D]
     changed: Sequence[Mapping[str, Any]]
     pairs: int
     a: Side
@@ -113,11 +143,11 @@ def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
         ) from error
 
 
-def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
+def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison[ScoreDifference]:
     """Pair the rows by case, and hold each score's difference against the allowed loss. Raises as `demand_the_same`."""
     demand_the_same(a, b)
     pairs = pair_rows(a, b)
-    metrics: dict[str, Difference] = {}
+    metrics: dict[str, ScoreDifference] = {}
     for name in SCORES:
         both = [pair for pair in pairs if all(row.get(name) is not None for row in pair)]
         if both:
@@ -129,10 +159,13 @@ def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
     return Comparison(metrics=metrics, changed=find_changes(a, b), pairs=len(pairs), a=a, b=b)
 
 
-def _difference_of(ours: Numbers, theirs: Numbers, threshold: float | None, *, seed: int) -> Difference:
+def _difference_of(ours: Numbers, theirs: Numbers, threshold: float | None, *, seed: int) -> ScoreDifference:
     low, high = interval_of(lambda at: theirs[at].mean(axis=-1) - ours[at].mean(axis=-1), len(ours), seed=seed)
     before, now = float(ours.mean()), float(theirs.mean())
-    return Difference(a=before, b=now, diff=now - before, low=low, high=high, n=len(ours), threshold=threshold)
+    spread = float(np.std(theirs - ours, ddof=1)) if len(ours) > 1 else 1.0
+    return ScoreDifference(
+        a=before, b=now, diff=now - before, low=low, high=high, n=len(ours), threshold=threshold, spread=spread
+    )
 
 
 def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
@@ -172,6 +205,14 @@ def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
                 }
             )
     return sorted(changes, key=lambda change: (change["gain"] >= 0, -abs(change["gain"])))
+
+
+def read_first(changed: Sequence[Mapping[str, Any]], unread: Collection[str]) -> list[str]:
+    """Return the ids of the cases that a person should read first: their answer changed, and either nobody has read the case or the
+    scores do not say which answer is better. A case whose answers agree tells nothing about the difference.
+    """
+    doubtful = [change for change in changed if change["id"] in unread or not change["gain"]]
+    return [change["id"] for change in sorted(doubtful, key=lambda change: change["id"] not in unread)][:READ_FIRST]
 
 
 def _gain(row_a: Row, row_b: Row) -> float:

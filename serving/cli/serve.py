@@ -52,7 +52,8 @@ def _serve_here(loaded: Loaded, announce: Callable[[str], None]) -> None:
     """Serve in this process."""
     from serving.access.machine_key import is_wanted, machine_key
     from serving.hooks import Started
-    from serving.server import base_url, bind, serve
+    from serving.http.listening import base_url, bind
+    from serving.server import serve
     from serving.wiring import open_system
 
     settings, http = loaded.settings, loaded.settings.serving.http

@@ -17,7 +17,8 @@ import httpx2
 import pytest
 
 from foundation.errors import AddressInUse, InvalidSetting
-from serving.server import bind, running
+from serving.http.listening import bind
+from serving.server import running
 from serving.settings import HttpSettings
 from tests.doubles.serving import World, world
 
@@ -149,7 +150,8 @@ import signal
 import sys
 from pathlib import Path
 from serving import server
-from serving.server import base_url, bind, serve
+from serving.http.listening import base_url, bind
+from serving.server import serve
 from tests.doubles.serving import world
 
 server.load_what_answers_use = lambda _: None  # the double has neither a model nor prices

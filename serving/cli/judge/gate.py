@@ -20,9 +20,8 @@ from serving.cli.options import STACK, Json, Stack, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.bands import Bands
-    from observability.evaluation.baseline import Comparison, Side
+    from observability.evaluation.baseline import Comparison, ScoreDifference, Side
     from observability.evaluation.floors import Floor
-    from observability.evaluation.sight import Sight
     from observability.evaluation.trials import Material
 
 BASELINE = "baseline.json"
@@ -40,15 +39,13 @@ AGAIN = "Look at the answers, then take today's as the new baseline: make gate R
 class Verdict:
     """The gate's result: the figures that fell too far or may have, and the broken floors of the outcome contract."""
 
-    comparison: Comparison
+    comparison: Comparison[ScoreDifference]
     blocked_by: tuple[str, ...]
     floors: tuple[Floor, ...]
     broken: tuple[str, ...]
     demonstration: bool
     """The floors are those of a demonstration."""
     bands: Bands
-    sight: Mapping[str, Sight]
-    """What each score's cases can see."""
     read_first: Sequence[str]
     """Cases that a person should read first."""
 
@@ -69,7 +66,7 @@ class Verdict:
             "passed": self.outcome == "passed",
             "outcome": self.outcome,
             "inconclusive": list(self.comparison.inconclusive),
-            "sight": {name: asdict(sight) for name, sight in self.sight.items()},
+            "sight": {name: {"detects": it.detects, "more": it.more} for name, it in self.comparison.metrics.items()},
             "read_first": list(self.read_first),
             "blocked_by": list(self.blocked_by),
             "broken_floors": list(self.broken),
@@ -135,11 +132,11 @@ def gate(
         raise typer.Exit(verdict.exit_code)
 
 
-def _judge(comparison: Comparison, material: Material, contract: Path) -> Verdict:
+def _judge(comparison: Comparison[ScoreDifference], material: Material, contract: Path) -> Verdict:
     from observability.evaluation.bands import bands_of
+    from observability.evaluation.baseline import read_first
     from observability.evaluation.floors import floors_of, measure_floors, read_agreement
     from observability.evaluation.golden_set import NOBODY
-    from observability.evaluation.sight import read_first, sight_of
 
     agreed = read_agreement(contract) if contract.is_file() else None
     floors = floors_of(agreed, measure_floors(comparison.b.rows)) if agreed else ()
@@ -153,7 +150,6 @@ def _judge(comparison: Comparison, material: Material, contract: Path) -> Verdic
         broken=tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
         demonstration=bool(agreed and agreed.demonstration),
         bands=bands,
-        sight=sight_of(comparison),
         read_first=read_first(comparison.changed, unread),
     )
 
@@ -213,7 +209,8 @@ def findings(verdict: Verdict, baseline: Path, contract: Path) -> Iterator[tuple
         if verdict.read_first:
             yield "read first", f"the answers of these cases changed: {', '.join(verdict.read_first)}."
     if verdict.outcome == "passed":
-        seen = f" A loss of {sight.detects:.3f} of passed would show." if (sight := verdict.sight.get("passed")) else ""
+        score = verdict.comparison.metrics.get("passed")
+        seen = f" A loss of {score.detects:.3f} of passed would show." if score else ""
         yield "passed", f"on {n} cases nothing fell further below {baseline} than is allowed.{seen}"
 
 
@@ -234,21 +231,19 @@ def _describe_floors(verdict: Verdict, contract: Path) -> Iterator[tuple[str, st
 
 def _describe_open(verdict: Verdict) -> str:
     """Return what may have fallen too far, what the cases see, and how many more would settle it."""
-    open_ = verdict.comparison.inconclusive
-    scores = ", ".join(f"{name} by up to {-(verdict.comparison.metrics[name].low or 0):.3f}" for name in open_)
-    seen = max(verdict.sight[name].detects for name in open_)
-    more = max(verdict.sight[name].more or 0 for name in open_)
+    scores = {name: verdict.comparison.metrics[name] for name in verdict.comparison.inconclusive}
+    lost = ", ".join(f"{name} by up to {-(score.low or 0):.3f}" for name, score in scores.items())
+    seen = max(score.detects for score in scores.values())
+    more = max(score.more or 0 for score in scores.values())
     return (
-        f"more may have been lost than is allowed: {scores}. {verdict.comparison.pairs} cases show a loss of {seen:.3f} or more; to see "
+        f"more may have been lost than is allowed: {lost}. {verdict.comparison.pairs} cases show a loss of {seen:.3f} or more; to see "
         f"the allowed one takes about {more} more (extension proposals: make golden N={more})."
     )
 
 
 def _show(verdict: Verdict, found: Iterable[tuple[str, str]]) -> None:
-    rows = [
-        (name, *figure.cells, figure.n, f"{verdict.sight[name].detects:.3f}")
-        for name, figure in verdict.comparison.metrics.items()
-    ]
+    scores = verdict.comparison.metrics.items()
+    rows = [(name, *score.cells, score.n, f"{score.detects:.3f}") for name, score in scores]
     terminal.show_table([*FIGURES, "loss it sees"], rows)
     show_changes(verdict.comparison.changed)
     out = terminal.console()

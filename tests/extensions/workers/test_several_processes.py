@@ -27,7 +27,7 @@ from extensions.workers.supervisor import supervise
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
 from serving.access.identity import KeyStore
-from serving.server import bind
+from serving.http.listening import bind
 from serving.settings import HttpSettings, load
 from tests import services
 from tests.doubles.spans import Receiver, receiver, total

@@ -6,8 +6,7 @@ from random import Random
 
 import pytest
 
-from observability.evaluation.baseline import Side, compare
-from observability.evaluation.sight import Sight, read_first, sight_of
+from observability.evaluation.baseline import ScoreDifference, Side, compare, read_first
 from observability.settings import ALLOWED
 
 
@@ -16,13 +15,14 @@ def side(name: str, passed: list[float]) -> Side:
     return Side(name, rows, "corpus", "trials", {}, {})
 
 
-def sight(before: list[float], after: list[float]) -> Sight:
-    return sight_of(compare(side("a", before), side("b", after), ALLOWED))["passed"]
+def sight(before: list[float], after: list[float]) -> ScoreDifference:
+    return compare(side("a", before), side("b", after), ALLOWED).metrics["passed"]
 
 
 def test_where_nothing_changed_the_rule_of_three_bounds_it() -> None:
-    assert sight([1.0] * 50, [1.0] * 50) == Sight(detects=3 / 50, more=50)
-    assert sight([1.0] * 150, [1.0] * 150) == Sight(detects=3 / 150, more=0)
+    few, many = sight([1.0] * 50, [1.0] * 50), sight([1.0] * 150, [1.0] * 150)
+    assert (few.detects, few.more) == (3 / 50, 50)
+    assert (many.detects, many.more) == (3 / 150, 0)
 
 
 def test_it_follows_from_how_far_the_answers_differ() -> None:
@@ -42,7 +42,7 @@ def test_a_loss_as_large_as_it_says_shows_in_about_four_of_five_comparisons() ->
             side("a", [float(move <= 0) for move in moves]), side("b", [float(move >= 0) for move in moves]), ALLOWED
         )
         shown += (outcome.metrics["passed"].high or 0) < 0
-        seen.append(sight_of(outcome)["passed"].detects)
+        seen.append(outcome.metrics["passed"].detects)
     assert sum(seen) / len(seen) == pytest.approx(lost * 1.2, rel=0.1)
     # a loss of 1 / 1.2 of what is seen shows in z = 2.80 / 1.2 - 1.96 = 0.37: 0.65 of the comparisons
     assert 0.5 < shown / 200 < 0.8
