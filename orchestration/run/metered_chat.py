@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import regex
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
@@ -76,6 +76,8 @@ class MeteredChatModel(ChatWrapper):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run = current_run()
+        # an agent whose author wrote no prompt has an empty one, which providers refuse
+        messages = [it for it in messages if it.text.strip() or not isinstance(it, SystemMessage)]
         if stop and getattr(self.primary, "use_responses_api", False):  # LangChain leaves it out without a word
             raise InvalidRequest(
                 f'The Responses API, by which {self.model_name} is called, takes no "stop". Leave it out.'

@@ -13,6 +13,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
 
+from foundation.components import Context
+from models.chat import openai_compatible
 from orchestration.contract import Agent, AgentParts
 from orchestration.flow.message_agent import MessageAgent
 from orchestration.middleware.citations import CitationMiddleware
@@ -22,7 +24,9 @@ from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.settings import AnswerSettings
 from tests.contracts import test_agent as promises
-from tests.doubles.orchestration import World, as_strong
+from tests.doubles.orchestration import NORTH, World, as_strong
+from tests.doubles.provider import FaultyProvider, ok, strict
+from tests.doubles.provider import calls as model_calls
 
 # Those that need neither documents nor the check of answers
 OF_PLAIN = (
@@ -79,6 +83,23 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.mark.parametrize("check", promises.CHECKS, ids=lambda check: check.__name__)
 async def test_a_deep_agent_keeps(check: promises.Check, world: World) -> None:
     await check(world, lambda world: make(world, build_deep))
+
+
+async def test_what_a_deep_agent_sends_is_taken_by_a_strict_provider(world: World, tmp_path: Path) -> None:
+    with FaultyProvider(
+        strict(model_calls("find_parcel", parcel_id="P-124")), strict(ok("It is at the counter."))
+    ) as provider:
+        options = openai_compatible.Options(
+            model="a-strong-one", base_url=f"{provider.url}/v1", api_key="a key for tests"
+        )
+        model = openai_compatible.build(options, Context(data_dir=tmp_path, clock=world.clock))
+        agent = build_deep(replace(world.parts(), chat=model))
+        events = await promises.events_of(agent, promises.ask("Where is P-124?"), NORTH)
+    assert events[-1].answer
+    assert events[-1].answer.text == "It is at the counter."
+    assert [message["role"] for message in provider.requests[0][2]["messages"]] == ["user"], (
+        "it has no prompt of its own"
+    )
 
 
 @pytest.mark.parametrize("check", OF_PLAIN, ids=lambda check: check.__name__)
