@@ -8,6 +8,8 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fpdf import FPDF
@@ -18,8 +20,12 @@ from pypdf.generic import RectangleObject
 
 from extensions.page.original import read_original
 from extensions.page.pdf_page import SIDE, Frame, draw_page
+from extensions.page.views.page_picture import PagePicture
 from foundation.clock import SystemClock
-from retrieval.documents import Document, Source
+from foundation.types import Principal
+from orchestration.effects.policy import Policy
+from orchestration.settings import PolicySettings
+from retrieval.documents import Citation, Document, Source
 from retrieval.ingest.preparation import Item, hash_item
 from serving.access.identity import KeyStore
 from serving.settings import load
@@ -171,6 +177,27 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
 def test_a_document_that_was_sent_or_comes_from_elsewhere_has_no_original(tmp_path: Path, origin: str) -> None:
     (tmp_path / "lamps.pdf").write_bytes(LAMP)
     assert read_original(stored(Path(origin), "lamps.pdf", LAMP), max_bytes=10**6) is None
+
+
+def test_a_page_is_drawn_for_those_alone_who_may_read_its_document(tmp_path: Path) -> None:
+    (tmp_path / "lamps.pdf").write_bytes(LAMP)
+    source = Source("lamps.pdf", "alder", frozenset({"board"}), origin=str(tmp_path))
+    document = Document(source.document_id, source, hash_item(Item(source, LAMP, "lamps.pdf")), 1, 1, datetime.now(UTC))
+    kept = {document.document_id: document}
+    policy = Policy(PolicySettings(roles={"reader": ("*",)}))
+    retrieval = SimpleNamespace(ledger=SimpleNamespace(find=kept.get))
+    settings = SimpleNamespace(retrieval=SimpleNamespace(parsing=SimpleNamespace(max_bytes=10**6)))
+    visitor: Any = SimpleNamespace(system=SimpleNamespace(policy=policy, retrieval=retrieval, settings=settings))
+    cited = Citation(1, document.document_id, "c", "lamps.pdf", "Lamps", 0, len(FACT), FACT, page=2)
+
+    def sees(tenant: str, *groups: str) -> bool:
+        reader = Principal("lou", tenant, frozenset({"reader"}), frozenset(groups))
+        return PagePicture(visitor)._read(cited, reader, 2) is not None
+
+    assert sees("alder", "board")
+    assert [sees("alder"), sees("alder", "staff"), sees("birch", "board"), sees("birch")] == [False] * 4
+    kept.clear()
+    assert not sees("alder", "board"), "it was deleted, though its file is still there"
 
 
 def test_a_frame_is_in_thousandths_of_the_page() -> None:
