@@ -11,9 +11,10 @@ import resource
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from retrieval.ingest.sandbox import child_environment, restrict
@@ -42,9 +43,9 @@ class PageImage:
     frames: tuple[Frame, ...]
 
 
-def draw_page(content: bytes, page: int, words: str) -> PageImage | None:
+def draw_page(content: bytes, page: int, lines: Sequence[str]) -> PageImage | None:
     """Return the picture of a page, with the places of these words; `None` where the file or the page cannot be drawn."""
-    head = json.dumps({"page": page, "words": words}).encode() + b"\n"
+    head = json.dumps({"page": page, "lines": lines}).encode() + b"\n"
     try:
         done = subprocess.run(
             [sys.executable, "-m", "extensions.page.pdf_page"],
@@ -69,7 +70,7 @@ def _read_answer(answer: bytes) -> PageImage:
     return PageImage(base64.b64decode(told["picture"], validate=True), int(told["width"]), int(told["height"]), frames)
 
 
-def _answer(content: bytes, number: int, words: str) -> dict[str, Any]:
+def _answer(content: bytes, number: int, lines: Sequence[str]) -> dict[str, Any]:
     import pypdfium2
 
     page = pypdfium2.PdfDocument(content)[number - 1]
@@ -79,7 +80,7 @@ def _answer(content: bytes, number: int, words: str) -> dict[str, Any]:
     if file.tell() > BYTES:
         raise ValueError
     place = drawn.get_posconv(page)
-    frames = [_frame(place, picture.size, edges) for edges in _rectangles(page.get_textpage(), words)]
+    frames = [_frame(place, picture.size, edges) for edges in islice(_rectangles(page.get_textpage(), lines), PLACES)]
     return {
         "picture": base64.b64encode(file.getvalue()).decode(),
         "width": picture.width,
@@ -88,19 +89,19 @@ def _answer(content: bytes, number: int, words: str) -> dict[str, Any]:
     }
 
 
-def _rectangles(text: Any, words: str) -> Iterator[tuple[float, ...]]:
-    """Yield the lines of each place where these words stand on the page, whatever stands between their letters and figures."""
+def _rectangles(text: Any, lines: Sequence[str]) -> Iterator[tuple[float, ...]]:
+    """Yield each place where one of these lines stands on the page, whatever stands between its letters and figures."""
     from pypdfium2.raw import FPDFText_GetUnicode
 
     count = min(text.count_chars(), CHARACTERS)
     letters = [(letter, at) for at in range(count) for letter in _letters(chr(FPDFText_GetUnicode(text, at)))]
-    written, wanted = "".join(letter for letter, _ in letters), _letters(words)
-    found, places = written.find(wanted) if wanted else -1, 0
-    while found >= 0 and places < PLACES:
-        first, last = letters[found][1], letters[found + len(wanted) - 1][1]
-        lines = text.count_rects(first, last - first + 1)
-        yield from (text.get_rect(at) for at in range(lines))
-        found, places = written.find(wanted, found + len(wanted)), places + max(lines, 1)
+    written = "".join(letter for letter, _ in letters)
+    for wanted in filter(None, map(_letters, lines)):
+        found = written.find(wanted)
+        while found >= 0:
+            first, last = letters[found][1], letters[found + len(wanted) - 1][1]
+            yield from (text.get_rect(at) for at in range(text.count_rects(first, last - first + 1)))
+            found = written.find(wanted, found + len(wanted))
 
 
 def _letters(text: str) -> str:
@@ -123,7 +124,7 @@ def _serve() -> None:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # the timer of the parent ends with the parent
     asked = json.loads(sys.stdin.buffer.readline())
-    answers.write(json.dumps(_answer(sys.stdin.buffer.read(), asked["page"], asked["words"])).encode())
+    answers.write(json.dumps(_answer(sys.stdin.buffer.read(), asked["page"], asked["lines"])).encode())
     answers.flush()
 
 

@@ -9,8 +9,9 @@ from nicegui import html, ui
 from extensions.page.original import read_original
 from extensions.page.pdf_page import Frame, PageImage, draw_page
 from extensions.page.session import Visitor, refill
+from extensions.page.views.paper import Paper
 from foundation.types import Principal
-from retrieval.documents import PAGE_BREAK, Box, Citation
+from retrieval.documents import Box, Citation
 
 # Height of a page by its width, as of A4; a box says its place in thousandths of both
 HEIGHT = 1.414
@@ -34,25 +35,25 @@ class PagePicture:
         self._place.clear()
         self._place.set_visibility(False)
 
-    async def show(self, citation: Citation, caller: Principal, boxes: Sequence[Box]) -> None:
-        """Show the page of a citation whose text has not changed; `boxes` are those of its document."""
+    async def show(self, citation: Citation, caller: Principal, paper: Paper, boxes: Sequence[Box]) -> None:
+        """Show the page of a citation whose text has not changed; `paper` is that text, `boxes` are those of its document."""
         self._cited = citation
         words, cited = find_cited_page(boxes, citation.start, citation.end)
         if cited:
             self._show_map(words, cited)
         page = cited[0].page if cited else citation.page
-        image = await self._draw(citation, caller, page) if page else None
+        image = await self._draw(citation, caller, page, paper.cited_lines(page)) if page else None
         if image and self._cited is citation:  # else another source was opened meanwhile
             frames = [Frame(box.left, box.top, box.right, box.bottom) for box in cited] or image.frames
             self._show_image(
                 image, frames, f"Page {page}{', whose words were recognised. ' + MISREAD if cited else ''}"
             )
 
-    async def _draw(self, citation: Citation, caller: Principal, page: int) -> PageImage | None:
+    async def _draw(self, citation: Citation, caller: Principal, page: int, lines: Sequence[str]) -> PageImage | None:
         async with self._visitor.runtime.place("searches", caller):
-            return await asyncio.to_thread(self._read, citation, caller, page)
+            return await asyncio.to_thread(self._read, citation, caller, page, lines)
 
-    def _read(self, citation: Citation, caller: Principal, page: int) -> PageImage | None:
+    def _read(self, citation: Citation, caller: Principal, page: int, lines: Sequence[str]) -> PageImage | None:
         system = self._visitor.system
         document = system.retrieval.ledger.find(citation.document_id)
         if document is None or not document.source.is_readable(system.policy.scope(caller)):
@@ -60,7 +61,7 @@ class PagePicture:
         if not document.source.uri.lower().endswith(".pdf"):
             return None
         content = read_original(document, max_bytes=system.settings.retrieval.parsing.max_bytes)
-        return draw_page(content, page, citation.quote.partition(PAGE_BREAK)[0]) if content else None
+        return draw_page(content, page, lines) if content else None
 
     def _show_image(self, image: PageImage, frames: Sequence[Frame], says: str) -> None:
         with refill(self._place), html.figure():

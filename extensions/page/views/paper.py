@@ -76,13 +76,24 @@ class Paper:
         return max(start, self._marked[0]) < min(end, self._marked[1])
 
     def _show_text(self, start: int, end: int) -> None:
-        edges = [start, *(min(max(at, start), end) for at in self._marked), end]
-        before, marked, after = (
-            self._shown.text[at - self._shown.start : to - self._shown.start] for at, to in pairwise(edges)
-        )
-        for element, text in ((html.span, before), (html.mark, marked), (html.span, after)):
+        for element, text in zip((html.span, html.mark, html.span), self._cut(start, end), strict=True):
             if text:
                 element(text)
+
+    def _cut(self, start: int, end: int) -> tuple[str, ...]:
+        """Return what of these characters stands before the cited span, in it and behind it."""
+        edges = [start, *(min(max(at, start), end) for at in self._marked), end]
+        text, first = self._shown.text, self._shown.start
+        return tuple(text[at - first : to - first] for at, to in pairwise(edges))
+
+    def cited_lines(self, page: int) -> list[str]:
+        """Return what is cited as it stands on the page: a row of a table without the names of its columns."""
+        cited = [it for it in self._blocks if self._marks(it.start, it.end) and it.page in (None, page)]
+        rows = [
+            self._rows[it.start, it.end][1] if (it.start, it.end) in self._rows else [(it.start, it.end)]
+            for it in cited
+        ]
+        return [" ".join(filter(None, (self._cut(*cell)[1] for cell in row))) for row in rows]
 
 
 def find_rows(parsed: Parsed, places: range) -> Iterator[tuple[Span, tuple[Table, list[Span]]]]:

@@ -69,7 +69,7 @@ class SourcePanel:
                 "?.scrollIntoView({block: 'center'}), 150)"
             )
             if citation and not changed:
-                await self._picture.show(citation, caller, boxes)
+                await self._picture.show(citation, caller, paper, boxes)
 
     async def _more(self, before: int, after: int) -> None:
         with show_errors():

@@ -101,7 +101,7 @@ def test_a_cited_page_is_shown_as_it_looks_while_its_file_is_the_one_that_was_ta
 
 
 def test_words_are_found_on_the_picture_over_line_ends_and_on_a_page_that_is_turned() -> None:
-    upright, turned = draw_page(LAMP, 2, FACT), draw_page(changed(turn=90), 2, FACT)
+    upright, turned = draw_page(LAMP, 2, [FACT]), draw_page(changed(turn=90), 2, [FACT])
     assert upright is not None
     assert turned is not None
     assert Image.open(io.BytesIO(upright.picture)).size == (upright.width, upright.height)
@@ -112,10 +112,13 @@ def test_words_are_found_on_the_picture_over_line_ends_and_on_a_page_that_is_tur
     (frame,) = turned.frames
     assert frame.right > 900
     assert frame.top < 100
-    over_lines = draw_page(LAMP, 2, f"It is then dark. {WORDS}")
+    over_lines = draw_page(LAMP, 2, [f"It is then dark. {WORDS}"])
     assert over_lines is not None
     assert len(over_lines.frames) == 2
-    absent = draw_page(LAMP, 1, FACT)
+    both = draw_page(LAMP, 2, ["It is then dark.", WORDS, "nowhere at all", ""])
+    assert both is not None
+    assert len(both.frames) == 2
+    absent = draw_page(LAMP, 1, [FACT])
     assert absent is not None
     assert absent.frames == ()
 
@@ -126,17 +129,17 @@ def test_words_are_found_on_the_picture_over_line_ends_and_on_a_page_that_is_tur
     ids=["empty", "rubbish", "cut off", "another format", "a page without a size"],
 )
 def test_what_cannot_be_drawn_has_no_picture_and_harms_nobody(content: bytes) -> None:
-    image = draw_page(content, 2, FACT)
+    image = draw_page(content, 2, [FACT])
     assert image is None or max(image.width, image.height) <= SIDE + 1
 
 
 @pytest.mark.parametrize("page", [-1, 0, 3, 10**9])
 def test_a_page_that_is_not_there_has_no_picture(page: int) -> None:
-    assert draw_page(LAMP, page, FACT) is None
+    assert draw_page(LAMP, page, [FACT]) is None
 
 
 def test_a_page_of_a_kilometre_has_a_picture_of_the_usual_size() -> None:
-    image = draw_page(changed(box=(0, 0, 2_834_646, 2_834_646)), 2, FACT)
+    image = draw_page(changed(box=(0, 0, 2_834_646, 2_834_646)), 2, [FACT])
     assert image is None or (image.width, image.height) == (SIDE, SIDE)
 
 
@@ -192,7 +195,7 @@ def test_a_page_is_drawn_for_those_alone_who_may_read_its_document(tmp_path: Pat
 
     def sees(tenant: str, *groups: str) -> bool:
         reader = Principal("lou", tenant, frozenset({"reader"}), frozenset(groups))
-        return PagePicture(visitor)._read(cited, reader, 2) is not None
+        return PagePicture(visitor)._read(cited, reader, 2, [FACT]) is not None
 
     assert sees("alder", "board")
     assert [sees("alder"), sees("alder", "staff"), sees("birch", "board"), sees("birch")] == [False] * 4
@@ -201,7 +204,7 @@ def test_a_page_is_drawn_for_those_alone_who_may_read_its_document(tmp_path: Pat
 
 
 def test_a_frame_is_in_thousandths_of_the_page() -> None:
-    image = draw_page(LAMP, 2, FACT)
+    image = draw_page(LAMP, 2, [FACT])
     assert image is not None
     assert all(0 <= edge <= 1000 for frame in image.frames for edge in frame)
     assert isinstance(image.frames[0], Frame)

@@ -136,9 +136,11 @@ def test_what_may_be_wider_than_the_page_is_scrolled_by_the_keyboard(client: Cli
     assert [it.tag for it in client.elements.values() if it.props.get("tabindex") == "0"] == ["pre", "math"]
 
 
-def paper(parsed: Parsed, marked: tuple[int, int] = (0, 0), start: int = 0, end: int | None = None) -> None:
-    end = len(parsed.text) if end is None else end
-    Paper(DocumentText.model_construct(start=start, end=end, text=parsed.text[start:end]), parsed, marked).build()
+def paper(parsed: Parsed, marked: tuple[int, int] = (0, 0), start: int = 0) -> Paper:
+    shown = DocumentText.model_construct(start=start, end=len(parsed.text), text=parsed.text[start:])
+    made = Paper(shown, parsed, marked)
+    made.build()
+    return made
 
 
 SHEET = b"Lamp,Price,Weight\nHarbour <b>lamp</b>,90 USD,\nMoon lamp,70 USD,2 kg,odd\n"
@@ -168,6 +170,14 @@ def test_a_row_that_is_cut_a_name_that_is_cited_and_a_sheet_too_wide_to_read_sta
     before = [it.tag for it in client.elements.values()].count("table")
     paper(parse_here(wide + b"\n" + wide, "wide.csv", ParseLimits()))
     assert [it.tag for it in client.elements.values()].count("table") == before
+
+
+def test_a_row_is_looked_for_on_its_page_without_the_names_of_its_columns(client: Client) -> None:
+    text = "Lamps of May\nPlan: A; Price: 1\fPlan: B; Price: 2"
+    blocks = (Block("paragraph", 0, 12, page=1), Block("row", 13, 30, page=1), Block("row", 31, 48, page=2))
+    tables = (Table(1, ("Plan", "Price"), ((1, 1),)), Table(2, ("Plan", "Price"), ((1, 1),)))
+    made = paper(Parsed(text, blocks, tables=tables), (6, 48))
+    assert (made.cited_lines(1), made.cited_lines(2)) == (["of May", "A 1"], ["B 2"])
 
 
 def test_tables_of_each_page_have_their_own_head_and_say_their_page(client: Client) -> None:
