@@ -8,12 +8,13 @@ from typing import Literal
 
 from langchain_core.messages import AIMessageChunk
 
+from extensions.planned_agent.clauses import narrow
 from extensions.planned_agent.english import refers_back
 from extensions.planned_agent.orders import as_quotation, instructs_reader
 from foundation.errors import UpstreamMalformed
-from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
+from foundation.text.words import word_count
 from models.resilience.streams import empty_reply_of, is_cut_off
 from orchestration.events import StopReason
 from orchestration.language.guard import without_foreign_urls
@@ -21,7 +22,7 @@ from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
 from retrieval.documents import Citation
 from retrieval.grounding.citing import Evidence
-from retrieval.grounding.evidence import FAR_BEHIND, Grounding, narrow
+from retrieval.grounding.evidence import FAR_BEHIND, Grounding
 
 SENTENCES = 3
 # Most words of an extractive answer; of a longer first sentence only the part that answers is quoted

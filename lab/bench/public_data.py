@@ -31,7 +31,7 @@ from extensions.datasets.reading import (
 )
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.process import peak_rss_mb
-from foundation.text.clauses import word_count
+from foundation.text.words import word_count
 from foundation.types import Principal
 from lab.bench import risk_coverage
 from models.contract import Embeddings

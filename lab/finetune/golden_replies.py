@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from extensions.planned_agent.clauses import narrow
 from extensions.planned_agent.compose import WORDS
 from extensions.planned_agent.document_steps import PASSAGES
 from extensions.planned_agent.prompts import FOLDER
@@ -16,7 +17,6 @@ from observability.evaluation.golden_set import GoldenCase
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
 from retrieval.grounding.citing import Evidence
-from retrieval.grounding.evidence import narrow
 
 _ROLES = {"system": "system", "human": "user"}
 

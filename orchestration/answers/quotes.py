@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from foundation import names
-from foundation.text.clauses import word_count
 from foundation.text.lexical import terms
+from foundation.text.words import word_count
 from foundation.tracing import annotate
 from orchestration.events import NearDocument
 from orchestration.run.run import Run

@@ -6,16 +6,16 @@ holds the answer in 85 % of SQuAD questions over six documents, one of the first
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from math import exp
 
 import numpy as np
 
-from foundation.text.clauses import parts_of, word_count
 from foundation.text.lexical import Rarity, are_of_two_languages, is_foreign, terms, unmet_names, versions
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
+from foundation.text.words import word_count
 from foundation.types import EVERY_TENANT
 from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, served_tenant
@@ -164,17 +164,6 @@ class Grounding:
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         return cite_span(evidence.hit, marker, evidence.start, evidence.text)
-
-
-def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
-    """Cut a sentence of more than `most` words to the part with most of the question's rare terms, the first of equals."""
-    if word_count(evidence.text) <= most:
-        return evidence
-    spans = parts_of(evidence.text, most)
-    part_terms = [terms(evidence.text[start:end]) for start, end in spans]
-    rarity = Rarity.among(terms(question), part_terms)
-    start, end = spans[max(range(len(spans)), key=lambda place: rarity.coverage(part_terms[place]))]
-    return replace(evidence, start=evidence.start + start, end=evidence.start + end, text=evidence.text[start:end])
 
 
 def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:

@@ -18,7 +18,7 @@ from retrieval.documents import Chunk, Hit, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.grounding import evidence as module
 from retrieval.grounding.citing import Evidence
-from retrieval.grounding.evidence import ACROSS_LANGUAGES, Grounding, narrow
+from retrieval.grounding.evidence import ACROSS_LANGUAGES, Grounding
 from retrieval.grounding.sureness import contradicts, says_all
 from retrieval.settings import GroundingSettings
 from retrieval.text.sections import passage
@@ -163,17 +163,6 @@ def test_in_another_script_words_choose_the_sentence_where_the_embedder_knows_no
     assert len(reads_all.evidence(question, [hit(text)], limit=1)[0].matched) == tokens
 
 
-def test_a_long_sentence_without_spaces_is_quoted_in_part() -> None:
-    text = "工房では木のおもちゃを作り、" * 6 + "材料には北の森の杉を使います、" + "店で売ります、" * 8
-    whole = Evidence(hit(text), 0, len(text), text, 1.0)
-
-    part = narrow("材料には何を使いますか", whole, 40)
-
-    assert "北の森の杉" in part.text
-    assert len(part.text) <= 80 < len(text)
-    assert text[part.start : part.end] == part.text
-
-
 def test_every_passage_of_a_document_has_the_rank_of_the_document() -> None:
     first, second = "Parcels are weighed.", "Parcels are opened."
     hits = [hit("Boots are sold.", start=100), hit(first, start=0), hit(second, uri="b.md")]
@@ -313,29 +302,6 @@ def test_what_the_passages_do_not_name_halves_the_confidence(grounding: Groundin
     for unmet in ("When may a device be returned in Leeds?", "When may a ZX-9 be returned?", "Is RFID returned?"):
         assert grounding.strength(unmet, found) == pytest.approx(whole / 2)
     assert grounding.strength("When may 300 devices be returned?", found) == whole
-
-
-LONG = "The desk opens at nine, the workshop repairs scanners within five days, and the counter closes at noon."
-
-
-def test_of_a_long_sentence_the_part_about_the_question_is_left_with_its_place() -> None:
-    whole = Evidence(hit(LONG, start=100), 100, 100 + len(LONG), LONG, 0.5)
-    part = narrow("How fast does the workshop repair scanners?", whole, 9)
-
-    assert part.text == "the workshop repairs scanners within five days,"
-    assert LONG[part.start - 100 : part.end - 100] == part.text
-    assert (part.hit, part.score) == (whole.hit, whole.score)
-
-
-@pytest.mark.parametrize("question", ["How fast does the workshop repair scanners?", "?"])
-def test_a_sentence_that_is_short_enough_stays_whole(question: str) -> None:
-    whole = Evidence(hit(LONG), 0, len(LONG), LONG, 0.5)
-
-    assert narrow(question, whole, len(LONG.split())) == whole
-
-
-def test_a_question_without_terms_gets_the_beginning_of_a_long_sentence() -> None:
-    assert narrow("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,27 @@
-"""Clauses of a sentence, and the number of its words in every script."""
+"""A long sentence is cut between clauses, to the part that is about the question."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+
+from foundation.text.lexical import Rarity, terms
+from foundation.text.words import find_words, word_count
+from retrieval.grounding.citing import Evidence
 
 _CLAUSE_BORDER = re.compile(
     r"(?<=[,;:)\]–—،؛])\s+|(?<!\s)\s+(?=[(\[–—])|(?<=[、，；：])|(?<=[）」』])(?![、，；：。．])|(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # noqa: RUF001 - full-width signs are meant
 )
-_DENSE = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_LONG = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_SPACED = re.compile(r"\S+")
-_UNSPACED = re.compile(f"[{_DENSE}{_LONG}]")
-# A word; without spaces, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer count as one
-_WORD = re.compile(rf"[{_DENSE}]{{1,2}}[^\w\s]*|[{_LONG}]{{1,5}}[^\w\s]*|[^\s{_DENSE}{_LONG}]+")
+
+
+def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
+    """Cut a sentence of more than `most` words to the part with most of the question's rare terms, the first of equals."""
+    if word_count(evidence.text) <= most:
+        return evidence
+    spans = parts_of(evidence.text, most)
+    part_terms = [terms(evidence.text[start:end]) for start, end in spans]
+    rarity = Rarity.among(terms(question), part_terms)
+    start, end = spans[max(range(len(spans)), key=lambda place: rarity.coverage(part_terms[place]))]
+    return replace(evidence, start=evidence.start + start, end=evidence.start + end, text=evidence.text[start:end])
 
 
 def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
@@ -35,23 +45,10 @@ def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
     return spans
 
 
-def word_count(text: str) -> int:
-    """Return the number of words; in scripts without spaces, an equivalent number.
-
-    >>> word_count("It runs, it prints."), word_count("保修期为两年。")
-    (4, 3)
-    """
-    return len(_words(text))
-
-
-def _words(text: str) -> list[re.Match[str]]:
-    return list((_WORD if _UNSPACED.search(text) else _SPACED).finditer(text))
-
-
 def _clauses(sentence: str, most: int) -> Iterator[tuple[int, int]]:
     start = 0
     for end, following in [*(border.span() for border in _CLAUSE_BORDER.finditer(sentence)), (len(sentence),) * 2]:
-        words = _words(sentence[start:end])
+        words = find_words(sentence[start:end])
         for at in range(0, len(words), most):
             yield start + words[at].start(), start + words[min(at + most, len(words)) - 1].end()
         start = following

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.text.clauses import parts_of, word_count
+from extensions.planned_agent.clauses import narrow, parts_of
+from foundation.text.words import word_count
+from retrieval.grounding.citing import Evidence
+from tests.unit.retrieval.test_grounding import hit
+
+LONG = "The desk opens at nine, the workshop repairs scanners within five days, and the counter closes at noon."
 
 
 def test_parts_of_a_sentence_are_as_long_as_they_may_be_and_begin_and_end_with_clauses() -> None:
@@ -35,13 +41,6 @@ def test_the_parts_of_a_sentence_without_spaces_are_as_long_as_those_of_one_with
     ]
 
 
-def test_a_run_without_spaces_counts_the_words_that_fill_its_room() -> None:
-    assert word_count("It runs - and rests.") == 5
-    assert word_count("保修期为两年。") == 3
-    assert word_count("한국어 문장 입니다.") == 3
-    assert word_count("ห้องสมุดสีเขียวปิดทุกวันจันทร์") == 6
-
-
 @given(st.text(alphabet="ab ,;()\n保修、。ห้งุ", max_size=80), st.integers(1, 6))
 def test_parts_of_any_text_hold_every_word_and_keep_to_the_limit(text: str, most: int) -> None:
     spans = parts_of(text, most)
@@ -50,3 +49,34 @@ def test_parts_of_any_text_hold_every_word_and_keep_to_the_limit(text: str, most
     assert {at for start, end in spans for at in range(start, end)} >= {
         at for at, character in enumerate(text) if not character.isspace()
     }
+
+
+def test_a_long_sentence_without_spaces_is_quoted_in_part() -> None:
+    text = "工房では木のおもちゃを作り、" * 6 + "材料には北の森の杉を使います、" + "店で売ります、" * 8
+    whole = Evidence(hit(text), 0, len(text), text, 1.0)
+
+    part = narrow("材料には何を使いますか", whole, 40)
+
+    assert "北の森の杉" in part.text
+    assert len(part.text) <= 80 < len(text)
+    assert text[part.start : part.end] == part.text
+
+
+def test_of_a_long_sentence_the_part_about_the_question_is_left_with_its_place() -> None:
+    whole = Evidence(hit(LONG, start=100), 100, 100 + len(LONG), LONG, 0.5)
+    part = narrow("How fast does the workshop repair scanners?", whole, 9)
+
+    assert part.text == "the workshop repairs scanners within five days,"
+    assert LONG[part.start - 100 : part.end - 100] == part.text
+    assert (part.hit, part.score) == (whole.hit, whole.score)
+
+
+@pytest.mark.parametrize("question", ["How fast does the workshop repair scanners?", "?"])
+def test_a_sentence_that_is_short_enough_stays_whole(question: str) -> None:
+    whole = Evidence(hit(LONG), 0, len(LONG), LONG, 0.5)
+
+    assert narrow(question, whole, len(LONG.split())) == whole
+
+
+def test_a_question_without_terms_gets_the_beginning_of_a_long_sentence() -> None:
+    assert narrow("?", Evidence(hit(LONG), 0, len(LONG), LONG, 0.5), 5).text == "The desk opens at nine,"
