@@ -147,7 +147,9 @@ class MessageAgent(DurableAgent):
                     "in its answer, or make what is to be approved a tool that is an effect (docs/agents.md)."
                 )
             calls = _client_calls(snapshot.interrupts)
-            spoken = next((m.text for m in reversed(snapshot.values["messages"]) if isinstance(m, AIMessage)), "")
+            # what a graph within this one has said is not among the messages yet, and what was said before is no part of it
+            said = this_turn(snapshot.values["messages"])
+            spoken = next((m.text for m in reversed(said) if isinstance(m, AIMessage)), "")
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
             text = "\n\n".join(filter(None, [spoken, *waits]))
             shown = without_foreign_urls(text.strip(), texts_read(snapshot.values["messages"], run))

@@ -27,6 +27,7 @@ from tests.contracts import test_agent as promises
 from tests.doubles.orchestration import NORTH, World, as_strong
 from tests.doubles.provider import FaultyProvider, ok, strict
 from tests.doubles.provider import calls as model_calls
+from tests.doubles.strong import calls, strong
 
 # Those that need neither documents nor the check of answers
 OF_PLAIN = (
@@ -100,6 +101,21 @@ async def test_what_a_deep_agent_sends_is_taken_by_a_strict_provider(world: Worl
     assert [message["role"] for message in provider.requests[0][2]["messages"]] == ["user"], (
         "it has no prompt of its own"
     )
+
+
+@pytest.mark.parametrize("build", [build_deep, build_plain])
+async def test_an_action_that_waits_is_told_without_the_answer_before(
+    build: Callable[[AgentParts], Agent], world: World
+) -> None:
+    world.chat = strong("Hello.", calls(("send_parcel", {"parcel_id": "P-124", "reason": "urgent"}), text="I send it."))
+    agent = make(world, build)
+    first = (await promises.events_of(agent, promises.ask("Hello!"), NORTH))[-1].answer
+    assert first
+    again = promises.ask("Please send parcel P-124, it is urgent.", thread_id=first.thread_id)
+    waiting = (await promises.events_of(agent, again, NORTH))[-1].answer
+    assert waiting
+    assert waiting.status == "waiting"
+    assert "Hello." not in waiting.text
 
 
 @pytest.mark.parametrize("check", OF_PLAIN, ids=lambda check: check.__name__)
