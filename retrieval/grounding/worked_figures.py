@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from itertools import accumulate, chain, combinations, islice, pairwise, permutations
+from itertools import accumulate, combinations, islice, pairwise, permutations
 from math import isclose
 from typing import Any
 
 from foundation.machine import deadline
 
 NUMBER = re.compile(r"\d+(?:[.,'\u2019\u202f]\d+)*")
-_DATE = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
+_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _TIME = re.compile(r"(?<![\d:])([01]?\d|2[0-3]):([0-5]\d)(?!\d)")
 # Whole numbers below this are counts, hours, months or places in a list, which nobody looks up
 _SMALL = 13
@@ -66,8 +67,8 @@ class Figures:
             value for text in self._texts for written in set(NUMBER.findall(text)) for value in readings_of(written)
         }
         lines = {text.count("\n") + 1 for text in self._texts}
-        counts = chain(lines, map(len, self._lists), chain.from_iterable(map(_sizes_of, self._results)))
-        return read | {float(count) for count in counts}
+        sizes = {len(data) for result in self._results for _, data in _walk(result) if isinstance(data, dict | list)}
+        return read | {float(count) for count in lines.union(sizes, map(len, self._lists))}
 
     @cached_property
     def _in_order(self) -> list[float]:
@@ -262,33 +263,24 @@ def _results_in(texts: Sequence[str]) -> Iterator[Any]:
 
 def _lists_in(result: Any) -> Iterator[tuple[float, ...]]:
     """Yield the numbers that stand under one key of a tool's JSON result."""
-    found: dict[str, list[float]] = {}
-    try:
-        _collect(result, "", found)
-    except RecursionError:
-        return
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for key, data in _walk(result):
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            with suppress(OverflowError):  # JSON has numbers of any length
+                found[key].append(float(data))
     yield from (tuple(values) for values in found.values() if len(values) > 1)
 
 
-def _collect(data: Any, key: str, found: dict[str, list[float]]) -> None:
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            _collect(value, str(name), found)
-    elif isinstance(data, list):
-        for item in data:
-            _collect(item, key, found)
-    elif isinstance(data, int | float) and not isinstance(data, bool):
-        with suppress(OverflowError):  # JSON has numbers of any length
-            found.setdefault(key, []).append(float(data))
-
-
-def _sizes_of(result: Any) -> Iterator[int]:
-    waiting = [result]
+def _walk(result: Any) -> Iterator[tuple[str, Any]]:
+    """Yield everything in a JSON value, in its order, with the key under which it stands."""
+    waiting = [("", result)]
     while waiting:
-        data = waiting.pop()
-        if isinstance(data, Mapping | list):
-            yield len(data)
-            waiting += data.values() if isinstance(data, Mapping) else data
+        key, data = waiting.pop()
+        yield key, data
+        inner = (
+            data.items() if isinstance(data, dict) else [(key, item) for item in data] if isinstance(data, list) else ()
+        )
+        waiting += reversed([*inner])
 
 
 def _durations(texts: Sequence[str]) -> Iterator[int]:
@@ -301,10 +293,8 @@ def _durations(texts: Sequence[str]) -> Iterator[int]:
 def _days_between(texts: Sequence[str]) -> set[float]:
     days = set[date]()
     for text in texts:
-        for year, month, day in _DATE.findall(text):
-            try:
-                days.add(date(int(year), int(month), int(day)))
-            except ValueError:
-                continue
+        for day in _DATE.findall(text):
+            with suppress(ValueError):
+                days.add(date(*map(int, day.split("-"))))
     few = sorted(days)[:_MOST_TIMES]
     return {float((second - first).days) for first, second in combinations(few, 2)}
