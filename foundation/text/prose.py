@@ -19,7 +19,8 @@ _HTML_TO_THE_END = re.compile(rf"{_CONTAINERS}<(?:pre|script|style|textarea|[!?]
 # A fence, for some clients or for all, where this splitter sees none
 _OTHER_FENCE = re.compile(rf"{_CONTAINERS}(?:`{{3}}|~~~)")
 _ITEM = re.compile(r"(?P<indent> *)(?:[-*+]|(?P<number>\d{1,9})[.)]) {1,4}(?=[^ \t\r\n])(?![-*_ \t]+\r?\n?$)")
-_DELIMITERS = re.compile(rf"{_CONTAINERS}[|: \t-]*-[|: \t-]*\r?\n?$")
+# As `_CONTAINERS`, but that a dash is left to the row, or a row of many would be tried in every division
+_DELIMITERS = re.compile(r"(?:[ \t-]*+(?:[>*+]|\d{1,9}[.)]))*+(?=[|: \t]*+-)[|: \t-]*+\r?\n?$")
 _MAY_BE_BLOCK = re.compile(r" {4}|\t|```|~~~")
 _PIPE, _NEXT_LINE = re.compile(r"(?<!\\)\|"), re.compile(r"[^\n]*\n[ \t>]*")
 # Behind these, a backtick may be part of a tag, an address or a link, and what is quoted by it none

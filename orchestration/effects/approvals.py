@@ -101,14 +101,14 @@ class SqliteApprovals:
     def _find_same_request(self, connection: sqlite3.Connection, approval: Approval) -> Approval | None:
         if not approval.request_hash:
             return None
-        rows = connection.execute(
-            "SELECT body FROM approvals WHERE tenant = ? AND status IN ('pending', 'approved') "
-            "AND body ->> '$.request_hash' = ? AND body ->> '$.thread_id' != ? ORDER BY rowid",
-            (approval.tenant, approval.request_hash, approval.thread_id),
+        same = (
+            "status IN ('pending', 'approved') AND body ->> '$.request_hash' = ? AND body ->> '$.thread_id' != ? "
+            "ORDER BY rowid"
         )
-        found = [self._expire(connection, Approval.model_validate_json(row["body"])) for row in rows.fetchall()]
+        found = _select(connection, same, approval.tenant, approval.request_hash, approval.thread_id)
         since = approval.requested_at - SAME_REQUEST
-        return next((it for it in found if it.status != "expired" and since < it.requested_at), None)
+        current = (self._expire(connection, it) for it in found)
+        return next((it for it in current if it.status != "expired" and since < it.requested_at), None)
 
     def _demand_room(self, connection: sqlite3.Connection, approval: Approval) -> None:
         count = (
@@ -128,21 +128,15 @@ class SqliteApprovals:
         """Return the approvals that can still be decided, oldest first."""
 
         def select(connection: sqlite3.Connection) -> list[Approval]:
-            rows = connection.execute(
-                "SELECT body FROM approvals WHERE tenant = ? AND status = 'pending' ORDER BY rowid", (tenant,)
-            )
-            return [self._expire(connection, Approval.model_validate_json(row["body"])) for row in rows.fetchall()]
+            waiting = _select(connection, "status = 'pending' ORDER BY rowid", tenant)
+            return [self._expire(connection, approval) for approval in waiting]
 
         return [approval for approval in await self._file.run(select) if approval.status == "pending"]
 
     async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
         """Return the latest decided approvals, newest first."""
-        query = (
-            "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
-            "ORDER BY body ->> '$.decided_at' DESC LIMIT ?"
-        )
-        rows = await self._file.run(lambda connection: connection.execute(query, (tenant, limit)).fetchall())
-        return [Approval.model_validate_json(row["body"]) for row in rows]
+        latest = "status IN ('approved', 'rejected') ORDER BY body ->> '$.decided_at' DESC LIMIT ?"
+        return await self._file.run(lambda connection: _select(connection, latest, tenant, limit))
 
     async def granted(self, tenant: str, tool: str) -> list[Approval]:
         """Return the approved calls of a tool, whether they were carried out or not."""
@@ -220,9 +214,8 @@ class SqliteApprovals:
         self._file.close()
 
     def _find(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
-        query = "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?"
-        row = connection.execute(query, (approval_id, tenant)).fetchone()
-        return self._expire(connection, Approval.model_validate_json(row["body"])) if row else None
+        found = _select(connection, "approval_id = ?", tenant, approval_id)
+        return self._expire(connection, found[0]) if found else None
 
     def _expire(self, connection: sqlite3.Connection, approval: Approval) -> Approval:
         # stored, so that a clock that is set back revives nothing
@@ -231,11 +224,14 @@ class SqliteApprovals:
         return _store(connection, approval.model_copy(update={"status": "expired"}))
 
 
-def _find_granted(connection: sqlite3.Connection, tenant: str, tool: str) -> list[Approval]:
-    rows = connection.execute(
-        "SELECT body FROM approvals WHERE tenant = ? AND status = 'approved' AND body ->> '$.tool' = ?", (tenant, tool)
-    )
+def _select(connection: sqlite3.Connection, condition: str, tenant: str, *values: str | int) -> list[Approval]:
+    query = f"SELECT body FROM approvals WHERE tenant = ? AND {condition}"  # noqa: S608 - conditions stand in this file
+    rows = connection.execute(query, (tenant, *values))
     return [Approval.model_validate_json(row["body"]) for row in rows.fetchall()]
+
+
+def _find_granted(connection: sqlite3.Connection, tenant: str, tool: str) -> list[Approval]:
+    return _select(connection, "status = 'approved' AND body ->> '$.tool' = ?", tenant, tool)
 
 
 def _count_approval(

@@ -152,23 +152,23 @@ class Executor(Decisions):
 
     def _refuse_caller(self, tool: str, principal: Principal, run_id: str) -> ToolOutcome | None:
         """Return a refusal where the caller may not call the tool, whatever its arguments; else `None`."""
-        reason: Denial
-        rule = ""
+
+        def refuse(reason: Denial, content: str, rule: str = "") -> ToolOutcome:
+            return ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule or RULES[reason])
+
         # counted before the policy is checked, so that a model that keeps asking for forbidden tools also ends
         if not self.count_call(run_id):
-            reason, content = "limit", self.too_many_calls
-        elif tool not in self._tools:
+            return refuse("limit", self.too_many_calls)
+        if tool not in self._tools:
             wrong = f"There is no tool named {tool}. {suggest(tool, self.allowed_tools(principal))}"
             return ToolOutcome(tool=tool, status="failed", content=wrong.rstrip(), reason="arguments")
-        elif not (ruling := self.policy.tool(tool, principal)).allowed:
-            reason, content, rule = "role", f"Your role may not use {tool}. Ask a colleague who may.", ruling.rule
-            if rule.startswith("tenants."):
-                reason, content = "tenant", f"{tool} is not open to your organisation. Ask the operator."
-        elif stopped := self._stop_reason(self._tools[tool], principal):
-            reason, content = "stopped", f"Nothing was done. {stopped}"
-        else:
-            return None
-        return ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule or RULES[reason])
+        ruling = self.policy.tool(tool, principal)
+        if not ruling.allowed and ruling.rule.startswith("tenants."):
+            return refuse("tenant", f"{tool} is not open to your organisation. Ask the operator.", ruling.rule)
+        if not ruling.allowed:
+            return refuse("role", f"Your role may not use {tool}. Ask a colleague who may.", ruling.rule)
+        stopped = self._stop_reason(self._tools[tool], principal)
+        return refuse("stopped", f"Nothing was done. {stopped}") if stopped else None
 
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not metadata_of(call.tool, "effect", True):
@@ -214,9 +214,8 @@ class Executor(Decisions):
             )
         except BudgetExceeded:
             reasons = [f"comparing it with what the person said takes longer than {TRACING_S:g} s"]
-        if call.tool.name not in self._policy.effects_without_approval or await self._needs(call) is not None:
-            return await self._ask(call, reasons)
-        if reasons and call.key not in await self._effects.keys_of(call.principal):
+        may_act = call.tool.name in self._policy.effects_without_approval and await self._needs(call) is None
+        if not may_act or (reasons and call.key not in await self._effects.keys_of(call.principal)):
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)
         on_words = outcome.status == "done" and not outcome.reason

@@ -62,14 +62,11 @@ def is_repeated_payment(tool: BaseTool, arguments: Mapping[str, Any], origin: Or
     roles, schema = roles_of(tool), schema_of(tool)
     stated = _drop_defaults(schema, arguments)
     names = {name for name in stated if roles.get(name, "target") in ("target", "amount")}
-    done = (_drop_defaults(schema, past.arguments) for past in origin.results if _was_done(past, tool))
+    equal = (past for past in origin.results if (past.tool, past.status) == (tool.name, "done"))
+    done = (_drop_defaults(schema, past.arguments) for past in equal)
     return "amount" in roles.values() and any(
         all(_overlap(stated[name], past[name]) for name in names & past.keys()) for past in done
     )
-
-
-def _was_done(past: ToolOutcome, tool: BaseTool) -> bool:
-    return past.tool == tool.name and past.status == "done"
 
 
 def _overlap(value: Any, other: Any) -> bool:
