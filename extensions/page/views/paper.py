@@ -13,8 +13,8 @@ from serving.api.documents import DocumentText
 # elements of blocks, and of several of one kind; headings are below that of the panel, whatever their level
 ELEMENTS = {"heading": html.h3, "paragraph": html.p, "item": html.li, "row": html.div, "code": html.pre}
 KINDS = dict.fromkeys(ELEMENTS, html.div) | {"item": html.ul}
-# Most columns of what is shown as a table: one row of a sheet may have thousands of empty cells
-WIDEST = 50
+# Most columns, and cells, of what is shown as tables: a short text may be thousands of rows of nearly empty cells, each an element
+WIDEST, CELLS = 50, 3_000
 Span = tuple[int, int]
 
 
@@ -97,12 +97,17 @@ class Paper:
 
 
 def find_rows(parsed: Parsed, places: range) -> Iterator[tuple[Span, tuple[Table, list[Span]]]]:
-    """Yield the span of each row of a table among the blocks at these places, with its table and the spans of its cells."""
+    """Yield the span of each row of a table among the blocks at these places, with its table and the spans of its cells; at most `CELLS`."""
+    shown = 0
     for table in parsed.tables:
         own = range(max(table.first, places.start), min(table.first + len(table.widths), places.stop))
-        if max(map(len, (table.names, *(table.widths[place - table.first] for place in own)))) > WIDEST:
+        width = max(map(len, (table.names, *(table.widths[place - table.first] for place in own))))
+        if width > WIDEST:
             continue
         for place in own:
+            shown += width
+            if shown > CELLS:
+                return
             block = parsed.blocks[place]
             cells = cell_spans(table.names, table.widths[place - table.first])
             yield (block.start, block.end), (table, [(block.start + start, block.start + end) for start, end in cells])

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from extensions.page.views.arguments import Arguments
 from extensions.page.views.markdown import show_markdown
 from extensions.page.views.page_picture import find_cited_page, show_page_map
-from extensions.page.views.paper import WIDEST, Paper
+from extensions.page.views.paper import CELLS, WIDEST, Paper
 from extensions.page.views.plots import Plot
 from retrieval.documents import Block, Box, Parsed, ParseLimits, Table
 from retrieval.ingest.parsing import parse_here
@@ -170,6 +170,15 @@ def test_a_row_that_is_cut_a_name_that_is_cited_and_a_sheet_too_wide_to_read_sta
     before = [it.tag for it in client.elements.values()].count("table")
     paper(parse_here(wide + b"\n" + wide, "wide.csv", ParseLimits()))
     assert [it.tag for it in client.elements.values()].count("table") == before
+
+
+def test_a_short_text_of_many_nearly_empty_cells_is_not_shown_cell_by_cell(client: Client) -> None:
+    head = ",".join(f"n{number}" for number in range(WIDEST))
+    sheet = "\n".join([head, ",".join("b" * WIDEST), *(["," * (WIDEST - 1) + "a"] * 2_000)])
+    paper(parse_here(sheet.encode(), "sparse.csv", ParseLimits()))
+    cells = [it.tag for it in client.elements.values()].count("td")
+    assert 0 < cells <= CELLS
+    assert len(client.elements) < 15_000
 
 
 def test_a_row_is_looked_for_on_its_page_without_the_names_of_its_columns(client: Client) -> None:
