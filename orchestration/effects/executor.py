@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -52,6 +53,7 @@ from orchestration.contract import Approver, Demand
 from orchestration.effects.approvals import SAME_REQUEST, SqliteApprovals, TooManyWaiting
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
+from orchestration.effects.offered import OfferedTool
 from orchestration.effects.policy import Policy
 from orchestration.effects.records import Recorders
 from orchestration.effects.values import list_reasons_to_ask
@@ -96,10 +98,10 @@ class Executor(Decisions):
         # weak references: a lock is dropped when no call with its key is running
         self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    @property
+    @cached_property
     def tools(self) -> tuple[BaseTool, ...]:
-        """Every tool, allowed or not. Planners need all, to tell a forbidden request from a question."""
-        return tuple(self._tools.values())
+        """Every tool, allowed or not, to be shown and not to be called. Planners need all, to tell a forbidden request from a question."""
+        return tuple(map(OfferedTool.of, self._tools.values()))
 
     def allowed_tools(self, principal: Principal) -> frozenset[str]:
         """Return the names of the tools that the caller's roles and tenant allow."""

@@ -21,6 +21,7 @@ from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.calls import Invoke, metadata_of
 from orchestration.effects.executor import WAITS, Executor
+from orchestration.effects.offered import SAID_OF_A_TOOL, OfferedTool
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ReportingTool, ToolHandler, ToolReply
 from orchestration.run.metered_chat import PERSON, is_from_person, is_note
@@ -32,7 +33,6 @@ WRITTEN = (
 )
 _CALL_SIGNS = re.compile(r"<\|?tool_?calls?|\[TOOL_CALLS\]|<function=|<\uff5ctool", re.IGNORECASE)
 _CALL_AS_JSON = re.compile(r'"name"\s*:\s*"([\w-]+)"\s*,\s*"(?:arguments|parameters)"\s*:')
-SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 # Number of the person's last messages that an approver reads: the request, and what completed it
 LATEST = 3
 # Most characters of a result in an event
@@ -185,10 +185,9 @@ async def call_executor(
     )
 
 
-class GovernedTool(BaseTool):
-    """A tool that the executor calls, for a graph without `PolicyMiddleware`."""
+class GovernedTool(OfferedTool):
+    """A tool that the executor calls, also where no `PolicyMiddleware` stands around it."""
 
-    inner: BaseTool
     executor: Any
 
     async def ainvoke(self, input: Any, config: Any = None, **_: Any) -> ToolMessage:  # noqa: A002, ARG002 - LangChain's names
@@ -203,10 +202,7 @@ class GovernedTool(BaseTool):
 
 def governed_tools(executor: Executor) -> list[BaseTool]:
     """Return every tool of the executor for your own graph; each call goes through the policy."""
-    return [
-        GovernedTool(**{name: getattr(tool, name) for name in SAID_OF_A_TOOL}, inner=tool, executor=executor)
-        for tool in executor.tools
-    ]
+    return [GovernedTool.of(tool, executor=executor) for tool in executor.tools]
 
 
 def as_person(message: AnyMessage) -> AnyMessage:

@@ -340,7 +340,7 @@ async def an_effect_that_did_not_end_in_time_is_never_tried_again(world: World, 
 
 
 def forbid(executor: Executor, forbidden: Callable[[Any, Any], Any]) -> None:
-    tool = next(one for one in executor.tools if one.name == "send_parcel")
+    tool = executor._tools["send_parcel"]
     tool.metadata = {**(tool.metadata or {}), "check_rules": forbidden}
 
 
@@ -380,7 +380,7 @@ async def a_rule_that_cannot_be_looked_at_lets_nothing_through(world: World, exe
 async def of_what_a_tool_fails_to_show_nobody_is_asked(world: World, executor: Executor) -> None:
     waiting = await call(executor, "send_parcel", SEND)
     assert waiting.approval is not None
-    tool = next(one for one in executor.tools if one.name == "send_parcel")
+    tool = executor._tools["send_parcel"]
     for told in ("complete_arguments", "preview"):
         tool.metadata = {**(tool.metadata or {}), "complete_arguments": None, told: lambda *_: {}["no such table"]}
         outcome = await call(executor, "send_parcel", {**SEND, "reason": told})

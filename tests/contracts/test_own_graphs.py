@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deepagents import create_deep_agent
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import StructuredTool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
 
 from foundation.components import Context
 from models.chat import openai_compatible
+from orchestration.actions import Decision
 from orchestration.contract import Agent, AgentParts
 from orchestration.flow.message_agent import MessageAgent
 from orchestration.middleware.citations import CitationMiddleware
@@ -24,7 +27,7 @@ from orchestration.middleware.progress import ProgressMiddleware
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.settings import AnswerSettings
 from tests.contracts import test_agent as promises
-from tests.doubles.orchestration import NORTH, World, as_strong
+from tests.doubles.orchestration import LEAD, NORTH, World, as_strong
 from tests.doubles.provider import FaultyProvider, ok, strict
 from tests.doubles.provider import calls as model_calls
 from tests.doubles.strong import calls, strong
@@ -38,12 +41,12 @@ OF_PLAIN = (
 )
 
 
-def build_deep(context: AgentParts) -> Agent:
+def build_deep(context: AgentParts, *, governed: bool = True) -> Agent:
     """deepagents' own: a to-do list, files, sub-agents."""
     assert context.ledger is not None
     graph = create_deep_agent(
         MeteredChatModel(inner=context.chat),
-        context.executor.tools,
+        governed_tools(context.executor) if governed else context.executor.tools,
         middleware=[
             ProgressMiddleware(),
             PolicyMiddleware(context.executor),
@@ -116,6 +119,37 @@ async def test_an_action_that_waits_is_told_without_the_answer_before(
     assert waiting
     assert waiting.status == "waiting"
     assert "Hello." not in waiting.text
+
+
+@pytest.mark.parametrize("governed", [True, False])
+async def test_a_sub_agent_without_our_middleware_gets_nothing_done_past_the_approval(
+    world: World, *, governed: bool
+) -> None:
+    done: list[str] = []
+
+    def shred(parcel_id: str) -> str:
+        """Shred a parcel."""
+        done.append(parcel_id)
+        return "Shredded."
+
+    world.policy = world.policy.model_copy(update={"roles": {**world.policy.roles, "clerk": ("shred",)}})
+    examples = ["Shred P-1", "Shred P-2", "Shred it"]
+    world.tools = [StructuredTool.from_function(shred, metadata={"effect": True, "examples": examples})]
+    task = {"description": "Shred parcel P-124.", "subagent_type": "general-purpose"}
+    call = ("shred", {"parcel_id": "P-124"})
+    world.chat = strong(calls(("task", task)), calls(call), "It is done.", "It was shredded.")
+    agent = make(world, partial(build_deep, governed=governed))
+    last = (await promises.events_of(agent, promises.ask("Shred parcel P-124."), NORTH))[-1]
+    assert done == []
+    if not governed:
+        assert "past the executor" in str(last.message)
+        return
+    assert last.answer
+    assert last.answer.approval
+    decided = Decision(approval_id=last.answer.approval.approval_id, approve=True)
+    answer = [event async for event in agent.resume(decided, LEAD)][-1].answer
+    assert answer
+    assert (answer.text, done) == ("It was shredded.", ["P-124"])
 
 
 @pytest.mark.parametrize("check", OF_PLAIN, ids=lambda check: check.__name__)
