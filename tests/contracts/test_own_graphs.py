@@ -15,8 +15,8 @@ from langchain_core.tools import StructuredTool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
 
-from foundation.components import Context
-from models.chat import openai_compatible
+from foundation.components import Context, load
+from foundation.settings import Part
 from orchestration.actions import Decision
 from orchestration.contract import Agent, AgentParts
 from orchestration.flow.message_agent import MessageAgent
@@ -93,10 +93,10 @@ async def test_what_a_deep_agent_sends_is_taken_by_a_strict_provider(world: Worl
     with FaultyProvider(
         strict(model_calls("find_parcel", parcel_id="P-124")), strict(ok("It is at the counter."))
     ) as provider:
-        options = openai_compatible.Options(
-            model="a-strong-one", base_url=f"{provider.url}/v1", api_key="a key for tests"
+        part = Part(
+            use="openai_compatible", model="a-strong-one", base_url=f"{provider.url}/v1", api_key="a key for tests"
         )
-        model = openai_compatible.build(options, Context(data_dir=tmp_path, clock=world.clock))
+        model = load("models.chat", part, Context(data_dir=tmp_path, clock=world.clock))
         agent = build_deep(replace(world.parts(), chat=model))
         events = await promises.events_of(agent, promises.ask("Where is P-124?"), NORTH)
     assert events[-1].answer
