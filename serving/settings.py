@@ -165,10 +165,14 @@ class Loaded:
             yield key, str(value), self.origins.get(key, "default")
 
     def answers_by(self) -> dict[str, str]:
-        """Return what an answer depends on, by dotted key: all that models, retrieval and orchestration are set to, secrets masked."""
-        sections = self.settings.model_dump(mode="python", include={"models", "retrieval", "orchestration"})
+        """Return what an answer depends on, by dotted key: all that the layers which make it and the extensions are set to, secrets masked."""
+        sections = self.settings.model_dump(mode="python", exclude={"foundation", "serving", "observability"})
         values = flatten(mask_values(sections))
-        return {key: str(value.resolve() if isinstance(value, Path) else value) for key, value in values}
+        return {key: _as_text(value.resolve() if isinstance(value, Path) else value) for key, value in values}
+
+
+def _as_text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:

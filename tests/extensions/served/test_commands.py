@@ -140,6 +140,9 @@ def test_a_server_of_another_stack_or_environment_does_not_answer_for_this_one(
         monkeypatch.setenv("SIXPLY__ORCHESTRATION__BUDGET__TOKENS", "5000")
         assert "orchestration.budget.tokens" in sixply("ask", "How long?", status=2)
         assert "take the change back" in sixply("ingest", str(tmp_path / "copy.toml"), status=2)
+        monkeypatch.delenv("SIXPLY__ORCHESTRATION__BUDGET__TOKENS")
+        monkeypatch.setenv("SIXPLY__EXTENSIONS", '["served", "facts"]')
+        assert 'extensions is "served" there, "served, facts" here' in sixply("ask", "How long?", status=2)
 
 
 def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:
