@@ -35,7 +35,7 @@ OF_A_FORMAT = {
     "foundation/output/credentials.py _SHAPES": "shapes of credentials",
     "foundation/output/markdown.py _BARE": "addresses",
     "foundation/text/prose.py _ADDRESS": "addresses",
-    "foundation/text/prose.py _HTML_TO_THE_END": "HTML",
+    "foundation/text/prose.py _HTML": "HTML",
     "models/chat/openai_compatible.py SENT_AS_THEY_ARE": "members of OpenAI's wire",
     "models/resilience/streams.py THINKING": "tags of vendors around thoughts",
     "models/resilience/streams.py _OPENED": "as above",

@@ -28,6 +28,7 @@ def code_of(text: str) -> list[str]:
         ("1. Run:\n\n    ```\n    a\n\n    b\n    ```\n", ["```\n", "    a\n", "\n", "    b\n", "    ```\n"]),
         ("- a\n  1. b\n     ```\n     c\n     ```\n", ["```\n", "     c\n", "     ```\n"]),
         ("2. a\n    ```\n    c\n    ```\n", ["```\n", "    c\n", "    ```\n"]),
+        ("1. a\n    - b\n    ```\n    c\n    ```\n", ["```\n", "    c\n", "    ```\n"]),
         # what nothing closes on its line is text
         ("a ` b", []),
         ("a `b\n\nc` d", []),
@@ -50,6 +51,10 @@ def code_of(text: str) -> list[str]:
         ("<!-- -->\n\n`x`", []),
         ("<br>\n\n`x`", ["`x`"]),
         ("text\n<div>`x`", []),
+        # what looks like an item in HTML is none, so that the signs behind it belong to a paragraph
+        ("<div>\n- a\n\n   b\n     ~~~\n     ![x](https://evil.example)\n", []),
+        # a row of backticks is one sign, also where the longest code ends within it
+        (f"`![x](https://evil.example){'a' * 972}``", []),
     ],
 )
 def test_code_is_what_a_client_shows_as_code(text: str, code: list[str]) -> None:
