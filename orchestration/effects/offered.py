@@ -6,7 +6,12 @@ from langchain_core.tools import BaseTool
 
 from foundation.errors import InvalidSetting
 
-SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata", "return_direct", "extras")
+
+def describe_tool(tool: BaseTool) -> dict[str, Any]:
+    """Return what is said of a tool, to build another one that is offered in its place."""
+    said = {name: getattr(tool, name) for name in ("name", "description", "metadata", "return_direct", "extras")}
+    # LangChain reads the arguments of a tool without a schema from its own `_run`
+    return said | {"args_schema": tool.args_schema or tool.tool_call_schema}
 
 
 class OfferedTool(BaseTool):
@@ -14,7 +19,7 @@ class OfferedTool(BaseTool):
 
     @classmethod
     def of(cls, tool: BaseTool, **more: Any) -> Self:
-        return cls(**{name: getattr(tool, name) for name in SAID_OF_A_TOOL}, **more)
+        return cls(**describe_tool(tool), **more)
 
     def _run(self, *_: Any, **__: Any) -> Any:
         raise InvalidSetting(

@@ -21,7 +21,7 @@ from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.calls import Invoke, metadata_of
 from orchestration.effects.executor import WAITS, Executor
-from orchestration.effects.offered import SAID_OF_A_TOOL, OfferedTool
+from orchestration.effects.offered import OfferedTool, describe_tool
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ReportingTool, ToolHandler, ToolReply
 from orchestration.run.metered_chat import PERSON, is_from_person, is_note
@@ -115,7 +115,7 @@ class _ConfiguredTool(BaseTool):
 
 def _through(request: ToolCallRequest, handler: ToolHandler) -> Invoke:
     async def invoke(tool: BaseTool, call: dict[str, Any], settings: dict[str, Any]) -> ToolMessage:
-        said = {name: getattr(tool, name) for name in (*SAID_OF_A_TOOL, "response_format")}
+        said = describe_tool(tool) | {"response_format": tool.response_format}
         configured = _ConfiguredTool(**said, inner=tool, settings=settings)
         wanted = cast("ToolCallDict", {**request.tool_call, **call})
         reply = await handler(request.override(tool_call=wanted, tool=configured))

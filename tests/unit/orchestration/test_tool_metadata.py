@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 from foundation.errors import InvalidSetting
 from orchestration.actions import ToolMetadata
 from orchestration.effects.executor import Executor
+from orchestration.middleware.policy import governed_tools
 from tests.doubles.orchestration import World
 
 PAGE = Path(__file__).parents[3] / "docs" / "tools.md"
@@ -76,3 +78,20 @@ def test_what_is_known_is_taken(metadata: dict[str, Any] | None, tmp_path: Path)
 def test_the_page_about_tools_lists_every_key_and_no_other() -> None:
     table = PAGE.read_text(encoding="utf-8").partition("| key | default |")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(ToolMetadata.__annotations__)
+
+
+class Weighing(BaseTool):
+    """A class of one's own, whose arguments stand in `_run` alone."""
+
+    name: str = "weigh"
+    description: str = "weigh a parcel"
+
+    def _run(self, parcel_id: str, *, precise: bool = False) -> str:
+        return f"{parcel_id} {precise}"
+
+
+def test_a_tool_without_a_schema_is_offered_with_the_arguments_of_its_own_code(tmp_path: Path) -> None:
+    tool = Weighing(metadata={"effect": False})
+    offering = World(tmp_path, tools=[tool]).executor()
+    for offered in (*offering.tools, *governed_tools(offering)):
+        assert convert_to_openai_tool(offered) == convert_to_openai_tool(tool)
