@@ -216,7 +216,8 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
     package = error.name or ""
     install = f"make setup, or install it: .venv/bin/python -m pip install {_distribution_of(package)}"
-    remedy = f"make setup WITH={extra}" if (extra := extra_of(package)) else install
+    _, brought_by = extensions.find_parts().get(f"{section}/{use}", ("", ""))
+    remedy = f"make setup WITH={extra}" if (extra := extra_of(package, brought_by)) else install
     return MissingDependency(
         f'[{section}] use = "{use}" needs the Python package "{error.name}", which is not installed. Run: {remedy}'
     )
@@ -226,18 +227,26 @@ def _distribution_of(package: str) -> str:
     return package.replace(".", "-").replace("_", "-").lower()
 
 
-def extra_of(package: str) -> str | None:
-    """Return the extra of `make setup WITH=...` that installs an imported package; `None`: there is none."""
+def extra_of(package: str, extension: str = "") -> str | None:
+    """Return the extra of `make setup WITH=...` that installs an imported package; `None`: there is none.
+
+    Of several it is the one of the extension that asks.
+    """
     wanted = _distribution_of(package)
-    return next((extra for name, extra in _extras().items() if f"{wanted}-".startswith(f"{name}-")), None)
+    extras = next((extras for name, extras in _extras().items() if f"{wanted}-".startswith(f"{name}-")), [""])
+    own = extensions.find(extension).extra if extension else ""
+    return (own if own in extras else extras[0]) or None
 
 
 @cache
-def _extras() -> dict[str, str]:
+def _extras() -> dict[str, list[str]]:
     """Return the packages of `make setup WITH=...` with their extras; empty outside of the repository."""
     try:
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     except (OSError, KeyError):
         return {}
-    extras = project["optional-dependencies"].items()
-    return {re.split(r"[\[<>=;~! ]", pin)[0].lower(): extra for extra, wanted in extras for pin in wanted}
+    extras: dict[str, list[str]] = {}
+    for extra, pins in project["optional-dependencies"].items():
+        for pin in pins:
+            extras.setdefault(re.split(r"[\[<>=;~! ]", pin)[0].lower(), []).append(extra)
+    return extras

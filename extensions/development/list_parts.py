@@ -67,10 +67,13 @@ def _extras(module: str) -> tuple[str, ...]:
     """Return the extras behind the imports of the file and of our files that it imports, within functions too."""
     extras: set[str] = set()
     open_, seen = [module], {module}
+    package, _, rest = module.partition(".")
+    extension = rest.partition(".")[0] if package == "extensions" else ""
     while open_:
         for name in _imports(open_.pop()):
             if name.partition(".")[0] not in OURS:
-                extras |= {extra} if (extra := extra_of(name.partition(".")[0]) or extra_of(name)) else set()
+                extra = extra_of(name.partition(".")[0], extension) or extra_of(name, extension)
+                extras |= {extra} if extra else set()
             elif name not in seen:
                 seen.add(name)
                 open_.append(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol, runtime_checkable
 
 import pytest
@@ -215,7 +216,7 @@ def test_a_secret_does_not_stand_in_the_text_of_an_error(port, context):
 )
 def test_a_part_whose_package_is_missing_says_what_to_run(package, command, monkeypatch, tmp_path):
     # a project has the extras of its extensions alone
-    monkeypatch.setattr(components, "_extras", lambda: {"qdrant-client": "qdrant", "redis": "redis"})
+    monkeypatch.setattr(components, "_extras", lambda: {"qdrant-client": ["qdrant"], "redis": ["redis"]})
     module = f"needs_{package.replace('.', '_')}"
     (tmp_path / f"{module}.py").write_text(
         f"raise ModuleNotFoundError('No module named {package}', name={package!r})\n"
@@ -223,3 +224,12 @@ def test_a_part_whose_package_is_missing_says_what_to_run(package, command, monk
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(MissingDependency, match=command):
         load(SECTION, Part(use=f"{module}:build"), Context(data_dir=tmp_path))
+
+
+def test_of_several_extras_with_a_package_the_one_of_the_extension_that_asks_is_named(monkeypatch):
+    declared = {"scans": SimpleNamespace(extra="scanning"), "views": SimpleNamespace(extra="")}
+    monkeypatch.setattr(components.extensions, "find", declared.__getitem__)
+    monkeypatch.setattr(components, "_extras", lambda: {"pdfium": ["looking", "scanning"]})
+    asked = ["scans", "views", ""]
+    assert [components.extra_of("pdfium", extension) for extension in asked] == ["scanning", "looking", "looking"]
+    assert components.extra_of("another", "scans") is None
