@@ -89,14 +89,11 @@ PALE = """() => {
   return pale;
 }"""
 """Texts that do not stand out from what is behind them as WCAG 2.2 (1.4.3, AA) wants it, with their ratio."""
-SETTLED = """async () => {
-  const moving = () => document.getAnimations().filter(one => Number.isFinite(one.effect.getComputedTiming().endTime));
-  do {
-    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-    await Promise.allSettled(moving().map(one => one.finished));
-  } while (moving().length);
-}"""
-"""Waits until nothing comes or goes any more. What begins to, begins up to two frames later."""
+MOVING = """() => document.getAnimations().filter(
+  one => one.playState === "running" && Number.isFinite(one.effect.getComputedTiming().endTime)
+).length"""
+FRAMES_MS = 50
+"""Two frames and more: what begins to come or go, begins within them."""
 expect.set_options(timeout=WAIT_S * 1000)
 
 
@@ -232,9 +229,17 @@ def begin_anew(page: Page) -> None:
     expect(page.get_by_role("article")).to_have_count(0)
 
 
+def wait_until_still(page: Page) -> None:
+    for _ in range(WAIT_S * 1000 // FRAMES_MS):
+        page.wait_for_timeout(FRAMES_MS)
+        if not page.evaluate(MOVING):
+            return
+    pytest.fail(f"Something on the page still moves after {WAIT_S} s.")
+
+
 def broken_rules(page: Page, within: str = "html") -> list[str]:
     """Rules of WCAG 2.2 AA, and of good practice, that axe-core finds broken, each with its first place."""
-    page.evaluate(SETTLED)  # what fades is pale for as long as it does
+    wait_until_still(page)  # what fades is pale for as long as it does
     found = Axe().run(page, context=within, options={"resultTypes": ["violations"]})
     return [
         f"{rule['id']}: {rule['nodes'][0]['html'][:200]}: {rule['nodes'][0].get('failureSummary')}"
