@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a command plugs this in, too, and needs neither the agents 
     from serving.wiring import System
 
 
-def _can_go_on(system: System, principal: Principal) -> bool:
+def can_go_on(system: System, principal: Principal) -> bool:
     """Whether the caller's agent keeps messages; others copy whole conversations only."""
     from orchestration.flow.message_agent import MessageAgent
     from orchestration.run.wrapping import innermost
@@ -22,9 +22,9 @@ def _can_go_on(system: System, principal: Principal) -> bool:
 
 
 async def _go_on(thread_id: str, answer_id: str, principal: Principal, runtime: Runtime) -> Conversation:
-    from extensions.forks.routes import ForkRequest, fork
+    from extensions.forks.routes import copy_conversation
 
-    return await fork(thread_id, ForkRequest(after=answer_id), principal, runtime)
+    return await copy_conversation(thread_id, answer_id, principal, runtime)
 
 
-GO_ON = AnswerAction(label="Go on from here", icon="alt_route", is_offered=_can_go_on, run=_go_on)
+GO_ON = AnswerAction(label="Go on from here", icon="alt_route", is_offered=can_go_on, run=_go_on)

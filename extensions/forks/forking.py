@@ -32,8 +32,10 @@ async def fork_conversation(
     after: str | None,
     effects: Collection[str],
     clock: Clock,
+    copy_id: str = "",
 ) -> Conversation:
-    """Copy the conversation up to the answer of this id, the last one if `None`. `effects` are the names of tools that act.
+    """Copy the conversation up to the answer of this id, the last one if `None`. `effects` are the names of tools that act, and
+    `copy_id` is the id of the copy, a new one if empty.
 
     Raises NotFound: it is not theirs, or has no such answer. Conflict: it is busy, that turn has not ended, or nobody knows what
     was done after it.
@@ -46,7 +48,7 @@ async def fork_conversation(
     copied = [entries[-1], *(ends[turn.answer_id] for turn in kept)]
     left_out = [turn.answer_id for turn in turns[len(kept) :]]
     note = _note_on(copied[-1], entries[0], left_out, effects)
-    new = Conversation(thread_id=uuid4().hex, question=turns[0].question, begun_at=clock.now())
+    new = Conversation(thread_id=copy_id or uuid4().hex, question=turns[0].question, begun_at=clock.now())
     parent: Any = config_of(new.thread_id)
     for place, entry in enumerate(copied):
         metadata = {name: value for name, value in entry.metadata.items() if name not in OWN_LABELS}

@@ -5,13 +5,14 @@ from pydantic import ConfigDict, Field
 
 from extensions.forks.forking import fork_conversation
 from foundation.stores.erasures import Erasures
+from foundation.types import Principal
 from orchestration.calls import metadata_of
 from orchestration.events import Conversation
 from serving.access.identity import Asker
 from serving.api.conversations import ThreadId, require_conversations
 from serving.api.schemas import Identifier, RequestBody
 from serving.http.errors import responses
-from serving.runtime import Running, admit
+from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admit("reads")])
 
@@ -31,6 +32,13 @@ async def fork(thread_id: ThreadId, body: ForkRequest, caller: Asker, runtime: R
 
     What was done after that answer stays done: the copy says so, and the same action asked for there is not done again.
     """
+    return await copy_conversation(thread_id, body.after, caller, runtime)
+
+
+async def copy_conversation(
+    thread_id: str, after: str | None, caller: Principal, runtime: Runtime, *, copy_id: str = ""
+) -> Conversation:
+    """Copy one of the caller's conversations. Raises as `fork_conversation`."""
     system = runtime.system
     effects = frozenset(tool.name for tool in system.orchestration.tools if metadata_of(tool, "effect", True))
     with Erasures(system.context.data_dir, system.context.records).acting_for(caller):
@@ -38,7 +46,8 @@ async def fork(thread_id: ThreadId, body: ForkRequest, caller: Asker, runtime: R
             require_conversations(runtime, caller),
             thread_id,
             caller,
-            after=body.after,
+            after=after,
             effects=effects,
             clock=system.context.clock,
+            copy_id=copy_id,
         )

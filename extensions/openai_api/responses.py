@@ -1,4 +1,4 @@
-"""OpenAI's Responses API. `previous_response_id` continues a conversation."""
+"""OpenAI's Responses API. `previous_response_id` continues a conversation, or a copy of it that ends with that response."""
 
 import itertools
 import json
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from extensions.jobs.queue import Jobs
 from extensions.jobs.store import Job, JobItem
 from extensions.openai_api.approvals import answer_in, item_of, own_approval
+from extensions.openai_api.branching import go_on_from
 from extensions.openai_api.conversation import FunctionDefinition
 from extensions.openai_api.errors import UnsupportedParameter, openai_problem
 from extensions.openai_api.responses_input import ApprovalResponse, ResponsesRequest
@@ -174,15 +175,16 @@ def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[st
 
 
 async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
+    thread_id, answer_id = await _place_of(body.previous_response_id, caller, runtime)
     named = {
-        "previous_response_id": await _thread_of(body.previous_response_id, caller, runtime),
+        "previous_response_id": thread_id,
         "conversation": body.conversation if isinstance(body.conversation, str | None) else body.conversation.id,
         "metadata.thread_id": body.metadata.thread_id if body.metadata else None,
     }
     threads = {name: thread for name, thread in named.items() if thread is not None}
     if len(set(threads.values())) > 1:
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
-    return await request_of(
+    wanted = await request_of(
         body,
         [item.as_message for item in body.messages],
         caller,
@@ -195,22 +197,27 @@ async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtim
         tool_choice=body.tool_choice,
         parallel=body.parallel_tool_calls is not False,
     )
+    # results belong to the run that asked for them, and whoever names the conversation means all of it
+    if answer_id and len(threads) == 1 and not wanted.results:
+        return await go_on_from(answer_id, wanted, caller, runtime)
+    return wanted
 
 
-async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtime) -> str | None:
-    """Return the response's conversation. It is part of the id, except for a background response."""
+async def _place_of(response_id: str | None, caller: Principal, runtime: Runtime) -> tuple[str | None, str]:
+    """Return the response's conversation and answer. They are in its id, except for a background response."""
     if response_id is None:
-        return None
+        return None, ""
     if response_id.startswith(IN_BACKGROUND):
         job = await _find_job(response_id, caller, runtime)
         (item,) = await runtime.part(Jobs).store.items(job.job_id)
         if item.status != "done":
             raise InvalidRequest(f'The response "{response_id}" is not completed. Wait for it, and then go on from it.')
-        return str((item.outcome or {})["thread_id"])
+        outcome = item.outcome or {}
+        return str(outcome["thread_id"]), str(outcome["answer_id"])
     thread_id, dot, answer_id = response_id.removeprefix(PREFIX).rpartition(".")
     if not (response_id.startswith(PREFIX) and dot and thread_id and answer_id):
         raise NotFound(f'No response "{response_id}". Send the id of one that this API gave.')
-    return thread_id
+    return thread_id, answer_id
 
 
 class ResponseShape(Shape):

@@ -125,7 +125,7 @@ class ResponsesRequest(VendorRequest):
     input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
     background: bool | None = None
     previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
-        default=None, description="Continues the conversation that this response belongs to."
+        default=None, description="Goes on from this response; in a copy of its conversation if that has gone on since."
     )
     conversation: Identifier | ConversationName | None = Field(
         default=None, description="Continues a conversation of yours."

@@ -247,7 +247,7 @@ def test_the_doubles_refuse_what_the_vendors_refuse(path: str, body: dict[str, A
 
 @pytest.mark.parametrize("vendor", ["openai_compatible", "langchain_openai:ChatOpenAI"])
 def test_a_stop_that_openais_responses_would_not_get_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["jobs", "openai_api", "structured"]')
+    monkeypatch.setenv("SIXPLY__EXTENSIONS", '["forks", "jobs", "openai_api", "structured"]')
     body = {"model": "sixply", "messages": [{"role": "user", "content": QUESTION}], "stop": ["END"]}
     with serve(says(SAID)) as (client, provider):
         refused = client.post("/v1/chat/completions", json=body)

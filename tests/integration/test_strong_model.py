@@ -62,7 +62,7 @@ use = "tests.doubles.desk:build"
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = [
     name
-    for name in ("audit", "feedback", "jobs", "reports", "page", "openai_api", "anthropic_api", "structured")
+    for name in ("audit", "feedback", "forks", "jobs", "reports", "page", "openai_api", "anthropic_api", "structured")
     if name in installed()
 ]
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Heavier parcels go by freight."

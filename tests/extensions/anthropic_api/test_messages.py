@@ -16,7 +16,9 @@ ASK = [{"role": "user", "content": "When does it ship?"}]
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world(tmp_path_factory.mktemp("messages"), extensions=("jobs", "openai_api", "anthropic_api", "structured"))
+    return world(
+        tmp_path_factory.mktemp("messages"), extensions=("forks", "jobs", "openai_api", "anthropic_api", "structured")
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import starlette.requests
 from serving.app import create_app
 from tests.doubles.serving import World, world
 
-EXTENSIONS = ("jobs", "openai_api", "anthropic_api", "structured")
+EXTENSIONS = ("forks", "jobs", "openai_api", "anthropic_api", "structured")
 WORST: dict[str, dict[str, Any]] = {
     "/v1/responses": {"model": "sixply", "input": [{"type": "zzz"}] * 10_000},
     "/v1/messages": {"model": "sixply", "messages": [{"role": "user", "content": [{"type": "zzz"}] * 10_000}]},
@@ -40,7 +40,7 @@ async def api(given: World) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_off_its_path_is_not_there_and_takes_no_header_of_its_own(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs", "openai_api", "structured"))
+    given = world(tmp_path, extensions=("forks", "jobs", "openai_api", "structured"))
     async with opened(given) as api:
         refused = await api.post("/v1/messages", json={}, headers={"x-api-key": given.reader})
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")

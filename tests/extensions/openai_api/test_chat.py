@@ -14,7 +14,7 @@ ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world(tmp_path_factory.mktemp("openai"), extensions=("jobs", "openai_api", "structured"))
+    return world(tmp_path_factory.mktemp("openai"), extensions=("forks", "jobs", "openai_api", "structured"))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_a_refund_in_chat_names_the_approval_that_it_waits_for(client: openai.Op
 
 
 def test_a_folder_of_keys_is_needed_to_serve(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs", "openai_api", "structured"))
+    given = world(tmp_path, extensions=("forks", "jobs", "openai_api", "structured"))
     (tmp_path / "keys.json").unlink()
     with pytest.raises(Exception, match="sixply keys add"), running(given.system):
         pass

@@ -18,7 +18,7 @@ from serving.server import running
 from tests.doubles.serving import World, world
 from tests.extensions.openai_api.rules import CHAT
 
-EXTENSIONS = tuple(turn_on(("jobs", "openai_api", "structured")))
+EXTENSIONS = tuple(turn_on(("forks", "jobs", "openai_api", "structured")))
 
 
 def opened(given: World) -> httpx2.AsyncClient:
@@ -42,8 +42,8 @@ async def test_on_a_path_that_is_not_quite_its_own_says_how_a_base_url_ends(tmp_
         assert (await api.post("/v1/embeddings", json={})).json()["error"]["type"] == "invalid_request_error"
 
 
-def test_it_requires_jobs_for_what_is_answered_in_the_background() -> None:
-    assert extensions.find("openai_api").requires == ("jobs", "structured")
+def test_it_requires_jobs_for_what_is_answered_in_the_background_and_forks_for_earlier_responses() -> None:
+    assert extensions.find("openai_api").requires == ("forks", "jobs", "structured")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b""])

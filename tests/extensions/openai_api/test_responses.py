@@ -19,7 +19,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {}}
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world(tmp_path_factory.mktemp("responses"), extensions=("jobs", "openai_api", "structured"))
+    return world(tmp_path_factory.mktemp("responses"), extensions=("forks", "jobs", "openai_api", "structured"))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_one_that_fails_says_why_and_one_that_nobody_wants_is_broken_off(client:
 
 
 def test_one_in_the_background_goes_on_in_the_next_process(tmp_path: Path) -> None:
-    given = world(tmp_path, extensions=("jobs", "openai_api", "structured"))
+    given = world(tmp_path, extensions=("forks", "jobs", "openai_api", "structured"))
     with running(given.system) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=given.reader) as client:
         begun = client.responses.create(model="sixply", input="wait for me", background=True, instructions="Be brief.")
         assert given.system.agent.started.wait(60)

@@ -29,8 +29,9 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Key
     folder = tmp_path_factory.mktemp("choice")
     turn = (calls("search_documents", query="weight of a parcel"), ok(SENTENCE))
     with FaultyProvider(*turn * 9) as usual, FaultyProvider(*turn * 9) as large:
-        stack = 'extensions = ["feedback", "jobs", "openai_api", "page", "reports", "structured"]\n' + STACK.format(
-            data=folder / "var", usual=usual.url, large=large.url
+        stack = (
+            'extensions = ["feedback", "forks", "jobs", "openai_api", "page", "reports", "structured"]\n'
+            + STACK.format(data=folder / "var", usual=usual.url, large=large.url)
         )
         (folder / "stack.toml").write_text(stack, encoding="utf-8")
         with open_system(loaded := load(folder / "stack.toml")) as system:

@@ -72,7 +72,7 @@ def running() -> int:
 
 
 def main(folder: Path, told: Path) -> None:
-    more = turn_on(("jobs", "openai_api", "structured")) if "openai_api" in installed() else ()
+    more = turn_on(("forks", "jobs", "openai_api", "structured")) if "openai_api" in installed() else ()
     given = world(folder, port=free_port(), concurrent_answers=50, extensions=("workers", "ray", *more))
     settings: Settings = given.system.settings
     logging.getLogger("ray").setLevel(logging.ERROR)
